@@ -1,0 +1,1 @@
+//! Files of embeddings: npy, safetensors, parquet.

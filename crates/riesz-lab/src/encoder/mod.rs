@@ -1,0 +1,1 @@
+//! Encoders on Burn: backbones and projector.

@@ -1,0 +1,2 @@
+//! riesz
+fn main() {}

@@ -1,0 +1,1 @@
+//! Operations that riesz adds to Burn.

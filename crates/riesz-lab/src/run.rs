@@ -1,0 +1,1 @@
+//! The run folder: recipe, environment, log, checkpoints.

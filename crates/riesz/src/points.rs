@@ -1,0 +1,239 @@
+//! Rows of numbers and unit rows: [`Matrix`] owns `n × d` numbers, [`Points`] borrows `n` unit rows.
+//!
+//! Shapes: n rows, d columns, row-major, no padding.
+
+use crate::Error;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// The number type of rows: `f32` or `f64`, nothing else. Long sums are in `f64` either way.
+pub trait Scalar:
+    sealed::Sealed
+    + Copy
+    + Send
+    + Sync
+    + Default
+    + PartialEq
+    + PartialOrd
+    + std::fmt::Debug
+    + std::fmt::Display
+    + 'static
+{
+    /// The nearest value of this type.
+    fn from_f64(x: f64) -> Self;
+    /// The same value in `f64`.
+    fn to_f64(self) -> f64;
+}
+
+impl Scalar for f32 {
+    fn from_f64(x: f64) -> Self {
+        x as Self
+    }
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Scalar for f64 {
+    fn from_f64(x: f64) -> Self {
+        x
+    }
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
+/// An owned matrix of `n` rows and `dim` columns, row-major, with no invariant on the rows: raw encoder outputs
+/// `z`, and every gradient.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix<T> {
+    data: Vec<T>,
+    dim: usize,
+}
+
+impl<T: Scalar> Matrix<T> {
+    /// Wraps `data` as rows of `dim` numbers.
+    ///
+    /// # Panics
+    /// If `dim` is 0 or does not divide the length of `data`.
+    pub fn new(data: Vec<T>, dim: usize) -> Self {
+        assert!(dim > 0 && data.len() % dim == 0, "{} numbers are not rows of {dim}", data.len());
+        Self { data, dim }
+    }
+
+    /// `rows × dim` zeros.
+    ///
+    /// # Panics
+    /// If `dim` is 0.
+    pub fn zeros(rows: usize, dim: usize) -> Self {
+        Self::new(vec![T::default(); rows * dim], dim)
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.data.len() / self.dim
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// Number of columns: the ambient dimension d.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Row `i`.
+    pub fn row(&self, i: usize) -> &[T] {
+        &self.data[i * self.dim..(i + 1) * self.dim]
+    }
+
+    /// Row `i`, to write.
+    pub fn row_mut(&mut self, i: usize) -> &mut [T] {
+        &mut self.data[i * self.dim..(i + 1) * self.dim]
+    }
+
+    /// All numbers, row-major.
+    pub fn as_slice(&self) -> &[T] {
+        &self.data
+    }
+
+    /// All numbers, row-major, to write.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.data
+    }
+
+    /// The numbers, row-major.
+    pub fn into_vec(self) -> Vec<T> {
+        self.data
+    }
+
+    /// The same numbers in `f64`.
+    pub fn to_f64(&self) -> Matrix<f64> {
+        Matrix { data: self.data.iter().map(|x| x.to_f64()).collect(), dim: self.dim }
+    }
+}
+
+/// `n` unit rows: points on the sphere Sᵈ⁻¹.
+///
+/// Invariant: every number is finite and | ‖row‖ − 1 | ≤ 10⁻³, checked by [`Points::new`] in O(nd), nothing
+/// beside the O(n²d) of a loss.
+#[derive(Clone, Copy, Debug)]
+pub struct Points<'a, T> {
+    data: &'a [T],
+    dim: usize,
+}
+
+impl<'a, T: Scalar> Points<'a, T> {
+    /// Checks that the rows are unit and borrows them.
+    ///
+    /// # Errors
+    /// Names the first row that holds a number that is not finite, or whose length is not 1 to within 10⁻³.
+    pub fn new(rows: &'a Matrix<T>) -> Result<Self, Error> {
+        Self::from_slice(rows.as_slice(), rows.dim())
+    }
+
+    /// As [`Points::new`], from row-major numbers.
+    ///
+    /// # Errors
+    /// As [`Points::new`].
+    ///
+    /// # Panics
+    /// If `dim` is 0 or does not divide the length of `data`.
+    pub fn from_slice(data: &'a [T], dim: usize) -> Result<Self, Error> {
+        assert!(dim > 0 && data.len() % dim == 0, "{} numbers are not rows of {dim}", data.len());
+        for (i, row) in data.chunks_exact(dim).enumerate() {
+            let square: f64 = row.iter().map(|x| x.to_f64() * x.to_f64()).sum();
+            if !square.is_finite() {
+                return Err(Error::new(format!("row {i} has a number that is not finite")));
+            }
+            if (square.sqrt() - 1.0).abs() > 1e-3 {
+                return Err(Error::new(format!(
+                    "row {i} has length {:.6}; unit rows are expected (normalize first)",
+                    square.sqrt()
+                )));
+            }
+        }
+        Ok(Self { data, dim })
+    }
+
+    /// Number of points.
+    pub fn len(self) -> usize {
+        self.data.len() / self.dim
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// The ambient dimension d (never d − 1).
+    pub fn dim(self) -> usize {
+        self.dim
+    }
+
+    /// Point `i`.
+    pub fn row(self, i: usize) -> &'a [T] {
+        &self.data[i * self.dim..(i + 1) * self.dim]
+    }
+
+    /// All numbers, row-major.
+    pub fn as_slice(self) -> &'a [T] {
+        self.data
+    }
+}
+
+/// Scales each row to length 1 in place, u = z / ‖z‖, and returns the lengths ‖z‖, which
+/// [`normalize_backward`] needs. Lengths are summed in `f64`.
+///
+/// # Errors
+/// Names the first row that holds a number that is not finite, or whose length is below 10⁻¹² (a zero row has no
+/// direction). `rows` is left as it was.
+pub fn normalize<T: Scalar>(rows: &mut Matrix<T>) -> Result<Vec<f64>, Error> {
+    let mut lengths = Vec::with_capacity(rows.len());
+    for i in 0..rows.len() {
+        let length = rows.row(i).iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>().sqrt();
+        if !length.is_finite() {
+            return Err(Error::new(format!("row {i} has a number that is not finite")));
+        }
+        if length < 1e-12 {
+            return Err(Error::new(format!("row {i} has length {length:e}: a zero row has no direction")));
+        }
+        lengths.push(length);
+    }
+    for (i, length) in lengths.iter().enumerate() {
+        for x in rows.row_mut(i) {
+            *x = T::from_f64(x.to_f64() / length);
+        }
+    }
+    Ok(lengths)
+}
+
+/// Carries a gradient with respect to unit rows u back to the raw rows z: gᵢ ← (gᵢ − ⟨gᵢ, uᵢ⟩ uᵢ) / ‖zᵢ‖
+/// (paper.md §2.8).
+///
+/// # Panics
+/// If `points`, `lengths` and `grad` differ in rows or columns.
+pub fn normalize_backward<T: Scalar>(points: Points<'_, T>, lengths: &[f64], grad: &mut Matrix<T>) {
+    assert!(
+        points.len() == grad.len() && points.dim() == grad.dim() && lengths.len() == grad.len(),
+        "shapes differ: points {} × {}, {} lengths, gradient {} × {}",
+        points.len(),
+        points.dim(),
+        lengths.len(),
+        grad.len(),
+        grad.dim()
+    );
+    for (i, length) in lengths.iter().enumerate() {
+        let u = points.row(i);
+        let radial: f64 = u.iter().zip(grad.row(i)).map(|(u, g)| u.to_f64() * g.to_f64()).sum();
+        for (g, u) in grad.row_mut(i).iter_mut().zip(u) {
+            *g = T::from_f64((g.to_f64() - radial * u.to_f64()) / length);
+        }
+    }
+}
