@@ -1,1 +1,195 @@
-//! engine/mod
+//! Engines evaluate a loss and its gradient on unit rows. [`Reference`] is the definition; [`Fused`] is what runs.
+
+mod fused;
+mod reference;
+
+pub use fused::Fused;
+pub use reference::Reference;
+
+use crate::loss::{Anchors, Link, Loss, Pairs, Role, Term};
+use crate::{Error, Matrix, Points, Scalar, normalize, normalize_backward};
+
+/// A loss's number, its parts, and its gradient with respect to each view's unit rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValueAndGrad<T> {
+    /// The loss.
+    pub value: f64,
+    /// Each term's share, weight included; they sum to `value`.
+    pub terms: Vec<f64>,
+    /// The share of the attraction terms.
+    pub attraction: f64,
+    /// The share of the repulsion terms.
+    pub repulsion: f64,
+    /// ∂L/∂x for each view, `n × d`, as if the rows were free vectors of ℝᵈ and every cosine a dot product.
+    pub grads: Vec<Matrix<T>>,
+}
+
+/// The same for raw rows of which [`value_and_grad_raw`] makes unit rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawValueAndGrad<T> {
+    /// The loss.
+    pub value: f64,
+    /// Each term's share, weight included.
+    pub terms: Vec<f64>,
+    /// The share of the attraction terms.
+    pub attraction: f64,
+    /// The share of the repulsion terms.
+    pub repulsion: f64,
+    /// ∂L/∂z, the shape of the rows that were given.
+    pub grad: Matrix<T>,
+}
+
+/// An implementation of the sum over pairs.
+pub trait Engine<T: Scalar>: std::fmt::Debug + Send + Sync {
+    /// Evaluates `loss` on `views`, each n × d.
+    ///
+    /// # Errors
+    /// If the loss has pairs of different images and there are fewer than two; if a term over matched pairs is given
+    /// one view; if the value is not finite (coinciding rows under a kernel that is infinite there).
+    ///
+    /// # Panics
+    /// If there is no view, or the views' shapes differ.
+    fn value_and_grad(&self, loss: &Loss, views: &[Points<'_, T>]) -> Result<ValueAndGrad<T>, Error>;
+}
+
+/// From raw rows, view-major (rows 0..n are view one), through [`normalize`] to the loss and back through
+/// [`normalize_backward`].
+///
+/// # Errors
+/// As [`normalize`] and [`Engine::value_and_grad`].
+///
+/// # Panics
+/// If `views` does not divide the number of rows.
+pub fn value_and_grad_raw<T: Scalar>(
+    engine: &dyn Engine<T>,
+    loss: &Loss,
+    rows: &Matrix<T>,
+    views: usize,
+) -> Result<RawValueAndGrad<T>, Error> {
+    assert!(
+        views > 0 && rows.len().is_multiple_of(views),
+        "{} rows are not {views} views of the same images",
+        rows.len()
+    );
+    let mut unit = rows.clone();
+    let lengths = normalize(&mut unit)?;
+    let d = unit.dim();
+    let per_view = unit.len() / views * d;
+    let points: Vec<Points<'_, T>> = if per_view == 0 {
+        return Err(Error::new("there are no rows"));
+    } else {
+        unit.as_slice().chunks_exact(per_view).map(|view| Points::from_slice(view, d)).collect::<Result<_, _>>()?
+    };
+    let outcome = engine.value_and_grad(loss, &points)?;
+    let grad = outcome.grads.into_iter().flat_map(Matrix::into_vec).collect();
+    let mut grad = Matrix::new(grad, d);
+    normalize_backward(Points::new(&unit)?, &lengths, &mut grad);
+    Ok(RawValueAndGrad {
+        value: outcome.value,
+        terms: outcome.terms,
+        attraction: outcome.attraction,
+        repulsion: outcome.repulsion,
+        grad,
+    })
+}
+
+/// The sizes of a batch, checked against a loss.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    /// Views K.
+    views: usize,
+    /// Images N.
+    images: usize,
+    /// Ambient dimension d.
+    dim: usize,
+}
+
+impl Batch {
+    fn check<T: Scalar>(loss: &Loss, views: &[Points<'_, T>]) -> Result<Self, Error> {
+        assert!(!views.is_empty(), "a loss needs at least one view");
+        let batch = Self { views: views.len(), images: views[0].len(), dim: views[0].dim() };
+        for view in views {
+            assert!(
+                view.len() == batch.images && view.dim() == batch.dim,
+                "views differ: {} × {} and {} × {}",
+                batch.images,
+                batch.dim,
+                view.len(),
+                view.dim()
+            );
+        }
+        for term in &loss.terms {
+            let other_images = term.pairs.cross || term.pairs.within;
+            if batch.images == 0 || (other_images && batch.images < 2) {
+                return Err(Error::new(format!(
+                    "a contrastive loss needs at least 2 images; the batch has {}",
+                    batch.images
+                )));
+            }
+            if batch.views < 2 && (term.pairs.matched || term.pairs.cross) {
+                return Err(Error::new(format!("{} needs at least 2 views of each image; there is 1", loss.name)));
+            }
+            assert!(
+                term.focus.is_none() || (term.link == Link::Mean && term.pairs == Pairs::MATCHED && batch.views == 2),
+                "a focused term is a mean over the matched pairs of two views"
+            );
+            let needs_logarithm = matches!(term.link, Link::RowLogSum | Link::LogMean);
+            assert!(!needs_logarithm || term.kernel.is_positive(), "{:?} has no logarithm", term.kernel);
+        }
+        Ok(batch)
+    }
+
+    /// Views whose rows are anchors of the term.
+    fn anchor_views(self, term: &Term) -> usize {
+        match term.anchors {
+            Anchors::AllViews => self.views,
+            Anchors::FirstView => 1,
+        }
+    }
+
+    /// The factor of one pair's (κ, or its share of the log) in the loss, but for what a row's sum adds to it:
+    /// weight over anchors, and over pairs for a mean.
+    fn pair_factor(self, term: &Term) -> f64 {
+        let anchors = (self.anchor_views(term) * self.images) as f64;
+        match term.link {
+            Link::Mean => term.weight / (anchors * term.pairs.count(self.images, self.views) as f64),
+            Link::RowSum | Link::RowLogSum => term.weight / anchors,
+            Link::LogMean => term.weight / self.anchor_views(term) as f64,
+        }
+    }
+}
+
+/// Whether the ordered pair (view a, image i), (view b, image j) is one of `pairs`.
+fn contains(pairs: Pairs, same_view: bool, same_image: bool) -> bool {
+    match (same_view, same_image) {
+        (true, true) => false,
+        (false, true) => pairs.matched,
+        (false, false) => pairs.cross,
+        (true, false) => pairs.within,
+    }
+}
+
+/// w_i = 2 − N softmax_i(s_i/σ) over the matched cosines of an anchor view.
+fn focus_weights(cosines: &[f64], sigma: f64) -> Vec<f64> {
+    let top = cosines.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = cosines.iter().map(|s| ((s - top) / sigma).exp()).collect();
+    let total: f64 = powers.iter().sum();
+    powers.iter().map(|power| 2.0 - cosines.len() as f64 * power / total).collect()
+}
+
+/// Adds the terms up, and refuses a value that is not finite.
+fn finish<T: Scalar>(loss: &Loss, terms: Vec<f64>, grads: Vec<Matrix<T>>) -> Result<ValueAndGrad<T>, Error> {
+    let part = |role| -> f64 {
+        loss.terms.iter().zip(&terms).filter(|(term, _)| term.role == role).map(|(_, value)| value).sum()
+    };
+    let (attraction, repulsion) = (part(Role::Attraction), part(Role::Repulsion));
+    let value = attraction + repulsion;
+    let finite = |grad: &Matrix<T>| grad.as_slice().iter().all(|x| x.to_f64().is_finite());
+    if !value.is_finite() || !grads.iter().all(finite) {
+        return Err(Error::new(format!(
+            "{} is {value} with an infinite gradient or value: two rows coincide where its kernel is infinite",
+            loss.name
+        )));
+    }
+    Ok(ValueAndGrad { value, terms, attraction, repulsion, grads })
+}
