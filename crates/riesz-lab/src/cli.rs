@@ -1,1 +1,63 @@
-//! The command line: one enum of verbs.
+//! The command line: one enum of verbs. Each verb's arguments and work are in `commands/`.
+
+use clap::{Parser, Subcommand};
+
+use crate::Result;
+use crate::commands::{data, embed, eval, loss, recipes, report, runs, train};
+
+/// Contrastive representation learning as energy minimization on the sphere.
+#[derive(Parser)]
+#[command(
+    name = "riesz",
+    version,
+    after_help = "Examples:
+  riesz train                          train on the built-in real images, a few minutes
+  riesz train photos/ --epochs 50      train on a folder of unlabeled images
+  riesz report runs/fashion-mnist-12k  render a run's report again
+  riesz loss dhel --temperature 0.3 --input batch.safetensors --json
+
+Exit codes: 0 done, 1 a check or comparison failed, 2 bad use or bad input, 130 interrupted (and saved)."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Train an encoder on images, measure it, and write a report
+    Train(train::TrainArgs),
+    /// Evaluate the encoder of a run again: kNN, linear probe, retrieval of the other view
+    Eval(eval::EvalArgs),
+    /// Embed images with a run's encoder, to npy, parquet or safetensors
+    Embed(embed::EmbedArgs),
+    /// Render a run's report.html again
+    Report(report::ReportArgs),
+    /// List runs with their results
+    Runs(runs::RunsArgs),
+    /// Value, parts and gradient of a loss on arrays from a file
+    Loss(loss::LossArgs),
+    /// Known data sets: list, show, fetch
+    Data(data::DataArgs),
+    /// Built-in recipes: list, or print one to start your own from
+    Recipes(recipes::RecipesArgs),
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// One sentence; [`crate::Error::exit_code`] says how the program shall end.
+    pub fn run(&self) -> Result<()> {
+        match &self.verb {
+            Verb::Train(args) => train::run(args),
+            Verb::Eval(args) => eval::run(args),
+            Verb::Embed(args) => embed::run(args),
+            Verb::Report(args) => report::run(args),
+            Verb::Runs(args) => runs::run(args),
+            Verb::Loss(args) => loss::run(args),
+            Verb::Data(args) => data::run(args),
+            Verb::Recipes(args) => recipes::run(args),
+        }
+    }
+}

@@ -1,19 +1,5 @@
-//! The laboratory: everything that touches the world. Data, augmentation, encoders, training, evaluation,
-//! reports. The mathematics is in the crate `riesz`.
-
-pub mod augment;
-pub mod cli;
-pub mod commands;
+//! The laboratory: everything that touches the world.
 pub mod data;
-pub mod embeddings;
-pub mod encoder;
-mod error;
-pub mod eval;
 pub mod ops;
-pub mod optim;
-pub mod recipe;
-pub mod report;
-pub mod run;
-pub mod train;
-
+mod error;
 pub use error::{Error, Result};

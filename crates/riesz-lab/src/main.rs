@@ -1,2 +1,1 @@
-//! riesz
-fn main() {}
+fn main(){}

@@ -1,1 +1,254 @@
-//! Recipes: what a run is, as written and as executed.
+//! Recipes: a run as written (TOML text, flags laid over it) and as resolved ([`Recipe`]: every key present and
+//! checked for type; unknown keys are errors).
+//!
+//! A recipe is complete: there are no defaults in code. What the user does not say comes from a built-in recipe,
+//! which is a file in `recipes/`, embedded here and named in the log.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::augment::AugmentRecipe;
+use crate::data::DataRecipe;
+use crate::encoder::EncoderRecipe;
+use crate::loss_recipe::LossRecipe;
+use crate::optim::OptimRecipe;
+use crate::{Error, Result};
+
+/// Everything that determines a run, together with the program's commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Recipe {
+    /// The one number below which every random draw is keyed.
+    pub seed: u64,
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Images a step; each gives two views.
+    pub batch: usize,
+    /// Where the images come from.
+    pub data: DataRecipe,
+    /// How a view is made of an image.
+    pub augment: AugmentRecipe,
+    /// Backbone and projector.
+    pub encoder: EncoderRecipe,
+    /// What is minimized.
+    pub loss: LossRecipe,
+    /// How it is minimized.
+    pub optimizer: OptimRecipe,
+    /// What is asked of the encoder, each epoch and at the end.
+    pub evaluation: EvaluationRecipe,
+}
+
+/// What is asked of the encoder, each epoch and at the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct EvaluationRecipe {
+    /// Held-out images of which two views are embedded each epoch for the label-free geometry (at most; at least 2).
+    pub pairs: usize,
+    /// Labeled training images used as kNN references each epoch (at most; 0 switches the epoch's kNN off).
+    pub epoch_references: usize,
+    /// Labeled training images used at the end by kNN and the linear probe (at most).
+    pub references: usize,
+    /// Neighbours of the kNN vote.
+    pub neighbors: usize,
+    /// Temperature of the kNN vote's weights e^{s/τ}.
+    pub temperature: f64,
+    /// Labels a class of the few-label probe.
+    pub few_labels: usize,
+    /// Keyed draws of those labels, of which mean and standard deviation are told.
+    pub few_draws: usize,
+}
+
+/// A recipe that ships with the program.
+pub struct BuiltIn {
+    /// The name to give to `--recipe`.
+    pub name: &'static str,
+    /// Its TOML text.
+    pub text: &'static str,
+}
+
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => {
+        &[$(BuiltIn { name: $name, text: include_str!(concat!("../../../recipes/", $name, ".toml")) }),*]
+    };
+}
+
+/// Every built-in recipe: the files of `recipes/`.
+pub const BUILT_IN: &[BuiltIn] = built_in![
+    "fashion-mnist-12k",
+    "folder-28",
+    "folder-32",
+    "folder-96",
+    "folder-224",
+    "cifar10-30min",
+    "cifar10",
+    "cifar100",
+    "stl10",
+    "imagenet100",
+];
+
+impl BuiltIn {
+    /// The built-in recipe of that name.
+    ///
+    /// # Errors
+    /// If there is none; the sentence lists those there are.
+    pub fn named(name: &str) -> Result<&'static Self> {
+        BUILT_IN.iter().find(|recipe| recipe.name == name).ok_or_else(|| {
+            let names: Vec<&str> = BUILT_IN.iter().map(|recipe| recipe.name).collect();
+            Error::input(format!(
+                "no recipe file and no built-in recipe is called `{name}`; built in are {}",
+                names.join(", ")
+            ))
+        })
+    }
+
+    /// The recipe that suits images of this size when only a folder was given: the one whose views are nearest
+    /// below the images' shorter side.
+    pub fn for_images(shorter_side: usize, channels: usize) -> &'static Self {
+        let name = match (shorter_side, channels) {
+            (..=31, _) | (..=47, 1) => "folder-28",
+            (..=63, _) => "folder-32",
+            (..=160, _) => "folder-96",
+            _ => "folder-224",
+        };
+        BUILT_IN.iter().find(|recipe| recipe.name == name).expect("the four folder recipes are in BUILT_IN")
+    }
+}
+
+/// The text of a recipe: a file's, or a built-in one's by name. Also says where it came from.
+///
+/// # Errors
+/// If neither a file nor a built-in recipe of that name exists, or the file cannot be read.
+pub fn read(name_or_path: &str) -> Result<(String, String)> {
+    let path = Path::new(name_or_path);
+    if path.is_file() {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, &error))?;
+        return Ok((text, path.display().to_string()));
+    }
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        return Err(Error::input(format!("{name_or_path}: no such recipe file")));
+    }
+    BuiltIn::named(name_or_path).map(|recipe| (recipe.text.to_owned(), format!("built-in recipe {}", recipe.name)))
+}
+
+impl Recipe {
+    /// Reads a recipe from TOML text, lays `overrides` (`a.b=value`) over it, and checks its own numbers.
+    ///
+    /// # Errors
+    /// One sentence with `place` in front: not TOML, an unknown or missing key, a wrong type, a number out of range.
+    pub fn resolve(text: &str, overrides: &[String], place: &str) -> Result<Self> {
+        let mut table: toml::Table =
+            text.parse().map_err(|error| Error::input(one_line(&error)).at(place))?;
+        for assignment in overrides {
+            set(&mut table, assignment)?;
+        }
+        let recipe: Self = table.try_into().map_err(|error| Error::input(one_line(&error)).at(place))?;
+        recipe.check().map_err(|error| error.at(place))?;
+        Ok(recipe)
+    }
+
+    /// The resolved recipe as TOML, every key written out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a recipe is made of tables, numbers and strings")
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |message: String| Err(Error::input(message));
+        if self.epochs == 0 {
+            return refuse("epochs is 0; at least 1 is needed".to_owned());
+        }
+        if self.batch < 2 {
+            return refuse(format!(
+                "batch is {}; a contrastive loss needs at least 2 images, of which each repels the others",
+                self.batch
+            ));
+        }
+        let evaluation = &self.evaluation;
+        if evaluation.pairs < 2 {
+            return refuse(format!("evaluation.pairs is {}; it must be at least 2", evaluation.pairs));
+        }
+        if evaluation.neighbors == 0 {
+            return refuse("evaluation.neighbors is 0; it must be at least 1".to_owned());
+        }
+        if !(evaluation.temperature > 0.0 && evaluation.temperature.is_finite()) {
+            return refuse(format!("evaluation.temperature is {}; it must be above 0", evaluation.temperature));
+        }
+        if evaluation.few_labels == 0 || evaluation.few_draws == 0 {
+            return refuse("evaluation.few-labels and evaluation.few-draws must be at least 1".to_owned());
+        }
+        self.loss.loss().map(|_| ())
+    }
+}
+
+/// Lays `a.b=value` over a table. The value is TOML; what is not TOML is taken as a string, so that
+/// `--set data.source=photos` needs no quotes.
+fn set(table: &mut toml::Table, assignment: &str) -> Result<()> {
+    let Some((path, text)) = assignment.split_once('=') else {
+        return Err(Error::input(format!("--set {assignment}: expected KEY=VALUE, such as loss.temperature=0.2")));
+    };
+    let value = format!("value = {text}")
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|mut parsed| parsed.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(text.to_owned()));
+    let mut keys: Vec<&str> = path.trim().split('.').collect();
+    let last = keys.pop().unwrap_or_default();
+    let mut here = table;
+    for key in keys {
+        let inner = here.entry(key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        here = inner
+            .as_table_mut()
+            .ok_or_else(|| Error::input(format!("--set {assignment}: `{key}` is a value, not a table")))?;
+    }
+    here.insert(last.to_owned(), value);
+    Ok(())
+}
+
+/// A parser's message without its drawing of the line, so that it is one sentence.
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().replace('\n', ", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(overrides: &[&str]) -> Result<Recipe> {
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        Recipe::resolve(BUILT_IN[0].text, &overrides, BUILT_IN[0].name)
+    }
+
+    #[test]
+    fn every_built_in_recipe_resolves_and_survives_being_written_out() {
+        for recipe in BUILT_IN {
+            let resolved = Recipe::resolve(recipe.text, &[], recipe.name).unwrap();
+            assert_eq!(Recipe::resolve(&resolved.to_toml(), &[], "written").unwrap(), resolved);
+            assert!(recipe.text.starts_with("# "), "{} has no head comment", recipe.name);
+        }
+    }
+
+    #[test]
+    fn bad_recipes_are_refused_in_one_sentence() {
+        for (assignment, expected) in [
+            ("loss.temperature=-0.1", "temperature"),
+            ("batch=1", "batch is 1"),
+            ("epochs=0", "epochs is 0"),
+            ("loss.tau=0.1", "tau"),
+            ("colour=1", "colour"),
+            ("seed=\"x\"", "x"),
+            ("loss.name=infonce", "infonce"),
+            ("evaluation.neighbors=0", "neighbors"),
+        ] {
+            let message = resolve(&[assignment]).unwrap_err().to_string();
+            assert!(message.contains(expected), "{assignment}: {message}");
+            assert!(!message.contains('\n'), "{assignment}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_set_value_is_toml_or_a_plain_string() {
+        let recipe = resolve(&["seed=7", "optimizer.learning-rate=0.5"]).unwrap();
+        assert_eq!(recipe.seed, 7);
+        assert!(resolve(&["seed"]).unwrap_err().to_string().contains("KEY=VALUE"));
+    }
+}

@@ -1,1 +1,10 @@
 //! One file a verb: its arguments and what it does.
+
+pub mod data;
+pub mod embed;
+pub mod eval;
+pub mod loss;
+pub mod recipes;
+pub mod report;
+pub mod runs;
+pub mod train;

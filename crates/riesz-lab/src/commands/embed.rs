@@ -1,0 +1,143 @@
+//! `riesz embed`: the rows that a run's encoder gives to images, in a file that other programs read.
+
+#![expect(clippy::print_stderr, reason = "what was written is told")]
+
+use std::path::PathBuf;
+
+use riesz::Matrix;
+
+use crate::data::Source;
+use crate::encoder::Encoder;
+use crate::run::Run;
+use crate::train::measure::{Sample, Shown, embed};
+use crate::train::progress::Progress;
+use crate::train::Plan;
+use crate::{Error, Result, device, embeddings};
+
+/// Arguments of `riesz embed`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  riesz embed runs/fashion-mnist-12k --output test.parquet
+  riesz embed runs/photos other-photos/ --split all --output other.npy
+  riesz embed runs/photos --part projector --output unit.safetensors
+
+An npy file gets a CSV of names beside it.")]
+pub struct EmbedArgs {
+    /// The run folder
+    run: PathBuf,
+    /// Other images than the run's own: anything that `riesz train` takes
+    data: Option<String>,
+    /// The file to write: .npy, .parquet or .safetensors
+    #[arg(long)]
+    output: PathBuf,
+    /// Rows of the backbone (the representation) or of the projector (the embedding, as the loss saw it, unit rows)
+    #[arg(long, value_enum, default_value_t = Part::Backbone)]
+    part: Part,
+    /// Which images
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    split: Split,
+    /// Where tensors live
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// CPU threads [default: all]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// Which rows of the encoder.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// The backbone's output h.
+    Backbone,
+    /// The projector's output z, scaled to unit rows.
+    Projector,
+}
+
+/// Which images of a data set.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Split {
+    /// Those trained on.
+    Train,
+    /// Those held out.
+    Test,
+    /// Both, training images first.
+    All,
+}
+
+/// Embeds and writes.
+///
+/// # Errors
+/// Bad use or input, or the disk refuses; an existing file is left as it was.
+pub fn run(args: &EmbedArgs) -> Result<()> {
+    super::train::set_threads(args.threads)?;
+    let format = args.output.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_owned();
+    if !["npy", "parquet", "safetensors"].contains(&format.as_str()) {
+        return Err(Error::input(format!(
+            "{}: the file's name must end in .npy, .parquet or .safetensors",
+            args.output.display()
+        )));
+    }
+    let run = Run::open(&args.run)?;
+    let mut recipe = run.recipe()?;
+    if let Some(data) = &args.data {
+        recipe.data.source = data.clone();
+        recipe.batch = 2;
+    }
+    let plan = Plan::for_evaluation(recipe, device::open(&args.device)?)?;
+    let encoder = Encoder::open(&run.path("encoder.safetensors"), &plan.device)?;
+
+    let mut rows: Option<Vec<f32>> = None;
+    let (mut dim, mut names, mut labels) = (0, Vec::new(), Vec::new());
+    let splits: &[&dyn Source] = match args.split {
+        Split::Train => &[&*plan.data.train],
+        Split::Test => &[&*plan.data.test],
+        Split::All => &[&*plan.data.train, &*plan.data.test],
+    };
+    let total: usize = splits.iter().map(|source| source.len()).sum();
+    let mut progress = Progress::new("embedding", "images", 0, total as u64, false);
+    let mut unreadable = 0;
+    for source in splits {
+        for first in (0..source.len()).step_by(1000) {
+            let chunk: Vec<usize> = (first..source.len().min(first + 1000)).collect();
+            let readable = Sample::readable(*source, chunk.clone());
+            unreadable += readable.unreadable.len();
+            for (item, reason) in &readable.unreadable {
+                progress.say(&format!("left out {}: {reason}", source.name(*item)));
+            }
+            if !readable.items.is_empty() {
+                let (h, z) = embed(&plan, &encoder, *source, &readable.items, Shown::Clean)?;
+                let part = match args.part {
+                    Part::Backbone => h,
+                    Part::Projector => {
+                        let mut unit = z;
+                        crate::train::measure::unit_rows(&mut unit)?;
+                        unit
+                    }
+                };
+                dim = part.dim();
+                rows.get_or_insert_default().extend(part.into_vec());
+                names.extend(readable.items.iter().map(|&item| source.name(item)));
+                labels.extend(readable.labels);
+            }
+            progress.advance(chunk.len() as u64, String::new);
+        }
+    }
+    progress.finish();
+    let rows = rows.ok_or_else(|| Error::input(format!("{}: none of {total} images can be read", plan.data.name)))?;
+    let matrix = Matrix::new(rows, dim);
+    match format.as_str() {
+        "npy" => {
+            embeddings::write_npy(&args.output, &matrix)?;
+            embeddings::write_names(&args.output.with_extension("csv"), &names, &labels)?;
+        }
+        "parquet" => embeddings::write_parquet(&args.output, &names, Some(&labels), &matrix)?,
+        _ => embeddings::write_safetensors(&args.output, &[("embeddings", &matrix)], Some(&labels))?,
+    }
+    eprintln!(
+        "{}: {} rows of {dim}{}",
+        args.output.display(),
+        matrix.len(),
+        if unreadable == 0 { String::new() } else { format!(", {unreadable} unreadable images left out") }
+    );
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! `riesz report`: renders a run's report again from its metrics.json.
+
+#![expect(clippy::print_stdout, reason = "printing is this command's work")]
+
+use std::path::PathBuf;
+
+use crate::Result;
+use crate::report::{Summary, render};
+use crate::run::{Run, write_atomically};
+
+/// Arguments of `riesz report`.
+#[derive(clap::Args)]
+pub struct ReportArgs {
+    /// The run folder
+    run: PathBuf,
+}
+
+/// Renders.
+///
+/// # Errors
+/// If the run has no metrics.json yet, or the disk refuses.
+pub fn run(args: &ReportArgs) -> Result<()> {
+    let run = Run::open(&args.run)?;
+    let summary = Summary::load(&run)?;
+    write(&run, &summary)?;
+    println!("{}", run.path("report.html").display());
+    Ok(())
+}
+
+/// Writes `report.html`.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn write(run: &Run, summary: &Summary) -> Result<()> {
+    write_atomically(&run.path("report.html"), render(summary)?.as_bytes())
+}
+
+/// Prints verdict and table.
+pub fn print(summary: &Summary) {
+    print!("{}", crate::report::plain(summary));
+}

@@ -1,0 +1,210 @@
+//! `riesz train`: from images to a trained encoder, numbers and a report.
+
+#![expect(clippy::print_stderr, reason = "what the run is about to do is told before it does it")]
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::data::{self, DataRecipe};
+use crate::evaluate::evaluate;
+use crate::recipe::{self, BuiltIn, Recipe};
+use crate::run::{Event, Found, Lines, Run, write_atomically};
+use crate::train::progress::duration;
+use crate::train::{Manner, Plan, interrupt, train};
+use crate::{Error, Result, device, environment};
+
+/// Arguments of `riesz train`. A flag that is a recipe's key, with dashes, lays its value over the recipe.
+#[derive(clap::Args, Debug, Default)]
+#[command(after_help = "Examples:
+  riesz train
+  riesz train photos/ --epochs 50 --run runs/photos
+  riesz train cifar10.tar.xz --recipe cifar10 --set loss.temperature=0.2 --tensorboard
+  riesz train --loss nt-xent --seed 2
+
+Ctrl-C saves and stops; the same command goes on, bit for bit. `riesz recipes` lists the built-in recipes.")]
+pub struct TrainArgs {
+    /// Images: a folder, a tar, IDX/CIFAR/STL files, or a known name (`riesz data list`); without it, the recipe's
+    data: Option<String>,
+    /// A recipe file or the name of a built-in recipe
+    #[arg(long)]
+    recipe: Option<String>,
+    /// The run folder [default: runs/NAME, after the data or the recipe]
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// The number below which every random draw is keyed
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Passes over the training images
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// Images a step
+    #[arg(long)]
+    batch: Option<usize>,
+    /// The loss by name, at its paper's settings: dhel, nt-xent, info-nce, dcl, kcl, …
+    #[arg(long)]
+    loss: Option<String>,
+    /// The loss's temperature
+    #[arg(long)]
+    temperature: Option<f64>,
+    /// The base learning rate, before the recipe's rule
+    #[arg(long)]
+    learning_rate: Option<f64>,
+    /// The backbone: resnet18, resnet34, resnet50, resnet-small, vit-tiny
+    #[arg(long)]
+    backbone: Option<String>,
+    /// Any recipe key: --set loss.temperature=0.2 (again for more)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Where tensors live: cpu, or a GPU the program was built for
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// CPU threads [default: all]; the results are the same bits for any number
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Also write TensorBoard event files, in the run's folder tensorboard/
+    #[arg(long)]
+    tensorboard: bool,
+    /// No progress, only the result
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Trains, evaluates, reports.
+///
+/// # Errors
+/// Bad use or input; an interruption after saving; a loss that is no longer finite.
+pub fn run(args: &TrainArgs) -> Result<()> {
+    set_threads(args.threads)?;
+    let started = Instant::now();
+    let (text, origin) = args.recipe_text()?;
+    let mut recipe = Recipe::resolve(&text, &args.overrides(), &origin)?;
+    if let Some(data) = &args.data {
+        recipe.data = DataRecipe { source: absolute(data), ..recipe.data };
+    }
+    let root = args.root(&origin);
+    let device = device::open(&args.device)?;
+    let plan = Plan::new(recipe, device)?;
+    let (run, found) = match Run::create_or_continue(&root, &plan.recipe)? {
+        Found::New(run) => (run, "new run"),
+        Found::Unfinished(run) => (run, "continuing"),
+    };
+    let environment = environment::json(&args.device);
+    write_atomically(&run.path("environment.json"), environment.as_bytes())?;
+    if !args.quiet {
+        tell(&plan, &origin, &format!("{found} in {}", root.display()))?;
+    }
+    interrupt::listen()?;
+
+    let manner = Manner { quiet: args.quiet, tensorboard: args.tensorboard, stop_after: None };
+    let encoder = train(&plan, &run, manner)?;
+    encoder.save(&run.path("encoder.safetensors"))?;
+    finish(&plan, &run, &encoder, args.quiet)?;
+    let log = run.path("log.jsonl");
+    let length = std::fs::metadata(&log).map_err(|error| Error::io(&log, &error))?.len();
+    let step = plan.steps();
+    Lines::open(&log, length)?.append(&Event::Done { step })?;
+    if !args.quiet {
+        eprintln!("done in {}; the report is {}", duration(started.elapsed().as_secs_f64()), run.path("report.html").display());
+    }
+    Ok(())
+}
+
+/// Evaluates a trained encoder, writes `metrics.json` and `report.html`, and prints verdict and table.
+///
+/// # Errors
+/// If an image or the disk refuses.
+pub fn finish(plan: &Plan, run: &Run, encoder: &crate::encoder::Encoder, quiet: bool) -> Result<()> {
+    let summary = evaluate(plan, run, encoder, quiet)?;
+    summary.save(run)?;
+    super::report::write(run, &summary)?;
+    super::report::print(&summary);
+    Ok(())
+}
+
+impl TrainArgs {
+    /// The recipe's text and where it is from: the one asked for; for data alone, the built-in one for images of
+    /// that size; else the built-in default.
+    fn recipe_text(&self) -> Result<(String, String)> {
+        match (&self.recipe, &self.data) {
+            (Some(recipe), _) => recipe::read(recipe),
+            (None, None) => recipe::read(recipe::BUILT_IN[0].name),
+            (None, Some(data)) => {
+                let (shorter_side, channels) = data::typical_size(data)?;
+                recipe::read(BuiltIn::for_images(shorter_side, channels).name)
+            }
+        }
+    }
+
+    fn overrides(&self) -> Vec<String> {
+        let mut overrides = Vec::new();
+        if let Some(name) = &self.loss {
+            // Another loss has other keys: the recipe's table gives way to the loss at its paper's settings.
+            overrides.push(format!("loss={{name=\"{name}\"}}"));
+        }
+        let mut lay = |key: &str, value: Option<String>| {
+            overrides.extend(value.map(|value| format!("{key}={value}")));
+        };
+        lay("seed", self.seed.map(|value| value.to_string()));
+        lay("epochs", self.epochs.map(|value| value.to_string()));
+        lay("batch", self.batch.map(|value| value.to_string()));
+        lay("loss.temperature", self.temperature.map(|value| value.to_string()));
+        lay("optimizer.learning-rate", self.learning_rate.map(|value| value.to_string()));
+        lay("encoder.backbone", self.backbone.as_ref().map(|value| format!("\"{value}\"")));
+        overrides.extend(self.set.iter().cloned());
+        overrides
+    }
+
+    fn root(&self, origin: &str) -> PathBuf {
+        if let Some(run) = &self.run {
+            return run.clone();
+        }
+        let name = match (&self.data, &self.recipe) {
+            (Some(data), _) => data.trim_end_matches('/').rsplit('/').next().unwrap_or(data),
+            (None, Some(recipe)) => recipe.rsplit('/').next().unwrap_or(recipe),
+            (None, None) => origin.rsplit(' ').next().unwrap_or(origin),
+        };
+        let stem = name.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("run");
+        Path::new("runs").join(stem)
+    }
+}
+
+/// A path is stored absolute, so that the run can be continued and evaluated from any folder; a known name stays.
+fn absolute(data: &str) -> String {
+    std::fs::canonicalize(data).map_or_else(|_| data.to_owned(), |path| path.display().to_string())
+}
+
+/// Says, before anything long happens, what is about to happen.
+fn tell(plan: &Plan, origin: &str, where_to: &str) -> Result<()> {
+    let recipe = &plan.recipe;
+    eprintln!("riesz {}  {origin}, {where_to}", env!("CARGO_PKG_VERSION"));
+    eprintln!(
+        "data       {}: {} training and {} held-out images{}",
+        plan.data.name,
+        plan.data.train.len(),
+        plan.data.test.len(),
+        if plan.data.classes.is_empty() { ", no labels".to_owned() } else { format!(", {} classes", plan.data.classes.len()) }
+    );
+    eprintln!("encoder    {}", plan.encoder()?.describe());
+    eprintln!("loss       {}", recipe.loss.describe());
+    eprintln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
+    eprintln!("steps      {} = {} epochs × {}, batch {}", plan.steps(), recipe.epochs, plan.steps() / recipe.epochs, recipe.batch);
+    if plan.data.train.len() < 1000 {
+        eprintln!("note       {} images are few for contrastive learning; several thousand are usual", plan.data.train.len());
+    }
+    Ok(())
+}
+
+/// Limits the CPU threads.
+///
+/// # Errors
+/// If `threads` is 0.
+pub fn set_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        None => Ok(()),
+        Some(0) => Err(Error::input("--threads is 0; at least 1 is needed")),
+        Some(threads) => rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .map_err(|error| Error::input(format!("--threads {threads}: {error}"))),
+    }
+}

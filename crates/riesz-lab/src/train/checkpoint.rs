@@ -1,0 +1,151 @@
+//! Checkpoints: everything that a run needs to go on bit for bit, in one safetensors file with a checksum.
+//!
+//! Tensors `encoder.*` and `optimizer.*`; metadata: the step, the length of the log, the running sums of the
+//! unfinished epoch (as the bits of f64), and the SHA-256 of all tensor bytes in the order of their names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
+
+use crate::encoder::NamedTensor;
+use crate::run::{Run, write_atomically};
+use crate::{Error, Result};
+
+/// A moment of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Updates done.
+    pub step: u64,
+    /// Bytes of `log.jsonl` written by then.
+    pub log_length: u64,
+    /// Bytes of `timing.jsonl` written by then.
+    pub timing_length: u64,
+    /// Sums over the unfinished epoch's steps: loss, attraction, repulsion.
+    pub sums: [f64; 3],
+    /// The encoder's parameters and buffers.
+    pub encoder: Vec<NamedTensor>,
+    /// The optimizer's state.
+    pub optimizer: Vec<NamedTensor>,
+}
+
+const LAST: &str = "checkpoints/last.safetensors";
+const PREVIOUS: &str = "checkpoints/previous.safetensors";
+
+impl Checkpoint {
+    /// Writes the checkpoint as `checkpoints/last.safetensors`; the one before becomes `previous.safetensors`.
+    ///
+    /// # Errors
+    /// If the disk refuses; the checkpoint that was there before is intact.
+    pub fn save(&self, run: &Run) -> Result<()> {
+        let tensors: BTreeMap<String, (&NamedTensor, Vec<u8>)> = [("encoder", &self.encoder), ("optimizer", &self.optimizer)]
+            .into_iter()
+            .flat_map(|(part, tensors)| {
+                tensors.iter().map(move |tensor| {
+                    let bytes = tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect();
+                    (format!("{part}.{}", tensor.name), (tensor, bytes))
+                })
+            })
+            .collect();
+        let metadata = BTreeMap::from([
+            ("format".to_owned(), "riesz checkpoint 1".to_owned()),
+            ("step".to_owned(), self.step.to_string()),
+            ("log_length".to_owned(), self.log_length.to_string()),
+            ("timing_length".to_owned(), self.timing_length.to_string()),
+            ("sums".to_owned(), self.sums.map(|sum| format!("{:016x}", sum.to_bits())).join(" ")),
+            ("sha256".to_owned(), digest(tensors.iter().map(|(name, (_, bytes))| (name.as_str(), bytes.as_slice())))),
+        ]);
+        let views = tensors.iter().map(|(name, (tensor, bytes))| {
+            let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)
+                .expect("the bytes of a tensor are as long as its shape says");
+            (name, view)
+        });
+        let bytes = safetensors::serialize(views, Some(metadata.into_iter().collect()))
+            .map_err(|error| Error::input(format!("checkpoint: {error}")))?;
+        let last = run.path(LAST);
+        if last.is_file() {
+            std::fs::rename(&last, run.path(PREVIOUS)).map_err(|error| Error::io(&last, &error))?;
+        }
+        write_atomically(&last, &bytes)
+    }
+
+    /// The newest checkpoint of a run; `None` if it has none yet.
+    ///
+    /// # Errors
+    /// If the file is damaged; the sentence says how to go on.
+    pub fn newest(run: &Run) -> Result<Option<Self>> {
+        let last = run.path(LAST);
+        let path = if last.is_file() { last } else { run.path(PREVIOUS) };
+        if !path.is_file() {
+            return Ok(None);
+        }
+        Self::load(&path).map(Some).map_err(|error| {
+            let way_out = if path.ends_with(LAST) && run.path(PREVIOUS).is_file() {
+                "delete it to go on from checkpoints/previous.safetensors"
+            } else {
+                "delete the run folder to start again"
+            };
+            Error::input(format!("{error}; {way_out}"))
+        })
+    }
+
+    fn load(path: &Path) -> Result<Self> {
+        let damaged = |why: &str| Error::input(format!("{}: the checkpoint is damaged ({why})", path.display()));
+        let bytes = std::fs::read(path).map_err(|error| Error::io(path, &error))?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&error.to_string()))?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error.to_string()))?;
+        let entry = |key: &str| metadata.get(key).ok_or_else(|| damaged(&format!("it has no {key}")));
+        let number = |key: &str| -> Result<u64> {
+            entry(key)?.parse().map_err(|_| damaged(&format!("{key} is not a number")))
+        };
+        let sorted: BTreeMap<String, TensorView<'_>> = tensors.tensors().into_iter().collect();
+        if digest(sorted.iter().map(|(name, view)| (name.as_str(), view.data()))) != *entry("sha256")? {
+            return Err(damaged("its checksum does not match"));
+        }
+        let mut sums = [0.0; 3];
+        let words: Vec<&str> = entry("sums")?.split(' ').collect();
+        if words.len() != sums.len() {
+            return Err(damaged("sums are not three numbers"));
+        }
+        for (sum, word) in sums.iter_mut().zip(words) {
+            *sum = f64::from_bits(u64::from_str_radix(word, 16).map_err(|_| damaged("sums are not numbers"))?);
+        }
+        let part = |prefix: &str| -> Vec<NamedTensor> {
+            sorted
+                .iter()
+                .filter_map(|(name, view)| {
+                    let name = name.strip_prefix(prefix)?.to_owned();
+                    let values =
+                        view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                    Some(NamedTensor { name, shape: view.shape().to_vec(), values })
+                })
+                .collect()
+        };
+        Ok(Self {
+            step: number("step")?,
+            log_length: number("log_length")?,
+            timing_length: number("timing_length")?,
+            sums,
+            encoder: part("encoder."),
+            optimizer: part("optimizer."),
+        })
+    }
+
+    /// Where the newest checkpoint of a run lies.
+    pub fn path(run: &Run) -> PathBuf {
+        run.path(LAST)
+    }
+}
+
+fn digest<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut hash = Sha256::new();
+    for (name, bytes) in tensors {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name.as_bytes());
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

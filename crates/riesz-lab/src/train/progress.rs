@@ -1,0 +1,94 @@
+//! Progress of long work: a bar with rate and time left on a terminal, plain lines when piped.
+
+#![expect(clippy::print_stderr, reason = "progress is what this file prints, to the error stream")]
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Progress through a known number of units.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    label: String,
+    total: u64,
+    done: u64,
+    first: u64,
+    started: Instant,
+    said: Instant,
+    quiet: bool,
+}
+
+/// Without a terminal a line is said no more often than this.
+const BETWEEN_LINES: Duration = Duration::from_secs(20);
+
+impl Progress {
+    /// Starts at `done` of `total` units; `label` names the work and `unit` what is counted.
+    pub fn new(label: &str, unit: &str, done: u64, total: u64, quiet: bool) -> Self {
+        let bar = (std::io::stderr().is_terminal() && !quiet).then(|| {
+            let template = format!(
+                "{{prefix}} {{bar:28.cyan/blue}} {{pos}}/{{len}} {unit}  {{msg}}  {{elapsed_precise}} < {{eta_precise}}"
+            );
+            let style = ProgressStyle::with_template(&template)
+                .expect("the template above is well-formed")
+                .progress_chars("█▉▊▋▌▍▎▏ ");
+            let bar = ProgressBar::new(total).with_style(style).with_prefix(label.to_owned()).with_position(done);
+            bar.reset_eta();
+            bar
+        });
+        let now = Instant::now();
+        Self { bar, label: label.to_owned(), total, done, first: done, started: now, said: now, quiet }
+    }
+
+    /// `units` more are done; `message` says where things stand.
+    pub fn advance(&mut self, units: u64, message: impl FnOnce() -> String) {
+        self.done += units;
+        if let Some(bar) = &self.bar {
+            bar.set_message(message());
+            bar.set_position(self.done);
+        } else if !self.quiet && self.said.elapsed() >= BETWEEN_LINES {
+            self.said = Instant::now();
+            eprintln!(
+                "{} {}/{}  {}  {} left",
+                self.label,
+                self.done,
+                self.total,
+                message(),
+                duration(self.seconds_left())
+            );
+        }
+    }
+
+    /// Says a line that stays, above the bar.
+    pub fn say(&self, line: &str) {
+        if self.quiet {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn seconds_left(&self) -> f64 {
+        let rate = (self.done - self.first) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+        (self.total - self.done) as f64 / rate.max(1e-9)
+    }
+}
+
+/// Seconds in words: `42 s`, `3 min 20 s`, `2 h 05 min`.
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match seconds {
+        0..=99 => format!("{seconds} s"),
+        100..=5999 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
