@@ -45,7 +45,9 @@ impl Error {
         let what = match error.kind() {
             ErrorKind::NotFound => "no such file or folder".to_owned(),
             ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            ErrorKind::StorageFull => "no space left on the disk; what was written before is intact".to_owned(),
+            ErrorKind::StorageFull => {
+                "no space left on the disk; what was written before is intact".to_owned()
+            }
             ErrorKind::UnexpectedEof => "the file ends too early; it is truncated".to_owned(),
             _ => error.to_string(),
         };

@@ -1,0 +1,329 @@
+//! From paths to classes and splits: what the names of image files say about them.
+//!
+//! 1. Folders that all images share are left aside (`photos/2024/…`).
+//! 2. If `train/` and one of `test/`, `val/`, `valid/`, `validation/` are there, they are the split.
+//! 3. Below that, the first folder is the class, if asked for or evident.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// Where labels come from, as the recipe says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Labels {
+    /// From the data's own files, or from class folders if they are evident.
+    Auto,
+    /// From class folders, and an error if there are none.
+    Folders,
+    /// None, whatever the data has.
+    None,
+    /// From a CSV file with the header `name,label` or `filename,label`.
+    Table(PathBuf),
+}
+
+impl Labels {
+    /// Reads the recipe's word.
+    ///
+    /// # Errors
+    /// If it is none of `auto`, `folders`, `none`, and no path that ends in `.csv`.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "folders" => Ok(Self::Folders),
+            "none" => Ok(Self::None),
+            path if path.to_lowercase().ends_with(".csv") => Ok(Self::Table(path.into())),
+            other => Err(Error::input(format!(
+                "data.labels is \"{other}\"; it must be \"auto\", \"folders\", \"none\" or the path of a .csv file"
+            ))),
+        }
+    }
+}
+
+/// An image: its place in the list of names, and its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    /// Index into the list of names.
+    pub(super) image: usize,
+    /// Index into the list of classes.
+    pub(super) label: Option<u32>,
+}
+
+/// Images sorted into splits and classes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Arrangement {
+    /// Images to train on, in the order of the names.
+    pub(super) train: Vec<Item>,
+    /// Held-out images, if the folders say which.
+    pub(super) test: Option<Vec<Item>>,
+    /// Names of the classes, sorted.
+    pub(super) classes: Vec<String>,
+    /// Images that lie beside the folders of the split.
+    pub(super) left_aside: usize,
+}
+
+const HELD_OUT_FOLDERS: [&str; 4] = ["test", "val", "valid", "validation"];
+
+/// Arranges images by their names (relative paths with `/`); `place` is the data's own folder.
+///
+/// # Errors
+/// If labels are asked for that are not there, or the table of labels does not fit.
+pub(super) fn arrange(names: &[Cow<'_, str>], labels: &Labels, place: &Path) -> Result<Arrangement> {
+    let shared = shared_folders(names);
+    let tops: BTreeSet<&str> =
+        names.iter().filter_map(|name| Some(name[shared..].split_once('/')?.0)).collect();
+    let held_out =
+        HELD_OUT_FOLDERS.into_iter().find(|folder| tops.contains("train") && tops.contains(folder));
+    let mut split = Split { train: Vec::new(), test: held_out.map(|_| Vec::new()) };
+    let mut left_aside = 0;
+    for (image, name) in names.iter().enumerate() {
+        let rest = &name[shared..];
+        match (held_out, rest.split_once('/')) {
+            (None, _) => split.train.push((image, rest)),
+            (Some(_), Some(("train", below))) => split.train.push((image, below)),
+            (Some(folder), Some((top, below))) if top == folder => {
+                split.test.get_or_insert_default().push((image, below));
+            }
+            _ => left_aside += 1,
+        }
+    }
+    let (label_of, classes) = match labels {
+        Labels::None => (vec![None; names.len()], Vec::new()),
+        Labels::Auto if split.has_evident_classes() => split.classes(names)?,
+        Labels::Auto => (vec![None; names.len()], Vec::new()),
+        Labels::Folders => split.classes(names)?,
+        Labels::Table(path) => table(path, names, place)?,
+    };
+    let items = |list: Vec<(usize, &str)>| -> Vec<Item> {
+        list.into_iter().map(|(image, _)| Item { image, label: label_of[image] }).collect()
+    };
+    Ok(Arrangement { train: items(split.train), test: split.test.map(items), classes, left_aside })
+}
+
+/// Images with what is left of their names below the split's folder.
+struct Split<'a> {
+    train: Vec<(usize, &'a str)>,
+    test: Option<Vec<(usize, &'a str)>>,
+}
+
+impl<'a> Split<'a> {
+    fn all(&self) -> impl Iterator<Item = (usize, &'a str)> {
+        self.train.iter().chain(self.test.iter().flatten()).copied()
+    }
+
+    /// Every image lies directly in a class folder, and there are at least two such folders: with at least two
+    /// images each, or, below `train/`, those that the held-out images lie in too.
+    fn has_evident_classes(&self) -> bool {
+        if self.all().any(|(_, rest)| rest.split('/').count() != 2) {
+            return false;
+        }
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, rest) in &self.train {
+            *counts.entry(class_folder(rest).unwrap_or_default()).or_default() += 1;
+        }
+        let known = |rest: &str| class_folder(rest).is_some_and(|class| counts.contains_key(class));
+        counts.len() >= 2
+            && match &self.test {
+                Some(test) => test.iter().all(|(_, rest)| known(rest)),
+                None => counts.values().all(|&count| count >= 2),
+            }
+    }
+
+    /// The first folder of each image, at whatever depth the image lies.
+    fn classes(&self, names: &[Cow<'_, str>]) -> Result<(Vec<Option<u32>>, Vec<String>)> {
+        let mut folders = vec![None; names.len()];
+        for (image, rest) in self.all() {
+            let folder = class_folder(rest).ok_or_else(|| {
+                Error::input(format!(
+                    "data.labels is \"folders\", but {} lies in no class folder",
+                    names[image]
+                ))
+            })?;
+            folders[image] = Some(folder);
+        }
+        let classes: BTreeSet<&str> = folders.iter().flatten().copied().collect();
+        if classes.len() < 2 {
+            let found =
+                classes.first().map_or("no folder".to_owned(), |folder| format!("only the folder {folder}"));
+            return Err(Error::input(format!(
+                "data.labels is \"folders\", but there is {found}; at least 2 class folders are needed"
+            )));
+        }
+        Ok(numbered(&folders, classes.into_iter().collect()))
+    }
+}
+
+fn class_folder(rest: &str) -> Option<&str> {
+    rest.split_once('/').map(|(folder, _)| folder)
+}
+
+/// Each image's class as its number in `classes`.
+fn numbered(class_of: &[Option<&str>], classes: Vec<&str>) -> (Vec<Option<u32>>, Vec<String>) {
+    let number: BTreeMap<&str, u32> = classes.iter().zip(0..).map(|(&class, i)| (class, i)).collect();
+    let labels = class_of.iter().map(|class| class.map(|class| number[class])).collect();
+    (labels, classes.into_iter().map(str::to_owned).collect())
+}
+
+/// Bytes of the longest path of folders (with its last `/`) that all names begin with.
+fn shared_folders(names: &[Cow<'_, str>]) -> usize {
+    let Some(first) = names.first() else { return 0 };
+    let mut shared = first.rfind('/').map_or(0, |at| at + 1);
+    for name in names {
+        while !name.starts_with(&first[..shared]) {
+            shared = first[..shared - 1].rfind('/').map_or(0, |at| at + 1);
+        }
+    }
+    shared
+}
+
+/// Labels from a CSV file. Each row must name an image, by its relative path; images without a row have no label.
+/// Classes are sorted as numbers if all are numbers, else by bytes.
+fn table(path: &Path, names: &[Cow<'_, str>], place: &Path) -> Result<(Vec<Option<u32>>, Vec<String>)> {
+    let beside = place.join(path);
+    let path = if beside.is_file() { &beside } else { path };
+    let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, &error))?;
+    let wrong = |message: String| Error::input(message).at(path.display());
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
+    let column = |wanted: &[&str]| header.iter().position(|found| wanted.contains(&found.trim()));
+    let (Some(name_column), Some(label_column)) = (column(&["name", "filename"]), column(&["label"])) else {
+        let found: Vec<&str> = header.iter().collect();
+        return Err(wrong(format!(
+            "its header is `{}`; expected name,label or filename,label",
+            found.join(",")
+        )));
+    };
+    let images: BTreeMap<&str, usize> =
+        names.iter().enumerate().map(|(image, name)| (name.as_ref(), image)).collect();
+    let mut rows: BTreeMap<usize, String> = BTreeMap::new();
+    for row in reader.records() {
+        let row = row.map_err(|error| wrong(error.to_string()))?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let (name, label) = (row[name_column].trim(), row[label_column].trim());
+        let Some(&image) = images.get(name) else {
+            return Err(wrong(format!(
+                "line {line}: {name} is not among the images; names are relative paths such as {}",
+                names.first().map_or("", |name| name.as_ref())
+            )));
+        };
+        if label.is_empty() {
+            return Err(wrong(format!("line {line}: {name} has an empty label")));
+        }
+        if rows.insert(image, label.to_owned()).is_some_and(|before| before != label) {
+            return Err(wrong(format!("line {line}: {name} has two different labels")));
+        }
+    }
+    let distinct: BTreeSet<&str> = rows.values().map(String::as_str).collect();
+    let mut classes: Vec<&str> = distinct.into_iter().collect();
+    if classes.len() < 2 {
+        return Err(wrong(format!("it has {} different labels; at least 2 are needed", classes.len())));
+    }
+    if classes.iter().all(|class| class.parse::<i64>().is_ok()) {
+        classes.sort_by_key(|class| class.parse::<i64>().unwrap_or_default());
+    }
+    let class_of: Vec<Option<&str>> =
+        (0..names.len()).map(|image| rows.get(&image).map(String::as_str)).collect();
+    Ok(numbered(&class_of, classes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arranged(names: &[&str], labels: &Labels) -> Result<Arrangement> {
+        let names: Vec<Cow<'_, str>> = names.iter().map(|&name| Cow::Borrowed(name)).collect();
+        arrange(&names, labels, Path::new("."))
+    }
+
+    fn labels_of(items: &[Item]) -> Vec<Option<u32>> {
+        items.iter().map(|item| item.label).collect()
+    }
+
+    #[test]
+    fn class_folders_are_evident_when_every_image_lies_in_one() {
+        let found = arranged(&["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"], &Labels::Auto).unwrap();
+        assert_eq!(found.classes, ["cat", "dog"]);
+        assert_eq!(labels_of(&found.train), [Some(0), Some(0), Some(1), Some(1)]);
+        assert_eq!(found.test, None);
+        for not_evident in [
+            &["cat/1.png", "cat/2.png", "dog/1.png"][..],
+            &["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png", "3.png"],
+            &["cat/1.png", "cat/2.png", "dog/a/1.png", "dog/a/2.png"],
+            &["1.png", "2.png"],
+            &["cat/1.png", "cat/2.png"],
+        ] {
+            let found = arranged(not_evident, &Labels::Auto).unwrap();
+            assert!(found.classes.is_empty(), "{not_evident:?}");
+            assert!(found.train.iter().all(|item| item.label.is_none()));
+        }
+    }
+
+    #[test]
+    fn asked_for_folders_are_classes_at_any_depth() {
+        let found = arranged(&["a/x/1.png", "a/2.png", "b/1.png"], &Labels::Folders).unwrap();
+        assert_eq!((found.classes.len(), labels_of(&found.train)), (2, vec![Some(0), Some(0), Some(1)]));
+        let message = arranged(&["a/1.png", "2.png"], &Labels::Folders).unwrap_err().to_string();
+        assert!(message.contains("2.png lies in no class folder"), "{message}");
+        let message = arranged(&["1.png", "2.png"], &Labels::Folders).unwrap_err().to_string();
+        assert!(message.contains("1.png lies in no class folder"), "{message}");
+    }
+
+    #[test]
+    fn train_and_test_folders_are_the_split_also_below_shared_folders() {
+        let names = ["top/test/b/9.png", "top/train/a/1.png", "top/train/b/2.png"];
+        let found = arranged(&names, &Labels::Auto).unwrap();
+        assert_eq!(found.train, [Item { image: 1, label: Some(0) }, Item { image: 2, label: Some(1) }]);
+        assert_eq!(found.test, Some(vec![Item { image: 0, label: Some(1) }]));
+
+        let found = arranged(&["val/1.png", "train/2.png", "readme.png"], &Labels::Auto).unwrap();
+        assert_eq!((found.train.len(), found.test.map(|test| test.len()), found.left_aside), (1, Some(1), 1));
+        let found = arranged(&["train/a/1.png", "train/b/2.png"], &Labels::Folders).unwrap();
+        assert_eq!((found.test, found.classes.len()), (None, 2), "without a test folder nothing is split");
+        // `testing/` is a class, not a split.
+        let found =
+            arranged(&["train/1.png", "train/2.png", "testing/1.png", "testing/2.png"], &Labels::Auto);
+        assert_eq!(found.unwrap().classes, ["testing", "train"]);
+    }
+
+    #[test]
+    fn shared_folders_are_whole_components() {
+        let names = |list: &[&'static str]| list.iter().map(|&name| Cow::Borrowed(name)).collect::<Vec<_>>();
+        assert_eq!(shared_folders(&names(&["ab/c/1", "ab/cd/1"])), 3);
+        assert_eq!(shared_folders(&names(&["ab/1", "ac/1"])), 0);
+        assert_eq!(shared_folders(&names(&["é/ü/1", "é/ü/2"])), "é/ü/".len());
+        assert_eq!(shared_folders(&[]), 0);
+    }
+
+    #[test]
+    fn a_table_gives_labels_and_says_what_does_not_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = [Cow::Borrowed("a.png"), Cow::Borrowed("b.png"), Cow::Borrowed("c.png")];
+        let with = |text: &str| {
+            std::fs::write(folder.path().join("labels.csv"), text).unwrap();
+            arrange(&names, &Labels::parse("labels.csv").unwrap(), folder.path())
+        };
+        let found = with("filename,label,more\na.png,10,x\nc.png,9,y\n").unwrap();
+        assert_eq!(
+            (found.classes, labels_of(&found.train)),
+            (vec!["9".into(), "10".into()], vec![Some(1), None, Some(0)])
+        );
+        for (text, expected) in [
+            ("file,class\na.png,1\n", "its header is `file,class`"),
+            ("name,label\nz.png,1\n", "line 2: z.png is not among the images"),
+            ("name,label\na.png,1\na.png,2\n", "line 3: a.png has two different labels"),
+            ("name,label\na.png,1\n", "1 different labels"),
+            ("name,label\na.png,\n", "empty label"),
+            ("name,label\na.png\n", "fields"),
+        ] {
+            let message = with(text).unwrap_err().to_string();
+            assert!(message.contains(expected) && message.contains("labels.csv"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_recipes_word_is_checked() {
+        assert_eq!(Labels::parse("none").unwrap(), Labels::None);
+        assert!(Labels::parse("folder").unwrap_err().to_string().contains("data.labels is \"folder\""));
+    }
+}

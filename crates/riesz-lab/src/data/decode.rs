@@ -1,0 +1,218 @@
+//! From the bytes of an image file to pixels, by content and never by name.
+//!
+//! Grey images (with or without alpha, 1 to 16 bits) become one channel, all others red, green, blue. As Pillow's
+//! `convert("RGB")` does, alpha is dropped without blending; as torchvision's loader does, the EXIF orientation is
+//! left alone. 16 bits are scaled to 8. Of an animation the first frame is taken.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+
+use super::Image;
+
+/// Extensions that make a file an image for listing; what is inside decides how it is decoded.
+pub(super) const EXTENSIONS: [&str; 11] =
+    ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "gif", "ppm", "pgm", "pnm"];
+
+/// More pixels than any photo has; above it a small file could ask for all memory.
+const MOST_PIXELS: u64 = 64 << 20;
+
+/// What a decoder may allocate: 64 megapixels of four 16-bit channels, and room to work.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Decodes an image file's bytes.
+///
+/// # Errors
+/// The reason, without the file's name: not an image, damaged, truncated, too large.
+pub(super) fn decode(bytes: &[u8]) -> std::result::Result<Image, String> {
+    if bytes.is_empty() {
+        return Err("the file is empty".to_owned());
+    }
+    let mut reader =
+        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+    let Some(format) = reader.format() else {
+        return Err("its content is none of jpeg, png, bmp, tiff, webp, gif, pnm".to_owned());
+    };
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MOST_BYTES);
+    reader.limits(limits);
+    let broken = |error: image::ImageError| {
+        format!("damaged or truncated {}: {error}", name(format)).replace('\n', " ")
+    };
+    let decoder = reader.into_decoder().map_err(broken)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        return Err(format!("{width} × {height} pixels are above the limit of 64 megapixels"));
+    }
+    if width == 0 || height == 0 {
+        return Err(format!("{width} × {height} pixels are no image"));
+    }
+    // The decoder fills what is missing of a JPEG with grey; such an image must not be trained on.
+    if format == ImageFormat::Jpeg && !ends_as_jpeg(bytes) {
+        return Err("truncated jpeg: it has no end marker".to_owned());
+    }
+    let decoded = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    let (channels, pixels) = match decoded.color().has_color() {
+        true => (3, decoded.into_rgb8().into_raw()),
+        false => (1, decoded.into_luma8().into_raw()),
+    };
+    Ok(Image { width: width as usize, height: height as usize, channels, pixels })
+}
+
+/// Whether `path` has an extension of an image, in any case.
+pub(super) fn is_image(path: &str) -> bool {
+    path.rsplit_once('.')
+        .is_some_and(|(_, found)| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(found)))
+}
+
+fn name(format: ImageFormat) -> &'static str {
+    format.extensions_str().first().copied().unwrap_or("image")
+}
+
+/// Walks a JPEG's segments from the start marker to the end marker; false if the bytes end before it.
+fn ends_as_jpeg(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        // The next marker: 0xff and a byte that is neither stuffing (0x00), nor fill (0xff), nor a restart.
+        let Some(&[first, second]) = bytes.get(at..at + 2).and_then(|pair| pair.first_chunk()) else {
+            return false;
+        };
+        match (first, second) {
+            (0xff, 0xd9) => return true,
+            (0xff, 0x00 | 0x01 | 0xd0..=0xd8) => at += 2,
+            (0xff, 0xff) => at += 1,
+            (0xff, _) => {
+                let Some(length) = bytes.get(at + 2..at + 4).and_then(|pair| pair.first_chunk()) else {
+                    return false;
+                };
+                at += 2 + usize::from(u16::from_be_bytes(*length));
+            }
+            _ => match bytes[at..].iter().position(|&byte| byte == 0xff) {
+                Some(ahead) => at += ahead,
+                None => return false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{ExtendedColorType, ImageEncoder};
+    use proptest::prelude::*;
+
+    /// A picture with structure in both directions, so that a truncated file lacks something visible.
+    fn picture(format: ImageFormat) -> Vec<u8> {
+        let picture = image::RgbImage::from_fn(40, 30, |x, y| {
+            image::Rgb([(x * 6) as u8, (y * 8) as u8, ((x * 7 + y * 13) % 256) as u8])
+        });
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    const FORMATS: [ImageFormat; 7] = [
+        ImageFormat::Jpeg,
+        ImageFormat::Png,
+        ImageFormat::Bmp,
+        ImageFormat::Tiff,
+        ImageFormat::WebP,
+        ImageFormat::Gif,
+        ImageFormat::Pnm,
+    ];
+
+    #[test]
+    fn every_format_decodes_to_its_pixels() {
+        for format in FORMATS {
+            let image = decode(&picture(format)).unwrap();
+            assert_eq!((image.width, image.height, image.channels), (40, 30, 3), "{format:?}");
+            let pixel = &image.pixels[3 * (20 * 40 + 30)..][..3];
+            let near = |found: u8, expected: i32| (i32::from(found) - expected).abs() <= 24;
+            assert!(
+                near(pixel[0], 180) && near(pixel[1], 160) && near(pixel[2], 214),
+                "{format:?}: {pixel:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_truncated_file_is_refused() {
+        for format in FORMATS {
+            let whole = picture(format);
+            for kept in [whole.len() / 4, whole.len() / 2, whole.len() * 9 / 10] {
+                let reason = decode(&whole[..kept]).unwrap_err();
+                assert!(!reason.contains('\n'), "{format:?}: {reason}");
+            }
+        }
+        // Half a JPEG would otherwise be half a picture and half grey; so would one that ends in zeros.
+        let mut zeroed = picture(ImageFormat::Jpeg);
+        let within_the_scan = zeroed.len() - 40;
+        zeroed[within_the_scan..].fill(0);
+        assert_eq!(decode(&zeroed).unwrap_err(), "truncated jpeg: it has no end marker");
+    }
+
+    #[test]
+    fn grey_stays_one_channel_and_deep_images_are_scaled() {
+        let mut bytes = Vec::new();
+        let samples: Vec<u8> = [0_u16, 257, 25_700, 65_535].iter().flat_map(|v| v.to_ne_bytes()).collect();
+        image::codecs::png::PngEncoder::new(&mut bytes)
+            .write_image(&samples, 4, 1, ExtendedColorType::L16)
+            .unwrap();
+        let image = decode(&bytes).unwrap();
+        assert_eq!((image.channels, image.pixels), (1, vec![0, 1, 100, 255]));
+
+        let mut bytes = Vec::new();
+        image::codecs::png::PngEncoder::new(&mut bytes)
+            .write_image(&[7, 0, 9, 128], 2, 1, ExtendedColorType::La8)
+            .unwrap();
+        assert_eq!(decode(&bytes).unwrap().pixels, [7, 9], "alpha is dropped from grey");
+
+        let mut bytes = Vec::new();
+        image::codecs::png::PngEncoder::new(&mut bytes)
+            .write_image(&[200, 100, 50, 0], 1, 1, ExtendedColorType::Rgba8)
+            .unwrap();
+        assert_eq!(decode(&bytes).unwrap().pixels, [200, 100, 50], "alpha is dropped without blending");
+    }
+
+    #[test]
+    fn a_bomb_is_refused_by_its_header() {
+        let mut bytes = b"P6 60000 60000 255\n".to_vec();
+        bytes.extend([0; 100]);
+        assert!(decode(&bytes).unwrap_err().contains("64 megapixels"));
+    }
+
+    #[test]
+    fn what_is_no_image_says_so() {
+        assert_eq!(decode(b"").unwrap_err(), "the file is empty");
+        assert!(decode(b"Dear diary, today").unwrap_err().contains("none of jpeg"));
+    }
+
+    #[test]
+    fn extensions_are_known_in_any_case() {
+        assert!(is_image("a/b.JPEG") && is_image("x.Tif") && !is_image("x.txt") && !is_image("jpg"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Whatever is in a file, the answer is an image or a sentence, and an image has its pixels.
+        #[test]
+        fn mutated_files_never_panic(
+            which in 0..FORMATS.len(),
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let mut bytes = picture(FORMATS[which]);
+            for (index, value) in flips {
+                let at = index.index(bytes.len());
+                bytes[at] = value;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            if let Ok(image) = decode(&bytes) {
+                prop_assert_eq!(image.pixels.len(), image.width * image.height * image.channels);
+            }
+        }
+    }
+}
