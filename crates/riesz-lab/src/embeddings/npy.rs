@@ -1,0 +1,183 @@
+//! NumPy's array file: the magic `\x93NUMPY`, a version, the length of a header, a header that is a Python literal
+//! `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`, and the numbers.
+
+use std::io::Read;
+use std::path::Path;
+
+use riesz::{Matrix, Scalar};
+
+use super::{Failure, Float, Rows, matrix_shape, read_numbers, write_beside, write_numbers};
+use crate::Result;
+
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
+
+/// Headers above this are not those of a matrix of numbers.
+const LONGEST_HEADER: usize = 1 << 16;
+
+/// Writes a matrix as an npy file of f32 or f64, as its type is.
+///
+/// # Errors
+/// If the disk refuses; a file that was there is untouched.
+pub fn write_npy<T: Scalar>(path: &Path, rows: &Matrix<T>) -> Result<()> {
+    let mut header = format!(
+        "{{'descr': '<f{}', 'fortran_order': False, 'shape': ({}, {}), }}",
+        size_of::<T>(),
+        rows.len(),
+        rows.dim()
+    );
+    // The numbers start at a multiple of 64 bytes; the header ends with a line feed.
+    let prefix = MAGIC.len() + 4;
+    let padded = (prefix + header.len() + 1).next_multiple_of(64) - prefix;
+    header.push_str(&" ".repeat(padded - 1 - header.len()));
+    header.push('\n');
+    write_beside(path, |file| {
+        use std::io::Write;
+        file.write_all(MAGIC)?;
+        file.write_all(&[1, 0])?;
+        file.write_all(&(padded as u16).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        write_numbers(file, rows)
+    })
+}
+
+/// Reads a matrix from an npy file of `length` bytes.
+pub(super) fn read(file: &mut impl Read, length: u64) -> std::result::Result<Rows, Failure> {
+    let mut start = [0; 8];
+    file.read_exact(&mut start)?;
+    if &start[..6] != MAGIC {
+        return Err(Failure::Content("is not an npy file: it does not start with \\x93NUMPY".to_owned()));
+    }
+    let (prefix, header_length) = match start[6] {
+        1 => {
+            let mut bytes = [0; 2];
+            file.read_exact(&mut bytes)?;
+            (10, usize::from(u16::from_le_bytes(bytes)))
+        }
+        2 | 3 => {
+            let mut bytes = [0; 4];
+            file.read_exact(&mut bytes)?;
+            (12, u32::from_le_bytes(bytes) as usize)
+        }
+        version => return Err(Failure::Content(format!("is npy version {version}; 1, 2 and 3 are known"))),
+    };
+    if header_length > LONGEST_HEADER {
+        return Err(Failure::Content(format!("has a header of {header_length} bytes; it is damaged")));
+    }
+    let mut header = vec![0; header_length];
+    file.read_exact(&mut header)?;
+    let (float, rows, dim) = parse(&String::from_utf8_lossy(&header)).map_err(Failure::Content)?;
+    let found = length.saturating_sub((prefix + header_length) as u64);
+    let expected = rows as u128 * dim as u128 * float.bytes() as u128;
+    if u128::from(found) != expected {
+        return Err(Failure::Content(format!(
+            "{rows} × {dim} numbers are {expected} bytes, but the file has {found}; it is damaged or truncated"
+        )));
+    }
+    Ok(read_numbers(file, float, rows, dim)?)
+}
+
+/// Number type and shape that a header tells.
+fn parse(header: &str) -> std::result::Result<(Float, usize, usize), String> {
+    let descr = value_of(header, "descr")?;
+    let float = match descr.strip_prefix(['\'', '"']).and_then(|rest| rest.split(['\'', '"']).next()) {
+        Some("<f2") => Float::F16,
+        Some("<f4") => Float::F32,
+        Some("<f8") => Float::F64,
+        Some("|O") => return Err("is an object array; expected floating-point numbers".to_owned()),
+        Some(other) => {
+            return Err(format!(
+                "holds numbers of type {other}; expected f16, f32 or f64, little-endian (<f2, <f4, <f8)"
+            ));
+        }
+        None => return Err("is a structured array; expected a matrix of floating-point numbers".to_owned()),
+    };
+    if !value_of(header, "fortran_order")?.starts_with("False") {
+        return Err(
+            "is stored column by column (Fortran order); save it with numpy.ascontiguousarray".to_owned()
+        );
+    }
+    let shape: Vec<usize> = value_of(header, "shape")?
+        .strip_prefix('(')
+        .and_then(|rest| rest.split_once(')'))
+        .map(|(inside, _)| inside.split(',').map(str::trim).filter(|part| !part.is_empty()))
+        .and_then(|parts| parts.map(|part| part.trim_end_matches('L').parse().ok()).collect())
+        .ok_or("has a header whose shape cannot be read; it is damaged")?;
+    let (rows, dim) = matrix_shape(&shape)?;
+    Ok((float, rows, dim))
+}
+
+/// What follows `'key':` in the header.
+fn value_of<'a>(header: &'a str, key: &str) -> std::result::Result<&'a str, String> {
+    ['\'', '"']
+        .iter()
+        .find_map(|quote| header.split_once(&format!("{quote}{key}{quote}")))
+        .and_then(|(_, rest)| rest.trim_start().strip_prefix(':'))
+        .map(str::trim_start)
+        .ok_or_else(|| format!("has a header without {key}; it is damaged"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(version: u8, header: &str, numbers: &[u8]) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([version, 0]);
+        match version {
+            1 => bytes.extend((header.len() as u16).to_le_bytes()),
+            _ => bytes.extend((header.len() as u32).to_le_bytes()),
+        }
+        bytes.extend(header.bytes());
+        bytes.extend(numbers);
+        bytes
+    }
+
+    fn read_bytes(bytes: &[u8]) -> std::result::Result<Rows, String> {
+        read(&mut &bytes[..], bytes.len() as u64).map_err(|failure| match failure {
+            Failure::Disk(error) => error.to_string(),
+            Failure::Content(message) => message,
+        })
+    }
+
+    #[test]
+    fn every_version_and_half_precision_are_read() {
+        let numbers = [0x00, 0x3c, 0x00, 0xc1]; // 1.0 and -2.5 in f16
+        let header = "{'descr': '<f2', 'fortran_order': False, 'shape': (1, 2), }\n";
+        for version in 1..=3 {
+            let rows = read_bytes(&file(version, header, &numbers)).unwrap();
+            assert_eq!(rows, Rows::F32(Matrix::new(vec![1.0, -2.5], 2)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_matrix_is_refused_in_a_sentence() {
+        let cases = [
+            ("{'descr': '|O', 'fortran_order': False, 'shape': (1, 2), }", "object array"),
+            ("{'descr': '<i8', 'fortran_order': False, 'shape': (1, 2), }", "<i8"),
+            ("{'descr': '>f4', 'fortran_order': False, 'shape': (1, 2), }", "little-endian"),
+            ("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1, 2), }", "structured"),
+            ("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2), }", "Fortran"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "[2]"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", "[]"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 1), }", "[1, 2, 1]"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 2), }", "[0, 2]"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, -2), }", "damaged"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3), }", "truncated"),
+            (
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999, 9999999999999), }",
+                "truncated",
+            ),
+            ("{'fortran_order': False}", "without descr"),
+            ("", "without descr"),
+        ];
+        for (header, expected) in cases {
+            let message = read_bytes(&file(1, header, &[0; 8])).unwrap_err();
+            assert!(message.contains(expected), "{header}: {message}");
+        }
+        assert!(read_bytes(b"PK\x03\x04....").unwrap_err().contains("not an npy file"));
+        assert!(read_bytes(&file(9, "", &[])).unwrap_err().contains("version 9"));
+        let mut endless = file(2, "", &[]);
+        endless[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(read_bytes(&endless).unwrap_err().contains("damaged"));
+    }
+}

@@ -1,0 +1,208 @@
+//! The safetensors file: the length of a header, a JSON header `{"name": {"dtype", "shape", "data_offsets"}}`, and
+//! the numbers of all tensors, without gaps. Only the wanted tensor is read, so a large file costs what it holds.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use riesz::Matrix;
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use super::{Failure, Float, Rows, matrix_shape, read_numbers, write_beside, write_numbers};
+use crate::Result;
+
+/// The longest header that the format allows.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// Writes named matrices as f32 tensors, and `labels`, if given, as an i64 tensor of that name with −1 where there is
+/// none.
+///
+/// # Errors
+/// If the disk refuses; a file that was there is untouched.
+///
+/// # Panics
+/// If two names are equal, or a matrix has another number of rows than there are labels.
+pub fn write_safetensors(
+    path: &Path,
+    tensors: &[(&str, &Matrix<f32>)],
+    labels: Option<&[Option<u32>]>,
+) -> Result<()> {
+    let mut header = serde_json::Map::new();
+    let mut offset = 0;
+    let mut entry = |name: &str, dtype: &str, shape: &[usize], bytes: usize| {
+        let info =
+            serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + bytes]});
+        assert!(header.insert(name.to_owned(), info).is_none(), "two tensors are called {name}");
+        offset += bytes;
+    };
+    if let Some(labels) = labels {
+        entry("labels", "I64", &[labels.len()], 8 * labels.len());
+    }
+    for (name, rows) in tensors {
+        assert!(
+            labels.is_none_or(|labels| labels.len() == rows.len()),
+            "{name} has {} rows, but there are {} labels",
+            rows.len(),
+            labels.map_or(0, <[_]>::len)
+        );
+        entry(name, "F32", &[rows.len(), rows.dim()], 4 * rows.as_slice().len());
+    }
+    let mut header = serde_json::Value::Object(header).to_string();
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    write_beside(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        for label in labels.unwrap_or_default() {
+            file.write_all(&label.map_or(-1, i64::from).to_le_bytes())?;
+        }
+        tensors.iter().try_for_each(|(_, rows)| write_numbers(file, rows))
+    })
+}
+
+/// Reads a tensor from a safetensors file of `length` bytes.
+pub(super) fn read(
+    file: &mut (impl Read + Seek),
+    length: u64,
+    name: Option<&str>,
+) -> std::result::Result<Rows, Failure> {
+    let damaged = |what: String| Failure::Content(format!("is not a whole safetensors file: {what}"));
+    let mut header_length = [0; 8];
+    file.read_exact(&mut header_length)?;
+    let header_length = u64::from_le_bytes(header_length);
+    if header_length > LONGEST_HEADER || header_length > length - 8 {
+        return Err(damaged(format!("its header would be {header_length} bytes long")));
+    }
+    let mut header = vec![0; header_length as usize];
+    file.read_exact(&mut header)?;
+    // This checks that offsets, shapes and types agree and leave no gap.
+    let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
+    let found = length - 8 - header_length;
+    if metadata.data_len() as u64 != found {
+        return Err(damaged(format!("its tensors are {} bytes, but it has {found}", metadata.data_len())));
+    }
+    let (name, info) = choose(&metadata, name).map_err(Failure::Content)?;
+    let float = float(info.dtype).ok_or_else(|| {
+        Failure::Content(format!("tensor {name} holds {}; expected F16, BF16, F32 or F64", info.dtype))
+    })?;
+    let (rows, dim) =
+        matrix_shape(&info.shape).map_err(|what| Failure::Content(format!("tensor {name} {what}")))?;
+    file.seek(SeekFrom::Start(8 + header_length + info.data_offsets.0 as u64))?;
+    Ok(read_numbers(file, float, rows, dim)?)
+}
+
+fn choose<'a>(
+    metadata: &'a Metadata,
+    name: Option<&str>,
+) -> std::result::Result<(String, &'a TensorInfo), String> {
+    let mut names = metadata.offset_keys();
+    names.sort();
+    let listed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    if let Some(name) = name {
+        return match metadata.info(name) {
+            Some(info) => Ok((name.to_owned(), info)),
+            None => Err(format!("has no tensor {name}; it has {listed}")),
+        };
+    }
+    let all: Vec<(String, &TensorInfo)> =
+        names.into_iter().filter_map(|name| metadata.info(&name).map(|info| (name, info))).collect();
+    let is_matrix = |info: &TensorInfo| float(info.dtype).is_some() && info.shape.len() == 2;
+    let matrices: Vec<_> = all.iter().filter(|(_, info)| is_matrix(info)).cloned().collect();
+    match (all.as_slice(), matrices.as_slice()) {
+        ([only], _) | (_, [only]) => Ok(only.clone()),
+        ([], _) => Err("holds no tensor".to_owned()),
+        _ => Err(format!("holds several tensors; name one of {listed}")),
+    }
+}
+
+fn float(dtype: Dtype) -> Option<Float> {
+    match dtype {
+        Dtype::F16 => Some(Float::F16),
+        Dtype::BF16 => Some(Float::Bf16),
+        Dtype::F32 => Some(Float::F32),
+        Dtype::F64 => Some(Float::F64),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::SafeTensors;
+
+    use super::*;
+
+    fn file(header: &str, numbers: &[u8]) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), numbers].concat()
+    }
+
+    fn read_bytes(bytes: &[u8], name: Option<&str>) -> std::result::Result<Rows, String> {
+        read(&mut std::io::Cursor::new(bytes), bytes.len() as u64, name).map_err(|failure| match failure {
+            Failure::Disk(error) => error.to_string(),
+            Failure::Content(message) => message,
+        })
+    }
+
+    #[test]
+    fn the_official_reader_reads_what_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.safetensors");
+        let (h, z) = (Matrix::new(vec![1.0_f32, 2.0, 3.0, 4.0], 2), Matrix::new(vec![5.0_f32, 6.0], 1));
+        write_safetensors(&path, &[("h", &h), ("z \"quoted\"", &z)], Some(&[Some(9), None])).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(tensors.len(), 3);
+        let h_found = tensors.tensor("h").unwrap();
+        assert_eq!((h_found.dtype(), h_found.shape()), (Dtype::F32, &[2, 2][..]));
+        assert_eq!(h_found.data(), [1.0_f32, 2.0, 3.0, 4.0].map(f32::to_le_bytes).concat());
+        assert_eq!(
+            tensors.tensor("z \"quoted\"").unwrap().data(),
+            [5.0_f32, 6.0].map(f32::to_le_bytes).concat()
+        );
+        let labels = tensors.tensor("labels").unwrap();
+        assert_eq!(
+            (labels.dtype(), labels.data()),
+            (Dtype::I64, &[9_i64, -1].map(i64::to_le_bytes).concat()[..])
+        );
+        let message = read_bytes(&bytes, None).unwrap_err();
+        assert!(message.ends_with("name one of h, labels, z \"quoted\""), "{message}");
+        assert_eq!(read_bytes(&bytes, Some("h")).unwrap(), Rows::F32(h));
+    }
+
+    #[test]
+    fn half_precision_widens() {
+        let header = r#"{"a":{"dtype":"F16","shape":[1,2],"data_offsets":[0,4]},
+            "b":{"dtype":"BF16","shape":[2,1],"data_offsets":[4,8]},"c":{"dtype":"F64","shape":[1,1],"data_offsets":[8,16]}}"#;
+        let numbers =
+            [&[0x00, 0x3c, 0x00, 0xc1, 0x80, 0x3f, 0x20, 0xc0][..], &0.1_f64.to_le_bytes()].concat();
+        let bytes = file(header, &numbers);
+        assert_eq!(read_bytes(&bytes, Some("a")).unwrap(), Rows::F32(Matrix::new(vec![1.0, -2.5], 2)));
+        assert_eq!(read_bytes(&bytes, Some("b")).unwrap(), Rows::F32(Matrix::new(vec![1.0, -2.5], 1)));
+        assert_eq!(read_bytes(&bytes, Some("c")).unwrap(), Rows::F64(Matrix::new(vec![0.1], 1)));
+    }
+
+    #[test]
+    fn what_is_no_matrix_is_refused_in_a_sentence() {
+        let cases = [
+            (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, None, "tensor a has the shape [2]"),
+            (r#"{"a":{"dtype":"I64","shape":[1,1],"data_offsets":[0,8]}}"#, None, "holds I64"),
+            (
+                r#"{"a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}"#,
+                Some("b"),
+                "no tensor b; it has a",
+            ),
+            (r#"{"a":{"dtype":"F32","shape":[1,3],"data_offsets":[0,12]}}"#, None, "12 bytes, but it has 8"),
+            (r#"{"a":{"dtype":"F32","shape":[1,3],"data_offsets":[0,8]}}"#, None, "not a whole safetensors"),
+            (
+                r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}"#,
+                None,
+                "not a whole",
+            ),
+            ("{", None, "not a whole safetensors"),
+        ];
+        for (header, name, expected) in cases {
+            let message = read_bytes(&file(header, &[0; 8]), name).unwrap_err();
+            assert!(message.contains(expected) && !message.contains('\n'), "{header}: {message}");
+        }
+        assert!(read_bytes(&file("{}", &[]), None).unwrap_err().contains("no tensor"));
+        assert!(read_bytes(&u64::MAX.to_le_bytes(), None).unwrap_err().contains("header would be"));
+    }
+}
