@@ -1,5 +1,18 @@
-//! The laboratory: everything that touches the world.
+//! The laboratory: everything that touches the world. Data, augmentation, encoders, training, evaluation,
+//! reports. The mathematics is in the crate `riesz`.
+
+pub mod augment;
 pub mod data;
-pub mod ops;
+pub mod device;
+pub mod embeddings;
+pub mod encoder;
+pub mod environment;
 mod error;
+pub mod loss_recipe;
+pub mod memory;
+pub mod ops;
+pub mod optim;
+pub mod recipe;
+pub mod run;
+
 pub use error::{Error, Result};

@@ -210,7 +210,7 @@ impl Optimizer {
         }];
         for (name, moments) in &self.memory {
             for (order, moment) in moments.iter().enumerate() {
-                let values = moment.to_data().into_vec().expect("optimizers compute in f32");
+                let values = moment.to_data().try_into_vec().expect("optimizers compute in f32");
                 state.push(NamedTensor { name: format!("{order}.{name}"), shape: moment.dims().to_vec(), values });
             }
         }
@@ -244,6 +244,6 @@ impl Optimizer {
 
 /// ‖x‖, summed in f64.
 fn length(x: &Tensor<1>) -> f64 {
-    let values: Vec<f32> = x.to_data().into_vec().expect("optimizers compute in f32");
+    let values: Vec<f32> = x.to_data().try_into_vec().expect("optimizers compute in f32");
     values.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
 }

@@ -9,7 +9,7 @@ pub mod geometry;
 pub mod kernel;
 pub mod loss;
 pub mod points;
-mod product;
+pub mod product;
 pub mod rng;
 pub mod sphere;
 

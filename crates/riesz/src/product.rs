@@ -9,7 +9,7 @@ use crate::Scalar;
 ///
 /// # Panics
 /// If a slice's length is not what its shape says.
-pub(crate) fn rows_by_rows<T: Scalar>(a: &[T], b: &[T], k: usize, out: &mut [T]) {
+pub fn rows_by_rows<T: Scalar>(a: &[T], b: &[T], k: usize, out: &mut [T]) {
     let (m, n) = (a.len() / k, b.len() / k);
     assert!(a.len() == m * k && b.len() == n * k && out.len() == m * n, "shapes of a product differ");
     // SAFETY: the three slices hold m·k, n·k and m·n numbers, checked above, and the strides stay inside them.
@@ -23,7 +23,7 @@ pub(crate) fn rows_by_rows<T: Scalar>(a: &[T], b: &[T], k: usize, out: &mut [T])
 ///
 /// # Panics
 /// If a slice's length is not what its shape says.
-pub(crate) fn add_weighted_rows<T: Scalar>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
+pub fn add_weighted_rows<T: Scalar>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
     let m = out.len() / n;
     assert!(w.len() == m * k && x.len() == k * n && out.len() == m * n, "shapes of a product differ");
     // SAFETY: the three slices hold m·k, k·n and m·n numbers, checked above, and the strides stay inside them.

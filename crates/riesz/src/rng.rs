@@ -1,7 +1,7 @@
 //! Keyed randomness: every draw is a function of a path of numbers, such as (seed, stream, epoch, item, view).
 //! No generator is shared or advanced, so threads, resuming and reordering cannot change a draw.
 
-use rand_chacha::ChaCha8Rng;
+pub use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
 /// A path of numbers below one seed. Two different paths give independent streams.

@@ -1,1 +1,235 @@
-//! Encoders on Burn: backbones and projector.
+//! Encoders: a backbone, whose output is the representation h, and a projector on top, whose output is the embedding z
+//! that the loss sees.
+//!
+//! An encoder is a list of named tensors (torch's names, so that the weights can be read elsewhere) and a function
+//! that uses them by name. Shapes: n images, `[n, size, size, channels]` in, h `[n, d]`, z `[n, output]`.
+
+mod parameters;
+mod projector;
+mod resnet;
+mod store;
+mod vit;
+
+use burn::tensor::{Device, Gradients, Tensor};
+use riesz::rng::Key;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+use parameters::{Declare, Parameters, Pass};
+use resnet::ResNet;
+pub(crate) use store::{from_bytes, to_bytes};
+use vit::Vit;
+
+/// Backbone and projector, as a recipe says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct EncoderRecipe {
+    /// The backbone.
+    pub backbone: Backbone,
+    /// A residual network's first layers.
+    pub stem: Stem,
+    /// The projector.
+    pub projector: ProjectorRecipe,
+}
+
+/// The projector: Linear, BatchNorm, ReLU, Linear, BatchNorm without learned shift (as the base code of Koromilas et
+/// al. 2024 has it); no biases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ProjectorRecipe {
+    /// Width of the hidden layer.
+    pub hidden: usize,
+    /// Dimension d of the embeddings.
+    pub output: usize,
+}
+
+/// A backbone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backbone {
+    /// Three stages of one basic block, 32, 64 and 128 wide: trains in minutes on a CPU.
+    ResnetSmall,
+    /// ResNet-18 (He et al. 2016), h of 512.
+    Resnet18,
+    /// ResNet-34, h of 512.
+    Resnet34,
+    /// ResNet-50, h of 2048.
+    Resnet50,
+    /// ViT-tiny (Touvron et al. 2021): 12 layers, 192 wide, 3 heads.
+    VitTiny,
+}
+
+/// A residual network's first layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stem {
+    /// `small` for images up to 64 pixels, else `imagenet`.
+    Auto,
+    /// One 3 × 3 convolution, no pooling (the usual CIFAR stem).
+    Small,
+    /// A 7 × 7 convolution with stride 2, then max pooling with stride 2.
+    Imagenet,
+}
+
+/// A tensor by name, on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedTensor {
+    /// Its name in files.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers, row-major.
+    pub values: Vec<f32>,
+}
+
+/// A backbone with a projector, and their numbers.
+pub struct Encoder {
+    recipe: EncoderRecipe,
+    size: usize,
+    channels: usize,
+    architecture: Architecture,
+    parameters: Parameters,
+}
+
+enum Architecture {
+    ResNet(ResNet),
+    Vit(Vit),
+}
+
+impl EncoderRecipe {
+    /// An untrained encoder for images of `size` × `size` × `channels`; its numbers are a function of `key`.
+    ///
+    /// # Errors
+    /// If a width is 0, or the images do not suit the backbone.
+    pub fn build(&self, size: usize, channels: usize, key: Key, device: &Device) -> Result<Encoder> {
+        let ProjectorRecipe { hidden, output } = self.projector;
+        if hidden == 0 || output < 2 {
+            return Err(Error::input(format!(
+                "encoder.projector has hidden = {hidden} and output = {output}; they must be at least 1 and 2"
+            )));
+        }
+        let imagenet_stem = match self.stem {
+            Stem::Auto => size > 64,
+            Stem::Small => false,
+            Stem::Imagenet => true,
+        };
+        let architecture = match self.backbone {
+            Backbone::ResnetSmall => Architecture::ResNet(ResNet::small(imagenet_stem)),
+            Backbone::Resnet18 => Architecture::ResNet(ResNet::basic([2, 2, 2, 2], imagenet_stem)),
+            Backbone::Resnet34 => Architecture::ResNet(ResNet::basic([3, 4, 6, 3], imagenet_stem)),
+            Backbone::Resnet50 => Architecture::ResNet(ResNet::bottleneck([3, 4, 6, 3], imagenet_stem)),
+            Backbone::VitTiny => Architecture::Vit(Vit::tiny(size)?),
+        };
+        let mut declare = Declare::new(key, device.clone());
+        match &architecture {
+            Architecture::ResNet(net) => net.declare(&mut declare, channels),
+            Architecture::Vit(net) => net.declare(&mut declare, channels),
+        }
+        projector::declare(&mut declare, architecture.dim(), hidden, output);
+        Ok(Encoder { recipe: self.clone(), size, channels, architecture, parameters: declare.finish() })
+    }
+}
+
+impl Architecture {
+    fn dim(&self) -> usize {
+        match self {
+            Self::ResNet(net) => net.dim(),
+            Self::Vit(net) => net.dim(),
+        }
+    }
+
+    fn forward(&self, pass: &mut Pass<'_>, images: Tensor<4>) -> (Tensor<2>, Tensor<2>) {
+        let h = match self {
+            Self::ResNet(net) => net.forward(pass, images),
+            Self::Vit(net) => net.forward(pass, images),
+        };
+        let z = projector::forward(pass, h.clone());
+        (h, z)
+    }
+}
+
+impl Encoder {
+    /// Training mode: h and z, tracked for a backward pass; batch norms use the batch's own statistics and update
+    /// their running ones. `images` must be on an autodiff device.
+    pub fn train_forward(&mut self, images: Tensor<4>) -> (Tensor<2>, Tensor<2>) {
+        self.architecture.forward(&mut Pass::train(&mut self.parameters), images)
+    }
+
+    /// Evaluation mode: h and z of each image by itself; nothing changes.
+    pub fn eval_forward(&self, images: Tensor<4>) -> (Tensor<2>, Tensor<2>) {
+        self.architecture.forward(&mut Pass::eval(&self.parameters), images)
+    }
+
+    /// Replaces every parameter of the last training pass that has a gradient: `update(name, decays, weight,
+    /// gradient)` returns the new weight; all are flat. `decays` is false for biases and normalizations.
+    pub fn update_parameters(
+        &mut self,
+        gradients: &mut Gradients,
+        update: impl FnMut(&str, bool, Tensor<1>, Tensor<1>) -> Tensor<1>,
+    ) {
+        self.parameters.update(gradients, update);
+    }
+
+    /// All parameters and buffers, in the order of their names.
+    pub fn named_tensors(&self) -> Vec<NamedTensor> {
+        self.parameters.named_tensors()
+    }
+
+    /// Replaces all parameters and buffers.
+    ///
+    /// # Errors
+    /// If a name is missing or unknown, or a shape differs.
+    pub fn load(&mut self, tensors: &[NamedTensor]) -> Result<()> {
+        self.parameters.load(tensors)
+    }
+
+    /// How many numbers are learned in (backbone, projector).
+    pub fn parameter_counts(&self) -> (usize, usize) {
+        self.parameters.counts()
+    }
+
+    /// Dimension of h.
+    pub fn dim(&self) -> usize {
+        self.architecture.dim()
+    }
+
+    /// Side and channels of the images that it takes.
+    pub fn image_shape(&self) -> (usize, usize) {
+        (self.size, self.channels)
+    }
+
+    /// In words, for the log: what was built, and which stem was chosen.
+    pub fn describe(&self) -> String {
+        let (backbone, projector) = self.parameter_counts();
+        let name = serde_json::to_value(self.recipe.backbone)
+            .ok()
+            .and_then(|name| name.as_str().map(str::to_owned))
+            .unwrap_or_default();
+        let detail = match &self.architecture {
+            Architecture::ResNet(net) => net.describe(),
+            Architecture::Vit(net) => net.describe(),
+        };
+        let ProjectorRecipe { hidden, output } = self.recipe.projector;
+        format!(
+            "{name} for {size} × {size} × {channels} ({detail}), {} parameters, h of {dim}; projector {dim} → {hidden} → {output}, {} parameters",
+            thousands(backbone),
+            thousands(projector),
+            size = self.size,
+            channels = self.channels,
+            dim = self.dim(),
+        )
+    }
+}
+
+/// 1234567 as `1,234,567`.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

@@ -4,12 +4,11 @@
 //! unfinished epoch (as the bits of f64), and the SHA-256 of all tensor bytes in the order of their names.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
-use crate::encoder::NamedTensor;
+use crate::encoder::{NamedTensor, from_bytes, to_bytes};
 use crate::run::{Run, write_atomically};
 use crate::{Error, Result};
 
@@ -32,6 +31,8 @@ pub struct Checkpoint {
 
 const LAST: &str = "checkpoints/last.safetensors";
 const PREVIOUS: &str = "checkpoints/previous.safetensors";
+const ENCODER: &str = "encoder.";
+const OPTIMIZER: &str = "optimizer.";
 
 impl Checkpoint {
     /// Writes the checkpoint as `checkpoints/last.safetensors`; the one before becomes `previous.safetensors`.
@@ -39,30 +40,21 @@ impl Checkpoint {
     /// # Errors
     /// If the disk refuses; the checkpoint that was there before is intact.
     pub fn save(&self, run: &Run) -> Result<()> {
-        let tensors: BTreeMap<String, (&NamedTensor, Vec<u8>)> = [("encoder", &self.encoder), ("optimizer", &self.optimizer)]
-            .into_iter()
-            .flat_map(|(part, tensors)| {
-                tensors.iter().map(move |tensor| {
-                    let bytes = tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect();
-                    (format!("{part}.{}", tensor.name), (tensor, bytes))
-                })
-            })
-            .collect();
+        let part = |prefix: &'static str, tensors: &[NamedTensor]| -> Vec<NamedTensor> {
+            tensors.iter().map(|t| NamedTensor { name: format!("{prefix}{}", t.name), ..t.clone() }).collect()
+        };
+        let mut tensors = part(ENCODER, &self.encoder);
+        tensors.extend(part(OPTIMIZER, &self.optimizer));
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
         let metadata = BTreeMap::from([
             ("format".to_owned(), "riesz checkpoint 1".to_owned()),
             ("step".to_owned(), self.step.to_string()),
             ("log_length".to_owned(), self.log_length.to_string()),
             ("timing_length".to_owned(), self.timing_length.to_string()),
             ("sums".to_owned(), self.sums.map(|sum| format!("{:016x}", sum.to_bits())).join(" ")),
-            ("sha256".to_owned(), digest(tensors.iter().map(|(name, (_, bytes))| (name.as_str(), bytes.as_slice())))),
+            ("sha256".to_owned(), digest(&tensors)),
         ]);
-        let views = tensors.iter().map(|(name, (tensor, bytes))| {
-            let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)
-                .expect("the bytes of a tensor are as long as its shape says");
-            (name, view)
-        });
-        let bytes = safetensors::serialize(views, Some(metadata.into_iter().collect()))
-            .map_err(|error| Error::input(format!("checkpoint: {error}")))?;
+        let bytes = to_bytes(&tensors, metadata)?;
         let last = run.path(LAST);
         if last.is_file() {
             std::fs::rename(&last, run.path(PREVIOUS)).map_err(|error| Error::io(&last, &error))?;
@@ -93,15 +85,12 @@ impl Checkpoint {
     fn load(path: &Path) -> Result<Self> {
         let damaged = |why: &str| Error::input(format!("{}: the checkpoint is damaged ({why})", path.display()));
         let bytes = std::fs::read(path).map_err(|error| Error::io(path, &error))?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&error.to_string()))?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error.to_string()))?;
+        let (tensors, metadata) = from_bytes(&bytes).map_err(|error| damaged(&error.to_string()))?;
         let entry = |key: &str| metadata.get(key).ok_or_else(|| damaged(&format!("it has no {key}")));
         let number = |key: &str| -> Result<u64> {
             entry(key)?.parse().map_err(|_| damaged(&format!("{key} is not a number")))
         };
-        let sorted: BTreeMap<String, TensorView<'_>> = tensors.tensors().into_iter().collect();
-        if digest(sorted.iter().map(|(name, view)| (name.as_str(), view.data()))) != *entry("sha256")? {
+        if digest(&tensors) != *entry("sha256")? {
             return Err(damaged("its checksum does not match"));
         }
         let mut sums = [0.0; 3];
@@ -113,39 +102,30 @@ impl Checkpoint {
             *sum = f64::from_bits(u64::from_str_radix(word, 16).map_err(|_| damaged("sums are not numbers"))?);
         }
         let part = |prefix: &str| -> Vec<NamedTensor> {
-            sorted
-                .iter()
-                .filter_map(|(name, view)| {
-                    let name = name.strip_prefix(prefix)?.to_owned();
-                    let values =
-                        view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-                    Some(NamedTensor { name, shape: view.shape().to_vec(), values })
-                })
-                .collect()
+            let named = tensors.iter().filter_map(|t| Some((t.name.strip_prefix(prefix)?, t)));
+            named.map(|(name, t)| NamedTensor { name: name.to_owned(), ..t.clone() }).collect()
         };
         Ok(Self {
             step: number("step")?,
             log_length: number("log_length")?,
             timing_length: number("timing_length")?,
             sums,
-            encoder: part("encoder."),
-            optimizer: part("optimizer."),
+            encoder: part(ENCODER),
+            optimizer: part(OPTIMIZER),
         })
-    }
-
-    /// Where the newest checkpoint of a run lies.
-    pub fn path(run: &Run) -> PathBuf {
-        run.path(LAST)
     }
 }
 
-fn digest<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+/// SHA-256 over names and numbers, in order, as hexadecimal digits.
+pub fn digest(tensors: &[NamedTensor]) -> String {
     let mut hash = Sha256::new();
-    for (name, bytes) in tensors {
+    for NamedTensor { name, values, .. } in tensors {
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(name.as_bytes());
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
+        hash.update((values.len() as u64).to_le_bytes());
+        for value in values {
+            hash.update(value.to_le_bytes());
+        }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -35,21 +35,29 @@ impl Sample {
         let mut items = permutation(&mut key.rng(), source.len());
         items.truncate(limit);
         items.sort_unstable();
-        let checked: Vec<(usize, Option<String>)> =
-            items.par_iter().map(|&item| (item, source.image(item).err().map(|error| error.to_string()))).collect();
-        let mut unreadable = Vec::new();
-        items.clear();
-        for (item, error) in checked {
-            match error {
-                None => items.push(item),
+        let sample = Self::readable(source, items);
+        if sample.items.len() < 2 {
+            return Err(Error::input(format!(
+                "{} of the chosen images can be read; at least 2 are needed",
+                sample.items.len()
+            )));
+        }
+        Ok(sample)
+    }
+
+    /// Those of `items` that can be read, in their order.
+    pub fn readable(source: &dyn Source, items: Vec<usize>) -> Self {
+        let reasons: Vec<Option<String>> =
+            items.par_iter().map(|&item| source.image(item).err().map(|error| error.to_string())).collect();
+        let (mut readable, mut unreadable) = (Vec::with_capacity(items.len()), Vec::new());
+        for (item, reason) in items.into_iter().zip(reasons) {
+            match reason {
+                None => readable.push(item),
                 Some(reason) => unreadable.push((item, reason)),
             }
         }
-        if items.len() < 2 {
-            return Err(Error::input(format!("{} of the held-out images can be read; at least 2 are needed", items.len())));
-        }
-        let labels = items.iter().map(|&item| source.label(item)).collect();
-        Ok(Self { items, labels, unreadable })
+        let labels = readable.iter().map(|&item| source.label(item)).collect();
+        Self { items: readable, labels, unreadable }
     }
 
     /// The labels, if every item has one.

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use riesz::engine::{Fused, Objective};
+use riesz::engine::{Fused, value_and_grad_raw};
 use riesz::loss::Loss;
 use riesz::rng::Key;
 use riesz::Matrix;
@@ -34,7 +34,7 @@ use progress::Progress;
 /// Bytes of decoded pixels that are kept in memory.
 const DECODED_BUDGET: usize = 2 << 30;
 
-/// A recipe with everything that it names opened and built: what [`Training::run`] executes.
+/// A recipe with everything that it names opened and built: what [`train`] executes.
 pub struct Plan {
     /// What it was made of.
     pub recipe: Recipe,
@@ -54,9 +54,8 @@ impl Plan {
     /// # Errors
     /// If the data cannot be opened, a parameter is out of range, or there are fewer images than a batch.
     pub fn new(recipe: Recipe, device: Device) -> Result<Self> {
-        let data = crate::data::open(&recipe.data, recipe.seed)?;
-        let augment = recipe.augment.plan(recipe.augment.channels)?;
-        let loss = recipe.loss.loss()?;
+        let plan = Self::for_evaluation(recipe, device)?;
+        let Self { recipe, data, .. } = &plan;
         if data.train.len() < recipe.batch {
             return Err(Error::input(format!(
                 "{}: {} training images are fewer than one batch of {}; lower --batch",
@@ -65,6 +64,19 @@ impl Plan {
                 recipe.batch
             )));
         }
+        plan.encoder()?;
+        Optimizer::new(&recipe.optimizer)?;
+        Ok(plan)
+    }
+
+    /// As [`Plan::new`], for using an encoder that was trained: a batch need not fit.
+    ///
+    /// # Errors
+    /// If the data cannot be opened, a parameter is out of range, or there are fewer than two held-out images.
+    pub fn for_evaluation(recipe: Recipe, device: Device) -> Result<Self> {
+        let augment = recipe.augment.plan()?;
+        let loss = recipe.loss.loss()?;
+        let data = crate::data::open(&recipe.data, recipe.seed)?;
         if data.test.len() < 2 {
             return Err(Error::input(format!(
                 "{}: {} held-out images; at least 2 are needed to measure the geometry of pairs",
@@ -82,6 +94,11 @@ impl Plan {
     pub fn encoder(&self) -> Result<Encoder> {
         let key = Key::new(self.recipe.seed).stream("encoder");
         self.recipe.encoder.build(self.augment.size(), self.augment.channels(), key, &self.device)
+    }
+
+    /// Updates of the whole run.
+    pub fn steps(&self) -> u64 {
+        self.schedule().steps_per_epoch() * self.recipe.epochs
     }
 
     fn schedule(&self) -> Schedule {
@@ -112,7 +129,7 @@ pub fn train(plan: &Plan, run: &Run, manner: Manner) -> Result<Encoder> {
     let (mut step, mut sums, mut log_length, mut timing_length) = (0, [0.0; 3], 0, 0);
     if let Some(checkpoint) = Checkpoint::newest(run)? {
         encoder.load(&checkpoint.encoder)?;
-        optimizer.load_state(&checkpoint.optimizer)?;
+        optimizer.load_state(&checkpoint.optimizer, &plan.device)?;
         (step, sums) = (checkpoint.step, checkpoint.sums);
         (log_length, timing_length) = (checkpoint.log_length, checkpoint.timing_length);
     }
@@ -122,8 +139,8 @@ pub fn train(plan: &Plan, run: &Run, manner: Manner) -> Result<Encoder> {
 
     let schedule = plan.schedule();
     let steps_per_epoch = schedule.steps_per_epoch();
-    let last = steps_per_epoch * recipe.epochs;
-    let rates = recipe.optimizer.schedule(recipe.batch, last, steps_per_epoch);
+    let last = plan.steps();
+    let rates = recipe.optimizer.schedule(recipe.batch, last);
     let train_images = Decoded::new(&*plan.data.train, DECODED_BUDGET);
     let held_out = HeldOut::new(plan)?;
     let mut unreadable = Unreadables::new(run, step * recipe.batch as u64)?;
@@ -136,8 +153,7 @@ pub fn train(plan: &Plan, run: &Run, manner: Manner) -> Result<Encoder> {
         for batch in batches {
             unreadable.note(&batch, &train_images, &mut log)?;
             let learning_rate = rates.at(step);
-            let (trained, parts) = update(encoder, &mut optimizer, plan, &batch, learning_rate)?;
-            encoder = trained;
+            let parts = update(&mut encoder, &mut optimizer, plan, &batch, learning_rate)?;
             let [loss, attraction, repulsion] = parts;
             log.append(&Event::Step { step, loss, attraction, repulsion, learning_rate })?;
             for (sum, part) in sums.iter_mut().zip(parts) {
@@ -199,36 +215,29 @@ pub fn train(plan: &Plan, run: &Run, manner: Manner) -> Result<Encoder> {
 
 /// One optimizer update on one batch; returns loss, attraction, repulsion.
 fn update(
-    encoder: Encoder,
+    encoder: &mut Encoder,
     optimizer: &mut Optimizer,
     plan: &Plan,
     batch: &Batch,
     learning_rate: f64,
-) -> Result<(Encoder, [f64; 3])> {
+) -> Result<[f64; 3]> {
+    let at_step = |message: String| Error::input(format!("step {}: {message}; the newest checkpoint is intact", batch.step));
     if batch.images < 2 {
-        return Err(Error::input(format!(
-            "step {}: {} of its {} images can be read; a contrastive loss needs at least 2",
-            batch.step, batch.images, plan.recipe.batch
+        return Err(at_step(format!(
+            "{} of its {} images can be read, and a contrastive loss needs at least 2",
+            batch.images, plan.recipe.batch
         )));
     }
     let images = tensor(&batch.views, 2 * batch.images, &plan.augment, &plan.device.clone().autodiff());
     let (_, z) = encoder.train_forward(images);
-    let rows = matrix(z.clone());
-    let outcome = Fused::default()
-        .value_and_grad_raw(&plan.loss, &rows, 2)
-        .map_err(|error| Error::input(format!("step {}: {error}; the newest checkpoint is intact", batch.step)))?;
-    if !outcome.value.is_finite() {
-        return Err(Error::input(format!(
-            "step {}: the loss is {}; lower optimizer.learning-rate; the newest checkpoint is intact",
-            batch.step, outcome.value
-        )));
-    }
+    let outcome = value_and_grad_raw(&Fused, &plan.loss, &matrix(z.clone()), 2)
+        .map_err(|error| at_step(format!("{error} (the encoder diverged, if its rows are not finite: lower optimizer.learning-rate)")))?;
     let shape = [outcome.grad.len(), outcome.grad.dim()];
     let grad = Tensor::<2>::from_data(TensorData::new(outcome.grad.into_vec(), shape), &z.device());
-    // The gradient of Σ z·g with g held fixed is g: this hands the hand-made gradient to Burn's backward pass.
-    let gradients = (z * grad).sum().backward();
-    let encoder = optimizer.step(encoder, gradients, learning_rate);
-    Ok((encoder, [outcome.value, outcome.attraction, outcome.repulsion]))
+    // The gradient of Σ z·g with g held fixed is g: this hands the loss's gradient to Burn's backward pass.
+    let mut gradients = (z * grad).sum().backward();
+    optimizer.step(encoder, &mut gradients, learning_rate);
+    Ok([outcome.value, outcome.attraction, outcome.repulsion])
 }
 
 /// A tensor `[n, size, size, channels]` of the views of a plan.
@@ -240,7 +249,7 @@ pub(crate) fn tensor(views: &[f32], n: usize, augment: &Augment, device: &Device
 /// The rows of a rank-2 tensor.
 pub(crate) fn matrix(rows: Tensor<2>) -> Matrix<f32> {
     let [_, dim] = rows.dims();
-    let data = rows.into_data().into_vec::<f32>().expect("the encoder computes in f32");
+    let data = rows.into_data().try_into_vec::<f32>().expect("the encoder computes in f32");
     Matrix::new(data, dim)
 }
 

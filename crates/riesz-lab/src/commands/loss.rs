@@ -1,0 +1,283 @@
+//! `riesz loss`: value, parts and gradient of any loss for two arrays in a file.
+
+#![expect(clippy::print_stdout, reason = "printing is this command's work")]
+
+use std::path::PathBuf;
+
+use riesz::engine::{Engine, Fused, RawValueAndGrad, Reference, value_and_grad_raw};
+use riesz::{Matrix, Scalar};
+use serde_json::json;
+
+use crate::embeddings::{self, Rows};
+use crate::loss_recipe::{ConventionRecipe, LossRecipe};
+use crate::{Error, Result};
+
+/// Arguments of `riesz loss`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  riesz loss dhel --temperature 0.3 --input batch.safetensors --name aligned_8x4 --json
+  riesz loss kcl --kernel gaussian --width 2 --gamma 16 --convention reference --input batch.npy --grad grad.npy
+  riesz loss kcl --kernel gaussian --repulsion-kernel riesz --repulsion-exponent 1 --input u.npy --second v.npy
+
+One array of 2M rows holds both views: rows 0..M are view one, M..2M view two; or each view is a file of its own.
+Rows are scaled to unit length; the gradient is with respect to the rows as they are in the file.
+Losses: info-nce, info-nce-symmetric, nt-xent, nt-xent-one-sided, dcl, dcl-one-sided, dcl-cross, dclw, dhel, kcl,
+align-uniform. Kernels: gaussian and logarithmic (--width), inverse-multiquadric (--offset), riesz (--exponent),
+log-distance, exponential (--temperature).")]
+pub struct LossArgs {
+    /// The loss by name
+    loss: String,
+    /// A .npy or .safetensors file with both views, or with view one
+    #[arg(long)]
+    input: PathBuf,
+    /// The tensor in a safetensors file
+    #[arg(long)]
+    name: Option<String>,
+    /// A file with view two, when --input holds only view one
+    #[arg(long)]
+    second: Option<PathBuf>,
+    /// The tensor of view two: in --second, or in --input when that is not given
+    #[arg(long)]
+    second_name: Option<String>,
+    /// Temperature τ of an exponential
+    #[arg(long)]
+    temperature: Option<f64>,
+    /// σ of DCLW's weights
+    #[arg(long)]
+    sigma: Option<f64>,
+    /// KCL's kernel: attraction, and repulsion too if --repulsion-kernel is not given
+    #[arg(long)]
+    kernel: Option<String>,
+    /// Width t of a Gaussian or logarithmic kernel, or of align-uniform
+    #[arg(long)]
+    width: Option<f64>,
+    /// Offset c of an inverse multiquadric kernel
+    #[arg(long)]
+    offset: Option<f64>,
+    /// Exponent s of a Riesz kernel, or α of align-uniform
+    #[arg(long, allow_negative_numbers = true)]
+    exponent: Option<f64>,
+    /// KCL's repulsion kernel
+    #[arg(long)]
+    repulsion_kernel: Option<String>,
+    /// Its width
+    #[arg(long, requires = "repulsion_kernel")]
+    repulsion_width: Option<f64>,
+    /// Its offset
+    #[arg(long, requires = "repulsion_kernel")]
+    repulsion_offset: Option<f64>,
+    /// Its exponent
+    #[arg(long, requires = "repulsion_kernel", allow_negative_numbers = true)]
+    repulsion_exponent: Option<f64>,
+    /// Its temperature
+    #[arg(long, requires = "repulsion_kernel")]
+    repulsion_temperature: Option<f64>,
+    /// KCL's weight γ of the repulsion
+    #[arg(long)]
+    gamma: Option<f64>,
+    /// align-uniform's weight λ of the uniformity
+    #[arg(long)]
+    weight: Option<f64>,
+    /// DHEL's and KCL's published form [default: paper]
+    #[arg(long, value_enum)]
+    convention: Option<ConventionRecipe>,
+    /// Precision of the computation [default: the file's]
+    #[arg(long, value_enum)]
+    dtype: Option<Dtype>,
+    /// The engine: fused is what training runs, reference the definition (f64)
+    #[arg(long, value_enum, default_value_t = EngineName::Fused)]
+    engine: EngineName,
+    /// Write the gradient, in the shape of the input (view one above view two), to this .npy file
+    #[arg(long)]
+    grad: Option<PathBuf>,
+    /// JSON, for machines
+    #[arg(long)]
+    json: bool,
+}
+
+/// A precision.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Dtype {
+    /// Single.
+    F32,
+    /// Double.
+    F64,
+}
+
+/// An engine by name.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineName {
+    /// [`Fused`].
+    Fused,
+    /// [`Reference`].
+    Reference,
+}
+
+/// Evaluates and prints.
+///
+/// # Errors
+/// Bad use or input, or the disk refuses.
+pub fn run(args: &LossArgs) -> Result<()> {
+    let recipe = args.recipe()?;
+    let rows = args.rows()?;
+    rows.check_finite().map_err(|error| error.at(args.input.display()))?;
+    let dtype = match (args.dtype, args.engine, &rows) {
+        (Some(Dtype::F32), EngineName::Reference, _) => {
+            return Err(Error::input("--dtype f32 with --engine reference: the reference computes in f64"));
+        }
+        (Some(dtype), _, _) => dtype,
+        (None, EngineName::Reference, _) | (None, _, Rows::F64(_)) => Dtype::F64,
+        (None, _, Rows::F32(_)) => Dtype::F32,
+    };
+    let wide = rows.to_f64();
+    let (outcome, name) = match (dtype, args.engine) {
+        (Dtype::F32, _) => {
+            let narrow = Matrix::new(wide.as_slice().iter().map(|x| *x as f32).collect(), wide.dim());
+            let outcome = args.evaluate::<f32>(&Fused, &recipe, &narrow)?;
+            (widen(outcome), "f32")
+        }
+        (Dtype::F64, EngineName::Fused) => (args.evaluate::<f64>(&Fused, &recipe, &wide)?, "f64"),
+        (Dtype::F64, EngineName::Reference) => (args.evaluate::<f64>(&Reference, &recipe, &wide)?, "f64"),
+    };
+    let norm = outcome.grad.as_slice().iter().map(|g| g * g).sum::<f64>().sqrt();
+    let (images, dim) = (wide.len() / 2, wide.dim());
+    if args.json {
+        let report = json!({
+            "schema_version": 1,
+            "loss": recipe,
+            "images": images,
+            "dim": dim,
+            "dtype": name,
+            "value": outcome.value,
+            "attraction": outcome.attraction,
+            "repulsion": outcome.repulsion,
+            "terms": outcome.terms,
+            "grad_norm": norm,
+        });
+        println!("{report}");
+    } else {
+        println!("{} of {images} pairs in {dim} dimensions, {name}", recipe.describe());
+        println!("value       {}", outcome.value);
+        println!("attraction  {}", outcome.attraction);
+        println!("repulsion   {}", outcome.repulsion);
+        println!("gradient    norm {norm}");
+    }
+    Ok(())
+}
+
+fn widen(outcome: RawValueAndGrad<f32>) -> RawValueAndGrad<f64> {
+    let RawValueAndGrad { value, terms, attraction, repulsion, grad } = outcome;
+    RawValueAndGrad { value, terms, attraction, repulsion, grad: grad.to_f64() }
+}
+
+impl LossArgs {
+    /// Evaluates, and writes the gradient in the precision it was computed in.
+    fn evaluate<T: Scalar>(
+        &self,
+        engine: &dyn Engine<T>,
+        recipe: &LossRecipe,
+        rows: &Matrix<T>,
+    ) -> Result<RawValueAndGrad<T>> {
+        let outcome = value_and_grad_raw(engine, &recipe.loss()?, rows, 2)
+            .map_err(|error| Error::input(error.to_string()).at(self.input.display()))?;
+        if let Some(path) = &self.grad {
+            embeddings::write_npy(path, &outcome.grad)?;
+        }
+        Ok(outcome)
+    }
+
+    /// The flags as a recipe's table, so that both are checked by the same rules.
+    fn recipe(&self) -> Result<LossRecipe> {
+        let mut table = toml::Table::new();
+        table.insert("name".to_owned(), self.loss.clone().into());
+        if let Some(convention) = self.convention {
+            let value = toml::Value::try_from(convention).map_err(|error| Error::input(error.to_string()))?;
+            table.insert("convention".to_owned(), value);
+        }
+        let mut kernel_keys: Vec<(&str, Option<f64>)> =
+            vec![("width", self.width), ("offset", self.offset), ("exponent", self.exponent)];
+        let mut keys: Vec<(&str, Option<f64>)> =
+            vec![("sigma", self.sigma), ("gamma", self.gamma), ("weight", self.weight)];
+        if self.loss == "kcl" {
+            kernel_keys.push(("temperature", self.temperature));
+            let attraction = kernel(self.kernel.as_deref().unwrap_or("gaussian"), &kernel_keys);
+            let repulsion = match &self.repulsion_kernel {
+                None => attraction.clone(),
+                Some(name) => kernel(
+                    name,
+                    &[
+                        ("width", self.repulsion_width),
+                        ("offset", self.repulsion_offset),
+                        ("exponent", self.repulsion_exponent),
+                        ("temperature", self.repulsion_temperature),
+                    ],
+                ),
+            };
+            table.insert("attraction".to_owned(), attraction);
+            table.insert("repulsion".to_owned(), repulsion);
+        } else {
+            if self.kernel.is_some() || self.repulsion_kernel.is_some() {
+                return Err(Error::input(format!("riesz loss {}: only kcl takes a kernel", self.loss)));
+            }
+            keys.extend(kernel_keys);
+            keys.push(("temperature", self.temperature));
+        }
+        for (key, value) in keys {
+            if let Some(value) = value {
+                table.insert(key.to_owned(), value.into());
+            }
+        }
+        table.try_into().map_err(|error: toml::de::Error| {
+            Error::input(format!("riesz loss {}: {}", self.loss, error.message().replace('\n', ", ")))
+        })
+    }
+
+    /// Both views, one above the other.
+    fn rows(&self) -> Result<Rows> {
+        let first = embeddings::read(&self.input, self.name.as_deref())?;
+        if self.second.is_none() && self.second_name.is_none() {
+            if !first.len().is_multiple_of(2) {
+                return Err(Error::input(format!(
+                    "{}: {} rows; two views of M images are an even number of rows",
+                    self.input.display(),
+                    first.len()
+                )));
+            }
+            return Ok(first);
+        }
+        let path = self.second.as_ref().unwrap_or(&self.input);
+        let second = embeddings::read(path, self.second_name.as_deref())?;
+        if (first.len(), first.dim()) != (second.len(), second.dim()) {
+            return Err(Error::input(format!(
+                "the views differ in shape: {} is {} × {}, {} is {} × {}",
+                self.input.display(),
+                first.len(),
+                first.dim(),
+                path.display(),
+                second.len(),
+                second.dim()
+            )));
+        }
+        let dim = first.dim();
+        let wide = matches!(first, Rows::F64(_)) || matches!(second, Rows::F64(_));
+        let mut data = first.to_f64().into_vec();
+        data.extend(second.to_f64().into_vec());
+        let both = Matrix::new(data, dim);
+        Ok(if wide {
+            Rows::F64(both)
+        } else {
+            Rows::F32(Matrix::new(both.as_slice().iter().map(|x| *x as f32).collect(), dim))
+        })
+    }
+}
+
+fn kernel(name: &str, keys: &[(&str, Option<f64>)]) -> toml::Value {
+    let mut table = toml::Table::new();
+    table.insert("kernel".to_owned(), name.to_owned().into());
+    for &(key, value) in keys {
+        if let Some(value) = value {
+            table.insert(key.to_owned(), value.into());
+        }
+    }
+    toml::Value::Table(table)
+}
