@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::kernel::{
-    Cosine, DistancePower, Exponential, Gaussian, InverseMultiquadric, Kernel, LogDistance, Logarithmic, Riesz,
+    Cosine, DistancePower, Exponential, Gaussian, InverseMultiquadric, Kernel, LogDistance, Logarithmic,
+    Riesz,
 };
 
 /// Which classes of pairs a term runs over.

@@ -94,7 +94,10 @@ fn worst<T: Scalar>(engine: &dyn Engine<T>, name: &str) -> (f64, f64, usize) {
             }
         }
         if v > 1e-3 || g > 1e-3 {
-            eprintln!("{name}: {} {} on {}: {} for {}", case.source, case.loss, case.input, outcome.value, case.value);
+            eprintln!(
+                "{name}: {} {} on {}: {} for {}",
+                case.source, case.loss, case.input, outcome.value, case.value
+            );
         }
         (value_error, grad_error, cases) = (value_error.max(v), grad_error.max(g), cases + 1);
     }

@@ -34,18 +34,22 @@ impl<T: Scalar> Engine<T> for Fused {
 
         let blocks: Vec<Block> = (0..batch.views)
             .flat_map(|view| {
-                (0..batch.images)
-                    .step_by(ROWS)
-                    .map(move |first| Block { view, first, end: batch.images.min(first + ROWS) })
+                (0..batch.images).step_by(ROWS).map(move |first| Block {
+                    view,
+                    first,
+                    end: batch.images.min(first + ROWS),
+                })
             })
             .collect();
         let sums: Vec<LogSums> =
             swept.iter().map(|&t| log_sums(batch, &loss.terms[t], views, &blocks)).collect();
-        let sweep = Sweep { batch, views, terms: swept.iter().map(|&t| &loss.terms[t]).collect(), sums: &sums };
+        let sweep =
+            Sweep { batch, views, terms: swept.iter().map(|&t| &loss.terms[t]).collect(), sums: &sums };
         let outcomes: Vec<BlockOutcome<T>> = blocks.par_iter().map(|&block| sweep.block(block)).collect();
         for (block, outcome) in blocks.iter().zip(outcomes) {
             let start = block.first * batch.dim;
-            grads[block.view].as_mut_slice()[start..start + outcome.grad.len()].copy_from_slice(&outcome.grad);
+            grads[block.view].as_mut_slice()[start..start + outcome.grad.len()]
+                .copy_from_slice(&outcome.grad);
             for (&t, value) in swept.iter().zip(outcome.values) {
                 values[t] += value;
             }
@@ -241,7 +245,8 @@ impl<T: Scalar> Sweep<'_, T> {
                             continue;
                         }
                         if logarithmic {
-                            let share = |view: usize, image: usize| (cost - sums.of_row[view * n + image]).exp();
+                            let share =
+                                |view: usize, image: usize| (cost - sums.of_row[view * n + image]).exp();
                             if mine {
                                 *w += factor * share(block.view, i) * slope;
                             }
@@ -274,13 +279,25 @@ impl<T: Scalar> Sweep<'_, T> {
 }
 
 /// Value and gradient of a sum over matched pairs alone: O(K²Nd).
-fn matched_mean<T: Scalar>(batch: Batch, term: &Term, views: &[Points<'_, T>], grads: &mut [Matrix<T>]) -> f64 {
+fn matched_mean<T: Scalar>(
+    batch: Batch,
+    term: &Term,
+    views: &[Points<'_, T>],
+    grads: &mut [Matrix<T>],
+) -> f64 {
     let factor = batch.pair_factor(term);
     let mut value = 0.0;
     for anchor in 0..batch.anchor_views(term) {
         for other in (0..batch.views).filter(|&other| other != anchor) {
             let cosines: Vec<f64> = (0..batch.images)
-                .map(|i| views[anchor].row(i).iter().zip(views[other].row(i)).map(|(x, y)| x.to_f64() * y.to_f64()).sum())
+                .map(|i| {
+                    views[anchor]
+                        .row(i)
+                        .iter()
+                        .zip(views[other].row(i))
+                        .map(|(x, y)| x.to_f64() * y.to_f64())
+                        .sum()
+                })
                 .collect();
             let focus = term.focus.map(|sigma| focus_weights(&cosines, sigma));
             for (i, &s) in cosines.iter().enumerate() {

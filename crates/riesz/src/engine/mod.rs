@@ -78,7 +78,10 @@ pub fn value_and_grad_raw<T: Scalar>(
     let points: Vec<Points<'_, T>> = if per_view == 0 {
         return Err(Error::new("there are no rows"));
     } else {
-        unit.as_slice().chunks_exact(per_view).map(|view| Points::from_slice(view, d)).collect::<Result<_, _>>()?
+        unit.as_slice()
+            .chunks_exact(per_view)
+            .map(|view| Points::from_slice(view, d))
+            .collect::<Result<_, _>>()?
     };
     let outcome = engine.value_and_grad(loss, &points)?;
     let grad = outcome.grads.into_iter().flat_map(Matrix::into_vec).collect();
@@ -127,10 +130,14 @@ impl Batch {
                 )));
             }
             if batch.views < 2 && (term.pairs.matched || term.pairs.cross) {
-                return Err(Error::new(format!("{} needs at least 2 views of each image; there is 1", loss.name)));
+                return Err(Error::new(format!(
+                    "{} needs at least 2 views of each image; there is 1",
+                    loss.name
+                )));
             }
             assert!(
-                term.focus.is_none() || (term.link == Link::Mean && term.pairs == Pairs::MATCHED && batch.views == 2),
+                term.focus.is_none()
+                    || (term.link == Link::Mean && term.pairs == Pairs::MATCHED && batch.views == 2),
                 "a focused term is a mean over the matched pairs of two views"
             );
             let needs_logarithm = matches!(term.link, Link::RowLogSum | Link::LogMean);

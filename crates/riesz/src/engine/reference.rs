@@ -18,11 +18,13 @@ impl<T: Scalar> Engine<T> for Reference {
             .flat_map(|view| (0..batch.images).map(|i| view.row(i).iter().map(|x| x.to_f64()).collect()))
             .collect();
         let m = rows.len();
-        let cosines: Vec<Vec<f64>> = (0..m).map(|p| (0..m).map(|q| dot(&rows[p], &rows[q])).collect()).collect();
+        let cosines: Vec<Vec<f64>> =
+            (0..m).map(|p| (0..m).map(|q| dot(&rows[p], &rows[q])).collect()).collect();
 
         // slopes[p][q] = ∂L/∂s_pq with p as anchor; the gradient of row p gathers both orders.
         let mut slopes = vec![vec![0.0; m]; m];
-        let terms: Vec<f64> = loss.terms.iter().map(|term| add_term(batch, term, &cosines, &mut slopes)).collect();
+        let terms: Vec<f64> =
+            loss.terms.iter().map(|term| add_term(batch, term, &cosines, &mut slopes)).collect();
 
         let mut grads = vec![Matrix::zeros(batch.images, batch.dim); batch.views];
         for p in 0..m {
@@ -60,7 +62,8 @@ fn add_term(batch: Batch, term: &Term, cosines: &[Vec<f64>], slopes: &mut [Vec<f
             let focus: Option<Vec<f64>> = term.focus.map(|sigma| {
                 (0..batch.anchor_views(term))
                     .flat_map(|view| {
-                        let matched: Vec<f64> = (0..n).map(|i| cosines[view * n + i][(1 - view) * n + i]).collect();
+                        let matched: Vec<f64> =
+                            (0..n).map(|i| cosines[view * n + i][(1 - view) * n + i]).collect();
                         focus_weights(&matched, sigma)
                     })
                     .collect()
@@ -92,9 +95,11 @@ fn add_term(batch: Batch, term: &Term, cosines: &[Vec<f64>], slopes: &mut [Vec<f
         Link::LogMean => {
             let mut value = 0.0;
             for view in 0..batch.anchor_views(term) {
-                let pairs: Vec<(usize, usize)> =
-                    (view * n..(view + 1) * n).flat_map(|p| pairs_of(p).into_iter().map(move |q| (p, q))).collect();
-                let logs: Vec<(f64, f64)> = pairs.iter().map(|&(p, q)| term.kernel.ln_at(cosines[p][q])).collect();
+                let pairs: Vec<(usize, usize)> = (view * n..(view + 1) * n)
+                    .flat_map(|p| pairs_of(p).into_iter().map(move |q| (p, q)))
+                    .collect();
+                let logs: Vec<(f64, f64)> =
+                    pairs.iter().map(|&(p, q)| term.kernel.ln_at(cosines[p][q])).collect();
                 let log_sum = log_sum_exp(logs.iter().map(|(ln, _)| *ln));
                 value += factor * (log_sum - (pairs.len() as f64).ln());
                 for ((p, q), (ln, ratio)) in pairs.into_iter().zip(logs) {

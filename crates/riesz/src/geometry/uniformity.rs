@@ -1,0 +1,39 @@
+//! Alignment and uniformity (Wang & Isola, ICML 2020), with their usual exponent 2 and width 2.
+
+use super::{at_least_two, cosines};
+use crate::{Error, Points, Scalar};
+
+/// mean_i ‖uᵢ − vᵢ‖², in [0, 4]: 0 when an image's views coincide, 2 for unrelated points.
+///
+/// # Errors
+/// If there are no points.
+///
+/// # Panics
+/// If the shapes differ.
+pub fn alignment<T: Scalar>(u: Points<'_, T>, v: Points<'_, T>) -> Result<f64, Error> {
+    assert!(u.len() == v.len() && u.dim() == v.dim(), "alignment of views of different shapes");
+    if u.is_empty() {
+        return Err(Error::new("alignment needs at least 1 pair of points; there is none"));
+    }
+    let square = |x: f64| x * x;
+    let total: f64 = (0..u.len())
+        .map(|i| u.row(i).iter().zip(v.row(i)).map(|(a, b)| square(a.to_f64() - b.to_f64())).sum::<f64>())
+        .sum();
+    Ok(total / u.len() as f64)
+}
+
+/// ln mean_{i<j} e^{−2‖xᵢ − xⱼ‖²}, in [−8, 0]: 0 when all points coincide. Pairs are of different points, so that
+/// the value of few points is not held up by their meeting themselves; for many uniform points it tends to
+/// [`ideal::uniformity`](crate::sphere::ideal::uniformity)`(dim, 2.0)`.
+///
+/// # Errors
+/// If there are fewer than two points.
+pub fn uniformity<T: Scalar>(points: Points<'_, T>) -> Result<f64, Error> {
+    at_least_two(points)?;
+    let shares = cosines::fold(
+        points,
+        || 0.0_f64,
+        |total, part| *total += part.iter().map(|s| (4.0 * s - 4.0).exp()).sum::<f64>(),
+    );
+    Ok((shares.iter().sum::<f64>() / cosines::pairs(points.len()) as f64).ln())
+}
