@@ -8,11 +8,14 @@ pub mod embeddings;
 pub mod encoder;
 pub mod environment;
 mod error;
+pub mod eval;
 pub mod loss_recipe;
 pub mod memory;
 pub mod ops;
 pub mod optim;
 pub mod recipe;
 pub mod run;
+pub mod tensorboard;
+pub mod train;
 
 pub use error::{Error, Result};

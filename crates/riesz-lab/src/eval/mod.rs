@@ -1,1 +1,98 @@
-//! What is asked of a trained encoder: neighbours, linear probe, retrieval of the other view.
+//! What an encoder's frozen rows are good for: kNN, a linear probe, retrieval of the other view.
+
+mod few;
+mod guard;
+pub mod knn;
+pub mod probe;
+pub mod retrieval;
+
+use riesz::rng::Key;
+use riesz::{Matrix, normalize};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+pub use few::{Few, few_labels};
+pub use guard::Guard;
+pub use probe::Probe;
+pub use retrieval::Recall;
+
+/// One line of the table: what one kind of rows is good for. Accuracies are shares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Whose rows: `raw pixels`, `trained backbone`, …
+    pub name: String,
+    /// Numbers a row.
+    pub dim: usize,
+    /// kNN accuracy, if there are labels.
+    pub knn: Option<f64>,
+    /// The linear probe with all labels.
+    pub probe: Option<Probe>,
+    /// The linear probe with a few labels a class.
+    pub few: Option<Few>,
+    /// Retrieval of the other view, without labels.
+    pub recall: Recall,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Neighbors of the kNN vote.
+    pub neighbors: usize,
+    /// Temperature of its weights.
+    pub temperature: f64,
+    /// Labels a class of the few-label probe.
+    pub few_labels: usize,
+    /// Its keyed draws.
+    pub few_draws: usize,
+}
+
+/// Rows with their labels, if all of them have one.
+pub type Labeled<'a> = (&'a Matrix<f32>, Option<&'a [u32]>);
+
+/// Asks everything of one kind of rows. Without labels, or with a single class, only retrieval is asked; the few-label
+/// probe needs `few_labels` of each class.
+///
+/// # Errors
+/// If a row is zero or not finite, or fewer references than neighbors are given.
+pub fn evaluate_row(
+    name: &str,
+    references: Labeled<'_>,
+    queries: Labeled<'_>,
+    views: [&Matrix<f32>; 2],
+    settings: &Settings,
+    key: Key,
+) -> Result<Row> {
+    let recall = retrieval::recall(views[0], views[1])?;
+    let mut row = Row { name: name.to_owned(), dim: references.0.dim(), knn: None, probe: None, few: None, recall };
+    if let ((train, Some(train_labels)), (test, Some(test_labels))) = (references, queries) {
+        let counts = class_counts(train_labels);
+        if counts.iter().filter(|&&count| count > 0).count() >= 2 {
+            let neighbors = settings.neighbors.min(train.len());
+            row.knn = Some(knn::accuracy(train, train_labels, test, test_labels, neighbors, settings.temperature)?);
+            row.probe = Some(probe::accuracy(train, train_labels, test, test_labels, key.stream("probe"))?);
+            if counts.iter().all(|&count| count == 0 || count >= settings.few_labels) {
+                let (labels, draws) = (settings.few_labels, settings.few_draws);
+                let few = few_labels(train, train_labels, test, test_labels, labels, draws, key.stream("few labels"));
+                row.few = Some(few?);
+            }
+        }
+    }
+    Ok(row)
+}
+
+/// How many rows each class has.
+fn class_counts(labels: &[u32]) -> Vec<usize> {
+    let classes = labels.iter().max().map_or(0, |&most| most as usize + 1);
+    let mut counts = vec![0; classes];
+    for &label in labels {
+        counts[label as usize] += 1;
+    }
+    counts
+}
+
+/// The rows scaled to unit length.
+fn unit(rows: &Matrix<f32>) -> Result<Matrix<f32>> {
+    let mut unit = rows.clone();
+    normalize(&mut unit).map_err(|error| Error::input(error.to_string()))?;
+    Ok(unit)
+}

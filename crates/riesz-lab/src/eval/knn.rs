@@ -1,0 +1,143 @@
+//! k nearest neighbors by cosine, votes weighted e^{s/τ} (Wu et al. 2018).
+//!
+//! n references, m queries, d numbers a row. Tiles of the m × n cosines are made and forgotten.
+
+use rayon::prelude::*;
+use riesz::Matrix;
+use riesz::product::rows_by_rows;
+
+use super::unit;
+use crate::{Error, Result};
+
+/// Queries and references of a tile.
+const TILE: (usize, usize) = (64, 1024);
+
+/// The share of queries whose vote is their label. Of classes with equal votes the lowest wins.
+///
+/// # Errors
+/// If a row is zero or not finite, or `neighbors` is 0 or more than the references.
+///
+/// # Panics
+/// If labels and rows differ in number, or references and queries in width.
+pub fn accuracy(
+    references: &Matrix<f32>,
+    reference_labels: &[u32],
+    queries: &Matrix<f32>,
+    labels: &[u32],
+    neighbors: usize,
+    temperature: f64,
+) -> Result<f64> {
+    assert_eq!((references.len(), queries.len()), (reference_labels.len(), labels.len()), "one label a row");
+    let classes = reference_labels.iter().max().map_or(0, |&most| most as usize + 1);
+    let nearest = nearest(references, queries, neighbors)?;
+    let right = nearest.par_iter().zip(labels).filter(|(nearest, label)| {
+        let mut votes = vec![0.0_f64; classes];
+        for &(reference, cosine) in nearest.iter() {
+            // Relative to the nearest, so that a small temperature does not overflow.
+            let weight = ((f64::from(cosine) - f64::from(nearest[0].1)) / temperature).exp();
+            votes[reference_labels[reference] as usize] += weight;
+        }
+        let winner = (0..classes).rev().max_by(|&a, &b| votes[a].total_cmp(&votes[b]));
+        winner == Some(**label as usize)
+    });
+    Ok(right.count() as f64 / labels.len() as f64)
+}
+
+/// The `k` nearest references of each query with their cosines, nearest first; of equal ones the first.
+///
+/// # Errors
+/// If a row is zero or not finite, or `k` is 0 or more than the references.
+///
+/// # Panics
+/// If the widths differ.
+pub fn nearest(references: &Matrix<f32>, queries: &Matrix<f32>, k: usize) -> Result<Vec<Vec<(usize, f32)>>> {
+    assert_eq!(references.dim(), queries.dim(), "width of references and queries");
+    if k == 0 || k > references.len() {
+        return Err(Error::input(format!(
+            "{k} nearest neighbors of {} references; expected at least 1 and at most all",
+            references.len()
+        )));
+    }
+    let dim = references.dim();
+    let references = unit(references).map_err(|error| error.at("references"))?;
+    let queries = unit(queries).map_err(|error| error.at("queries"))?;
+    let found: Vec<Vec<Vec<(usize, f32)>>> = queries
+        .as_slice()
+        .par_chunks(TILE.0 * dim)
+        .map(|queries| {
+            let m = queries.len() / dim;
+            let mut best: Vec<Vec<(usize, f32)>> = vec![Vec::with_capacity(k + 1); m];
+            for (tile, references) in references.as_slice().chunks(TILE.1 * dim).enumerate() {
+                let n = references.len() / dim;
+                let mut cosines = vec![0.0; m * n];
+                rows_by_rows(queries, references, dim, &mut cosines);
+                for (best, cosines) in best.iter_mut().zip(cosines.chunks_exact(n)) {
+                    for (j, &cosine) in cosines.iter().enumerate() {
+                        if best.len() < k || cosine > best[k - 1].1 {
+                            let place = best.partition_point(|&(_, other)| other >= cosine);
+                            best.insert(place, (tile * TILE.1 + j, cosine));
+                            best.truncate(k);
+                        }
+                    }
+                }
+            }
+            best
+        })
+        .collect();
+    Ok(found.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use riesz::rng::{Key, normal};
+
+    use super::*;
+
+    fn cloud(n: usize, dim: usize, seed: u64) -> Matrix<f32> {
+        let mut rng = Key::new(seed).rng();
+        Matrix::new((0..n * dim).map(|_| normal(&mut rng) as f32).collect(), dim)
+    }
+
+    #[test]
+    fn nearest_is_what_sorting_all_says() {
+        let (references, queries) = (cloud(2500, 5, 1), cloud(130, 5, 2));
+        let found = nearest(&references, &queries, 7).unwrap();
+        let (r, q) = (unit(&references).unwrap(), unit(&queries).unwrap());
+        for (i, found) in found.iter().enumerate() {
+            let cosine = |j: usize| q.row(i).iter().zip(r.row(j)).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+            let mut all: Vec<usize> = (0..r.len()).collect();
+            all.sort_by(|&a, &b| cosine(b).total_cmp(&cosine(a)));
+            for (&(j, s), &want) in found.iter().zip(&all) {
+                assert!(j == want || (cosine(j) - cosine(want)).abs() < 1e-6);
+                assert!((f64::from(s) - cosine(j)).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn of_equal_neighbors_the_first_and_of_equal_votes_the_lowest_class() {
+        let references = Matrix::new(vec![1.0, 0.0, 2.0, 0.0, 0.0, 1.0], 2);
+        let query = Matrix::new(vec![3.0, 0.0], 2);
+        assert_eq!(nearest(&references, &query, 2).unwrap(), [[(0, 1.0), (1, 1.0)]]);
+        assert_eq!(accuracy(&references, &[1, 0, 2], &query, &[0], 2, 0.07).unwrap(), 1.0);
+        assert_eq!(accuracy(&references, &[1, 0, 2], &query, &[1], 1, 0.07).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn closer_neighbors_weigh_more_and_a_small_temperature_is_finite() {
+        // One neighbor of class 1 at cosine 1 against two of class 0 at cosine 0.6.
+        let references = Matrix::new(vec![1.0, 0.0, 0.6, 0.8, 0.6, -0.8], 2);
+        let query = Matrix::new(vec![1.0, 0.0], 2);
+        for (temperature, winner) in [(0.07, 1), (1e-4, 1), (10.0, 0)] {
+            assert_eq!(accuracy(&references, &[1, 0, 0], &query, &[winner], 3, temperature).unwrap(), 1.0);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused() {
+        let rows = cloud(3, 2, 1);
+        assert!(nearest(&rows, &rows, 4).unwrap_err().to_string().contains("4 nearest neighbors of 3"));
+        let nan = Matrix::new(vec![1.0, 0.0, f32::NAN, 1.0], 2);
+        assert!(nearest(&rows, &nan, 1).unwrap_err().to_string().starts_with("queries: "));
+    }
+}
