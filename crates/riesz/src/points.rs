@@ -61,7 +61,7 @@ impl<T: Scalar> Matrix<T> {
     /// # Panics
     /// If `dim` is 0 or does not divide the length of `data`.
     pub fn new(data: Vec<T>, dim: usize) -> Self {
-        assert!(dim > 0 && data.len() % dim == 0, "{} numbers are not rows of {dim}", data.len());
+        assert!(dim > 0 && data.len().is_multiple_of(dim), "{} numbers are not rows of {dim}", data.len());
         Self { data, dim }
     }
 
@@ -146,7 +146,7 @@ impl<'a, T: Scalar> Points<'a, T> {
     /// # Panics
     /// If `dim` is 0 or does not divide the length of `data`.
     pub fn from_slice(data: &'a [T], dim: usize) -> Result<Self, Error> {
-        assert!(dim > 0 && data.len() % dim == 0, "{} numbers are not rows of {dim}", data.len());
+        assert!(dim > 0 && data.len().is_multiple_of(dim), "{} numbers are not rows of {dim}", data.len());
         for (i, row) in data.chunks_exact(dim).enumerate() {
             let square: f64 = row.iter().map(|x| x.to_f64() * x.to_f64()).sum();
             if !square.is_finite() {
@@ -214,8 +214,7 @@ pub fn normalize<T: Scalar>(rows: &mut Matrix<T>) -> Result<Vec<f64>, Error> {
     Ok(lengths)
 }
 
-/// Carries a gradient with respect to unit rows u back to the raw rows z: gᵢ ← (gᵢ − ⟨gᵢ, uᵢ⟩ uᵢ) / ‖zᵢ‖
-/// (paper.md §2.8).
+/// Carries a gradient with respect to unit rows u back to the raw rows z: gᵢ ← (gᵢ − ⟨gᵢ, uᵢ⟩ uᵢ) / ‖zᵢ‖.
 ///
 /// # Panics
 /// If `points`, `lengths` and `grad` differ in rows or columns.

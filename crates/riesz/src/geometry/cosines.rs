@@ -24,7 +24,7 @@ pub(super) fn fold<T: Scalar, A: Send>(
         .into_par_iter()
         .map(|share| {
             let mut outcome = start();
-            let mut tile = vec![T::default(); ROWS * COLUMNS];
+            let mut tile = [T::default(); ROWS * COLUMNS];
             let mut cosines = [0.0; COLUMNS];
             // Blocks are dealt in turn because late rows have fewer partners.
             for first in (share * ROWS..n).step_by(SHARES * ROWS) {

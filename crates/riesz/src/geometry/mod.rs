@@ -1,5 +1,5 @@
 //! Numbers that describe points on the sphere, each exact for its formula and in memory linear in the points (the
-//! Wasserstein distance adds at most 64 MB, whatever n).
+//! Wasserstein distance adds at most 100 MB, whatever n).
 //!
 //! n points of ℝᵈ in a view; s = ⟨x, y⟩ a cosine; pairs are unordered pairs of different points.
 //!

@@ -1,0 +1,152 @@
+//! Every loss × every engine × every awkward input, held to the reference; and what every engine must refuse.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod awkward;
+
+use awkward::{Meeting, awkward};
+use riesz::engine::{Engine, Fused, Reference, ValueAndGrad, value_and_grad_raw};
+use riesz::loss::Loss;
+use riesz::{Error, Matrix, Points, Scalar, normalize};
+
+fn losses() -> Vec<Loss> {
+    let mut losses = Loss::catalogue();
+    losses.extend([Loss::nt_xent(0.01).unwrap(), Loss::dcl(0.01).unwrap(), Loss::dclw(0.01, 0.5).unwrap()]);
+    losses
+}
+
+fn run<T: Scalar>(
+    engine: &dyn Engine<T>,
+    loss: &Loss,
+    views: &[Matrix<T>; 2],
+) -> Result<ValueAndGrad<T>, Error> {
+    let points = views.each_ref().map(|view| Points::new(view).unwrap());
+    engine.value_and_grad(loss, &points)
+}
+
+/// Largest difference of two gradients, relative to the longest row among the gradients of the loss's terms alone: terms
+/// may cancel (they do at a simplex, or where all rows are equal), their rounding does not.
+fn distance<T: Scalar>(
+    loss: &Loss,
+    views: &[Matrix<f64>; 2],
+    want: &[Matrix<f64>],
+    got: &[Matrix<T>],
+) -> f64 {
+    let norm = |row: &[f64]| row.iter().map(|g| g * g).sum::<f64>().sqrt();
+    let mut longest = 1e-9_f64;
+    for term in &loss.terms {
+        let alone = Loss { name: loss.name, terms: vec![term.clone()] };
+        for grad in run::<f64>(&Reference, &alone, views).unwrap().grads {
+            longest = (0..grad.len()).map(|i| norm(grad.row(i))).fold(longest, f64::max);
+        }
+    }
+    let numbers =
+        want.iter().flat_map(|grad| grad.as_slice()).zip(got.iter().flat_map(|grad| grad.as_slice()));
+    numbers.map(|(want, got)| (want - got.to_f64()).abs()).fold(0.0, f64::max) / longest
+}
+
+/// Whether a kernel of the loss is infinite, or infinitely steep, where rows meet: there rounding decides the value.
+fn is_singular(loss: &Loss) -> bool {
+    loss.terms
+        .iter()
+        .any(|term| term.kernel.at(1.0 - 1e-14).1.abs() > 1e3 * term.kernel.at(1.0 - 1e-4).1.abs())
+}
+
+#[test]
+fn fused_is_the_reference_to_1e_9_in_f64() {
+    let mut compared = 0;
+    for loss in losses() {
+        for input in
+            awkward().into_iter().filter(|input| !(is_singular(&loss) && input.meeting == Meeting::Rounded))
+        {
+            let (want, got) =
+                (run::<f64>(&Reference, &loss, &input.views), run::<f64>(&Fused, &loss, &input.views));
+            let place = format!("{} {:?} on {}", loss.name, loss.terms, input.name);
+            match (want, got) {
+                (Err(want), Err(got)) => assert_eq!(want, got, "{place}"),
+                (Ok(want), Ok(got)) => {
+                    let scale = want.terms.iter().map(|term| term.abs()).sum::<f64>().max(1e-3);
+                    assert!(
+                        (want.value - got.value).abs() < 1e-9 * scale,
+                        "{place}: {} for {}",
+                        got.value,
+                        want.value
+                    );
+                    for (want, got) in want.terms.iter().zip(&got.terms) {
+                        assert!((want - got).abs() < 1e-9 * scale, "{place}: terms {got} for {want}");
+                    }
+                    assert_eq!(got.value, got.attraction + got.repulsion);
+                    let error = distance(&loss, &input.views, &want.grads, &got.grads);
+                    assert!(error < 1e-9, "{place}: gradients differ by {error:e}");
+                    compared += 1;
+                }
+                (want, got) => panic!("{place}: reference {want:?}, fused {got:?}"),
+            }
+        }
+    }
+    assert!(compared > 300, "{compared}");
+}
+
+/// f32 against the f64 reference on the same rounded rows, so that only the engine's own rounding is seen. A cosine of d
+/// products is off by about √d·2⁻²⁴, at most 2·10⁻⁷ here; a log-sum multiplies that by 1/τ (100 at τ = 0.01) and an
+/// exponential weight relatively so: 2·10⁻⁵, and the sums of a gradient, which may cancel, are allowed ten times that.
+/// Kernels with a singularity see the cosine's error divided by r, so coinciding rows are left to f64 for them.
+#[test]
+fn fused_is_the_reference_to_rounding_in_f32() {
+    let mut compared = 0;
+    for loss in losses() {
+        for input in
+            awkward().into_iter().filter(|input| !(is_singular(&loss) && input.meeting != Meeting::Apart))
+        {
+            let rounded = input
+                .views
+                .each_ref()
+                .map(|view| Matrix::new(view.as_slice().iter().map(|&x| x as f32).collect(), view.dim()));
+            let exact = rounded.each_ref().map(Matrix::to_f64);
+            let want = run::<f64>(&Reference, &loss, &exact);
+            let got = run::<f32>(&Fused, &loss, &rounded);
+            let place = format!("{} {:?} on {}", loss.name, loss.terms, input.name);
+            let (Ok(want), Ok(got)) = (&want, &got) else {
+                assert_eq!(want.is_err(), got.is_err(), "{place}");
+                continue;
+            };
+            let scale = want.terms.iter().map(|term| term.abs()).sum::<f64>().max(1.0);
+            let value = (want.value - got.value).abs() / scale;
+            let grad = distance(&loss, &exact, &want.grads, &got.grads);
+            assert!(value < 2e-5 && grad < 2e-4, "{place}: value {value:e}, gradient {grad:e}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 250, "{compared}");
+}
+
+#[test]
+fn one_image_is_refused_in_one_sentence() {
+    for loss in losses() {
+        let views = [Matrix::new(vec![1.0, 0.0], 2), Matrix::new(vec![0.0, 1.0], 2)];
+        for engine in [&Reference as &dyn Engine<f64>, &Fused] {
+            let error = run(engine, &loss, &views).unwrap_err().to_string();
+            assert_eq!(error, "a contrastive loss needs at least 2 images; the batch has 1");
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_not_unit_or_not_numbers_are_refused() {
+    let points =
+        |rows: Vec<f64>| Points::new(&Matrix::new(rows, 2)).map(|_| ()).map_err(|error| error.to_string());
+    assert_eq!(
+        points(vec![1.0, 0.0, 3.0, 4.0]).unwrap_err(),
+        "row 1 has length 5.000000; unit rows are expected (normalize first)"
+    );
+    for bad in [f64::NAN, f64::INFINITY] {
+        assert_eq!(points(vec![1.0, 0.0, 0.0, bad]).unwrap_err(), "row 1 has a number that is not finite");
+        let raw = Matrix::new(vec![1.0, 0.0, 0.0, bad], 2);
+        let error =
+            value_and_grad_raw(&Fused as &dyn Engine<f64>, &Loss::dcl(0.1).unwrap(), &raw, 2).unwrap_err();
+        assert_eq!(error.to_string(), "row 1 has a number that is not finite");
+    }
+    let mut zero = Matrix::new(vec![1.0, 0.0, 0.0, 0.0], 2);
+    let error = normalize(&mut zero).unwrap_err().to_string();
+    assert_eq!(error, "row 1 has length 0e0: a zero row has no direction");
+}

@@ -1,0 +1,146 @@
+//! Every loss on every awkward input: its gradient is the slope of its value.
+//!
+//! A central difference along a direction has the error c h² + (rounding)/h. So at two steps the error must fall by the
+//! square of their ratio, until rounding is all that is left: a wrong gradient has an error that does not fall.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod awkward;
+
+use awkward::{Input, Meeting, awkward};
+use riesz::engine::{Engine, Reference};
+use riesz::loss::Loss;
+use riesz::rng::{Key, normal};
+use riesz::{Matrix, Points, normalize};
+
+/// Unit rows are the only rows a loss takes, so the step is along the sphere: u ← (u + h w)/‖u + h w‖ with w tangent,
+/// and the slope at h = 0 is ⟨∂L/∂u, w⟩.
+fn stepped(rows: &Matrix<f64>, tangent: &Matrix<f64>, h: f64) -> Matrix<f64> {
+    let mut rows = rows.clone();
+    rows.as_mut_slice().iter_mut().zip(tangent.as_slice()).for_each(|(x, w)| *x += h * w);
+    normalize(&mut rows).unwrap();
+    rows
+}
+
+fn tangents(rows: &Matrix<f64>, key: Key) -> Matrix<f64> {
+    let mut rng = key.rng();
+    let mut w = Matrix::new((0..rows.as_slice().len()).map(|_| normal(&mut rng)).collect(), rows.dim());
+    for i in 0..rows.len() {
+        let radial: f64 = rows.row(i).iter().zip(w.row(i)).map(|(x, w)| x * w).sum();
+        w.row_mut(i).iter_mut().zip(rows.row(i)).for_each(|(w, x)| *w -= radial * x);
+    }
+    w
+}
+
+fn value(loss: &Loss, views: &[Matrix<f64>; 2]) -> f64 {
+    let points = views.each_ref().map(|view| Points::new(view).unwrap());
+    Reference.value_and_grad(loss, &points).unwrap().value
+}
+
+/// Whether the loss was compared, or refused the input.
+fn check(loss: &Loss, input: &Input, key: Key) -> bool {
+    let points = input.views.each_ref().map(|view| Points::new(view).unwrap());
+    let Ok(outcome) = Reference.value_and_grad(loss, &points) else { return false };
+    let tangent = [0, 1].map(|view| tangents(&input.views[view], key.at(view as u64)));
+    let slope: f64 = (0..2)
+        .flat_map(|view| outcome.grads[view].as_slice().iter().zip(tangent[view].as_slice()))
+        .map(|(g, w)| g * w)
+        .sum();
+    let error = |h: f64| {
+        let at = |h: f64| value(loss, &[0, 1].map(|view| stepped(&input.views[view], &tangent[view], h)));
+        ((at(h) - at(-h)) / (2.0 * h) - slope).abs()
+    };
+    let (coarse, fine) = (1e-3, 1e-4);
+    let (wide, narrow) = (error(coarse), error(fine));
+    // Rounding of a sum of terms as large as the value, divided by the step; slopes themselves round as well.
+    let size: f64 = outcome.terms.iter().map(|term| term.abs()).sum::<f64>() + slope.abs();
+    let rounding = 1e-14 * (1.0 + size) / fine;
+    assert!(
+        narrow < wide / 30.0 + rounding,
+        "{} {:?} on {}: slope {slope}, error {wide:e} at {coarse:e} and {narrow:e} at {fine:e}",
+        loss.name,
+        loss.terms,
+        input.name
+    );
+    assert!(
+        narrow < 1e-2 * (1.0 + size),
+        "{} on {}: error {narrow:e} beside {size:e}",
+        loss.name,
+        input.name
+    );
+    true
+}
+
+/// DCLW's weights are held fixed in its gradient on purpose, so its value's slope is another number.
+fn has_the_values_slope(loss: &Loss) -> bool {
+    loss.terms.iter().all(|term| term.focus.is_none())
+}
+
+/// Whether κ has a kink where rows coincide: distances to a power below 2 do, and there no slope exists.
+fn has_a_kink(loss: &Loss) -> bool {
+    loss.terms.iter().any(|term| {
+        let slope = |s: f64| term.kernel.at(s).1.abs();
+        slope(1.0 - 1e-14) > 1e3 * slope(1.0 - 1e-4)
+    })
+}
+
+#[test]
+fn gradients_are_slopes() {
+    let mut losses = Loss::catalogue();
+    losses.extend([Loss::nt_xent(0.01).unwrap(), Loss::info_nce(0.01).unwrap()]);
+    let (mut compared, mut refused) = (0, 0);
+    for (l, loss) in losses.iter().enumerate().filter(|(_, loss)| has_the_values_slope(loss)) {
+        for (i, input) in awkward().iter().enumerate() {
+            if input.views[0].len() > 20 || (input.meeting != Meeting::Apart && has_a_kink(loss)) {
+                continue;
+            }
+            let key = Key::new(5).at(l as u64).at(i as u64);
+            if check(loss, input, key) { compared += 1 } else { refused += 1 }
+        }
+    }
+    // One image is refused by all, coinciding rows by the unbounded kernels.
+    assert!(compared > 10 * refused, "{compared} compared, {refused} refused");
+}
+
+/// The same with the weights of DCLW held where they are: its attraction is then a weighted mean of cosines.
+#[test]
+fn the_gradient_of_dclw_holds_its_weights() {
+    let sigma = 0.5;
+    let loss = Loss::dclw(0.1, sigma).unwrap();
+    for (i, input) in
+        awkward().iter().enumerate().filter(|(_, input)| (2..=20).contains(&input.views[0].len()))
+    {
+        let tangent =
+            [0, 1].map(|view| tangents(&input.views[view], Key::new(9).at(i as u64).at(view as u64)));
+        let matched = |views: &[Matrix<f64>; 2]| -> Vec<f64> {
+            (0..views[0].len())
+                .map(|i| views[0].row(i).iter().zip(views[1].row(i)).map(|(x, y)| x * y).sum())
+                .collect()
+        };
+        let powers: Vec<f64> = matched(&input.views).iter().map(|s| (s / sigma).exp()).collect();
+        let n = powers.len() as f64;
+        let total: f64 = powers.iter().sum();
+        let unweighted = Loss::dcl(0.1).unwrap();
+        let held = |views: &[Matrix<f64>; 2]| -> f64 {
+            let pull: f64 = matched(views)
+                .iter()
+                .zip(&powers)
+                .map(|(s, power)| (1.0 - n * power / total) * s / 0.1)
+                .sum();
+            value(&unweighted, views) - pull / n
+        };
+        assert!(
+            (held(&input.views) - value(&loss, &input.views)).abs()
+                < 1e-12 * (1.0 + value(&loss, &input.views).abs())
+        );
+        let points = input.views.each_ref().map(|view| Points::new(view).unwrap());
+        let grads = Reference.value_and_grad(&loss, &points).unwrap().grads;
+        let slope: f64 = (0..2)
+            .flat_map(|view| grads[view].as_slice().iter().zip(tangent[view].as_slice()))
+            .map(|(g, w)| g * w)
+            .sum();
+        let at = |h: f64| held(&[0, 1].map(|view| stepped(&input.views[view], &tangent[view], h)));
+        let error = |h: f64| ((at(h) - at(-h)) / (2.0 * h) - slope).abs();
+        assert!(error(1e-4) < error(1e-3) / 30.0 + 1e-9 * (1.0 + slope.abs()), "{}", input.name);
+    }
+}
