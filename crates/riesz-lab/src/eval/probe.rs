@@ -33,7 +33,7 @@ pub struct Probe {
 }
 
 /// L-BFGS iterations at most.
-pub const MOST_ITERATIONS: usize = 1000;
+pub const MOST_ITERATIONS: usize = 4000;
 /// Converged: the gradient's norm relative to its norm at the start.
 const TOLERANCE: f64 = 1e-4;
 
@@ -220,7 +220,7 @@ impl Problem<'_> {
     }
 }
 
-/// L-BFGS (Nocedal 1980) with ten pairs and backtracking, for a convex function; returns the point, the iterations,
+/// L-BFGS (Nocedal 1980) with twenty pairs and backtracking, for a convex function; returns the point, the iterations,
 /// and whether the gradient's norm fell to `tolerance`.
 fn minimize(
     f: impl Fn(&[f64]) -> (f64, Vec<f64>),
@@ -257,7 +257,7 @@ fn minimize(
         let turned: Vec<f64> = next_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
         let curvature = dot(&moved, &turned);
         if curvature > 1e-12 * dot(&turned, &turned) {
-            if pairs.len() == 10 {
+            if pairs.len() == 20 {
                 pairs.pop_front();
             }
             pairs.push_back((moved, turned, curvature));
