@@ -2,6 +2,8 @@
 //! reports. The mathematics is in the crate `riesz`.
 
 pub mod augment;
+pub mod cli;
+pub mod commands;
 pub mod data;
 pub mod device;
 pub mod embeddings;
@@ -9,11 +11,13 @@ pub mod encoder;
 pub mod environment;
 mod error;
 pub mod eval;
+pub mod evaluate;
 pub mod loss_recipe;
 pub mod memory;
 pub mod ops;
 pub mod optim;
 pub mod recipe;
+pub mod report;
 pub mod run;
 pub mod tensorboard;
 pub mod train;

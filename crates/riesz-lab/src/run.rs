@@ -286,8 +286,14 @@ fn read_lines<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Vec<T>> {
         Err(error) => return Err(Error::io(path, &error)),
     };
     let mut values = Vec::new();
-    for (number, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.map_err(|error| Error::io(path, &error))?;
+    let mut reader = BufReader::new(file);
+    for number in 0.. {
+        let mut line = String::new();
+        reader.read_line(&mut line).map_err(|error| Error::io(path, &error))?;
+        // A last line without its end was being written when the program was killed.
+        if !line.ends_with('\n') {
+            break;
+        }
         let value = serde_json::from_str(&line).map_err(|error| {
             Error::input(format!("{}: line {} is not an event: {error}", path.display(), number + 1))
         })?;

@@ -47,7 +47,7 @@ pub struct ProjectorRecipe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backbone {
-    /// Three stages of one basic block, 32, 64 and 128 wide: trains in minutes on a CPU.
+    /// Four stages of one basic block, 16, 32, 64 and 128 wide: trains in minutes on a CPU.
     ResnetSmall,
     /// ResNet-18 (He et al. 2016), h of 512.
     Resnet18,

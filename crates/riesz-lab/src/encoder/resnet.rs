@@ -48,7 +48,7 @@ impl Place {
 
 impl ResNet {
     pub(super) fn small(imagenet_stem: bool) -> Self {
-        Self { imagenet_stem, stages: vec![(1, 16), (1, 32), (1, 64)], block: Block::Basic }
+        Self { imagenet_stem, stages: vec![(1, 16), (1, 32), (1, 64), (1, 128)], block: Block::Basic }
     }
 
     pub(super) fn basic(blocks: [usize; 4], imagenet_stem: bool) -> Self {

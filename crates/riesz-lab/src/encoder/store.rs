@@ -52,7 +52,8 @@ impl Encoder {
     }
 }
 
-/// Named tensors as the bytes of a safetensors file, tensors in the order of their names.
+/// Named tensors as the bytes of a safetensors file, tensors in the order of their names; the metadata is one entry
+/// `riesz` of JSON.
 pub(crate) fn to_bytes(tensors: &[NamedTensor], metadata: BTreeMap<String, String>) -> Result<Vec<u8>> {
     let bytes: Vec<(&NamedTensor, Vec<u8>)> = tensors
         .iter()
@@ -63,7 +64,10 @@ pub(crate) fn to_bytes(tensors: &[NamedTensor], metadata: BTreeMap<String, Strin
             .expect("the bytes of a tensor are as long as its shape says");
         (tensor.name.as_str(), view)
     });
-    safetensors::serialize(views, Some(metadata.into_iter().collect())).map_err(|error| Error::input(error.to_string()))
+    // One entry, as the format does not order them, and equal encoders shall be equal files.
+    let metadata = serde_json::to_string(&metadata).map_err(|error| Error::input(error.to_string()))?;
+    let metadata = std::iter::once(("riesz".to_owned(), metadata)).collect();
+    safetensors::serialize(views, Some(metadata)).map_err(|error| Error::input(error.to_string()))
 }
 
 /// The inverse of [`to_bytes`], in the order of the names.
@@ -72,7 +76,9 @@ pub(crate) fn to_bytes(tensors: &[NamedTensor], metadata: BTreeMap<String, Strin
 /// If the bytes are damaged, or a tensor is not f32; the sentence says why, not where.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Vec<NamedTensor>, BTreeMap<String, String>)> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| Error::input(error.to_string()))?;
-    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get("riesz"));
+    let metadata = metadata.ok_or_else(|| Error::input("its metadata has no entry riesz"))?;
+    let metadata = serde_json::from_str(metadata).map_err(|error| Error::input(format!("its metadata: {error}")))?;
     let file = SafeTensors::deserialize(bytes).map_err(|error| Error::input(error.to_string()))?;
     let mut tensors = Vec::new();
     for (name, view) in file.tensors() {

@@ -1,1 +1,227 @@
-//! The report: one self-contained page.
+//! The report of a run: everything that it shows ([`Summary`], on disk as `metrics.json`), the verdict, the table for the
+//! terminal, and the page.
+
+mod draw;
+pub mod map;
+mod page;
+mod plain;
+mod verdict;
+
+use serde::{Deserialize, Serialize};
+
+use crate::eval::Row;
+use crate::run::{Epoch, Run, write_atomically};
+use crate::{Error, Result};
+pub use page::render;
+pub use plain::plain;
+pub use verdict::{Tone, Verdict, verdict};
+
+/// The version of `metrics.json`.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything that the report shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The run's folder.
+    pub run: String,
+    /// The data's name.
+    pub data: String,
+    /// Names of the classes; empty without labels.
+    pub classes: Vec<String>,
+    /// Images trained on.
+    pub train_images: usize,
+    /// Images held out.
+    pub test_images: usize,
+    /// The encoder in a line.
+    pub encoder: String,
+    /// The loss in a line.
+    pub loss: String,
+    /// The optimizer in a line.
+    pub optimizer: String,
+    /// The resolved recipe, TOML.
+    pub recipe: String,
+    /// `environment.json`.
+    pub environment: serde_json::Value,
+    /// How the table was made.
+    pub settings: Settings,
+    /// The table.
+    pub rows: Vec<Row>,
+    /// Each epoch.
+    pub epochs: Vec<Epoch>,
+    /// The loss curve, thinned.
+    pub steps: Vec<StepPoint>,
+    /// Seconds in training steps.
+    pub training_seconds: f64,
+    /// Median over the epochs; each image gives two views.
+    pub images_per_second: f64,
+    /// The geometry of the held-out pairs' embeddings.
+    pub geometry: Vec<Geometry>,
+    /// What the collapse alarm says of the trained encoder; `None` when all is well.
+    pub alarm: Option<String>,
+    /// The distribution of cosines.
+    pub cosines: Cosines,
+    /// Singular spectra.
+    pub spectrum: Vec<Spectrum>,
+    /// The map of held-out images, if there is one.
+    pub map: Option<Map>,
+    /// Some held-out images with their nearest training images.
+    pub neighbors: Vec<Neighbors>,
+    /// Names and reasons of images that could not be read.
+    pub unreadable: Vec<(String, String)>,
+}
+
+/// How the table was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Neighbors of the kNN vote.
+    pub neighbors: usize,
+    /// Temperature of its weights.
+    pub temperature: f64,
+    /// Labeled training images of kNN and probe.
+    pub references: usize,
+    /// Held-out images of kNN and probe.
+    pub queries: usize,
+    /// Labels a class of the few-label probe.
+    pub few_labels: usize,
+    /// Its draws.
+    pub few_draws: usize,
+    /// Held-out images whose other view is retrieved.
+    pub pairs: usize,
+}
+
+/// A point of the loss curve.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepPoint {
+    /// Which step.
+    pub step: u64,
+    /// Loss.
+    pub loss: f64,
+    /// Its attraction.
+    pub attraction: f64,
+    /// Its repulsion.
+    pub repulsion: f64,
+}
+
+/// A metric of the projector's embeddings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Geometry {
+    /// Its name in [`riesz::geometry::METRICS`].
+    pub metric: String,
+    /// For the trained encoder.
+    pub trained: f64,
+    /// For the untrained one.
+    pub untrained: f64,
+}
+
+/// Shares of pairs in equal bins of cosines from −1 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cosines {
+    /// Dimension of the embeddings.
+    pub dim: usize,
+    /// How many bins.
+    pub bins: usize,
+    /// Two views of one image.
+    pub matched: Vec<f64>,
+    /// All other pairs of views.
+    pub other: Vec<f64>,
+    /// Independent uniform points of the sphere.
+    pub ideal: Vec<f64>,
+}
+
+/// Singular values of unit rows, largest first and scaled to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spectrum {
+    /// Whose.
+    pub name: String,
+    /// At least one.
+    pub values: Vec<f64>,
+}
+
+/// Held-out images laid out in the plane by their representations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Map {
+    /// One an image.
+    pub points: Vec<MapPoint>,
+}
+
+/// An image on the map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MapPoint {
+    /// Across.
+    pub x: f64,
+    /// Down.
+    pub y: f64,
+    /// Its class.
+    pub label: Option<u32>,
+    /// Its name.
+    pub name: String,
+    /// A PNG, base64.
+    pub thumbnail: String,
+}
+
+/// A held-out image and the training images nearest to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Neighbors {
+    /// The held-out image.
+    pub query: Thumb,
+    /// Nearest first.
+    pub nearest: Vec<Thumb>,
+}
+
+/// A small picture with its caption.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Thumb {
+    /// Its name.
+    pub name: String,
+    /// Its class.
+    pub label: Option<u32>,
+    /// Cosine with the query.
+    pub cosine: f64,
+    /// A PNG, base64.
+    pub thumbnail: String,
+}
+
+impl Summary {
+    /// Writes `metrics.json`.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn save(&self, run: &Run) -> Result<()> {
+        let text = serde_json::to_string(self).map_err(|error| Error::input(error.to_string()))?;
+        write_atomically(&run.path("metrics.json"), text.as_bytes())
+    }
+
+    /// Reads `metrics.json`.
+    ///
+    /// # Errors
+    /// If it is missing (the run is not finished), damaged, or of another version.
+    pub fn load(run: &Run) -> Result<Self> {
+        let path = run.path("metrics.json");
+        if !path.is_file() {
+            return Err(Error::input(format!(
+                "{}: has no metrics.json yet; finish the run with `riesz train`, or make it again with `riesz eval`",
+                run.root().display()
+            )));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, &error))?;
+        let damaged = |why: String| {
+            Error::input(format!("{}: {why}; make it again with `riesz eval`", path.display()))
+        };
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| damaged(format!("is damaged ({error})")))?;
+        if value["schema_version"] != SCHEMA_VERSION {
+            return Err(damaged(format!(
+                "has schema version {}; this program reads {SCHEMA_VERSION}",
+                value["schema_version"]
+            )));
+        }
+        serde_json::from_value(value).map_err(|error| damaged(format!("is damaged ({error})")))
+    }
+
+    /// The row of that name.
+    pub fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == name)
+    }
+}

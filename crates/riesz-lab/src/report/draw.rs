@@ -1,0 +1,214 @@
+//! Curves and maps as SVG text. Colors are CSS variables of the page, so that light and dark need no second drawing.
+
+use std::fmt::Write;
+
+use super::{Map, Summary};
+
+/// One curve.
+pub(super) struct Curve {
+    /// For the legend.
+    pub(super) name: String,
+    /// The CSS class that colors it: `c0` … `c5`, `ideal`.
+    pub(super) class: &'static str,
+    /// (x, y); a y that is not finite breaks the line.
+    pub(super) points: Vec<(f64, f64)>,
+    /// Whether the area below is filled.
+    pub(super) filled: bool,
+}
+
+/// How a chart is drawn.
+pub(super) struct Chart<'a> {
+    /// For screen readers.
+    pub(super) title: &'a str,
+    /// Below.
+    pub(super) x_label: &'a str,
+    /// Width and height in CSS pixels.
+    pub(super) size: (f64, f64),
+    /// Base-10 logarithm of y.
+    pub(super) logarithmic: bool,
+    /// Where y must reach, if anywhere.
+    pub(super) include: Option<f64>,
+}
+
+const MARGIN: (f64, f64, f64, f64) = (8.0, 8.0, 34.0, 48.0);
+
+/// A chart with axes, ticks and curves.
+pub(super) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
+    let y_of = |y: f64| if chart.logarithmic { y.log10() } else { y };
+    let all: Vec<(f64, f64)> = curves
+        .iter()
+        .flat_map(|curve| curve.points.iter().map(|&(x, y)| (x, y_of(y))))
+        .filter(|(x, y)| x.is_finite() && y.is_finite())
+        .collect();
+    let (width, height) = chart.size;
+    let (top, right, bottom, left) = MARGIN;
+    let mut svg = format!(
+        r#"<svg viewBox="0 0 {width} {height}" role="img" aria-label="{}" class="chart">"#,
+        escape(chart.title)
+    );
+    if all.is_empty() {
+        svg.push_str("<text x=\"20\" y=\"30\" class=\"tick\">nothing to show</text></svg>");
+        return svg;
+    }
+    let (x_low, x_high) = widen(range(all.iter().map(|p| p.0)));
+    let (y_low, y_high) = widen(range(all.iter().map(|p| p.1).chain(chart.include.map(y_of))));
+    let across = |x: f64| left + (x - x_low) / (x_high - x_low) * (width - left - right);
+    let up = |y: f64| height - bottom - (y - y_low) / (y_high - y_low) * (height - top - bottom);
+    for tick in ticks(y_low, y_high, 5) {
+        let label = if chart.logarithmic { format!("1e{}", number(tick)) } else { number(tick) };
+        let _ = write!(
+            svg,
+            r#"<line class="grid" x1="{left}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{label}</text>"#,
+            width - right,
+            left - 6.0,
+            up(tick) + 4.0,
+            y = up(tick),
+        );
+    }
+    for tick in ticks(x_low, x_high, 6) {
+        let _ = write!(
+            svg,
+            r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+            across(tick),
+            height - bottom + 16.0,
+            number(tick)
+        );
+    }
+    let _ = write!(
+        svg,
+        r#"<line class="axis" x1="{left}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+        width - right,
+        width - right,
+        height - 4.0,
+        escape(chart.x_label),
+        y = height - bottom,
+    );
+    for curve in curves {
+        let mut path = String::new();
+        let mut pen = 'M';
+        let mut drawn = Vec::new();
+        for &(x, y) in &curve.points {
+            let y = y_of(y);
+            if !y.is_finite() {
+                pen = 'M';
+                continue;
+            }
+            let _ = write!(path, "{pen}{:.1} {:.1}", across(x), up(y));
+            drawn.push(x);
+            pen = 'L';
+        }
+        if drawn.is_empty() {
+            continue;
+        }
+        if curve.filled {
+            let floor = height - bottom;
+            let (first, last) = range(drawn.iter().copied());
+            let _ = write!(
+                svg,
+                r#"<path class="area {}" d="{path}L{:.1} {floor:.1}L{:.1} {floor:.1}Z"/>"#,
+                curve.class,
+                across(last),
+                across(first)
+            );
+        }
+        let name = escape(&curve.name);
+        if drawn.len() == 1 {
+            let place = curve.points.iter().find(|p| y_of(p.1).is_finite());
+            if let Some(&(x, y)) = place {
+                let _ = write!(
+                    svg,
+                    r#"<circle class="dot {}" cx="{:.1}" cy="{:.1}" r="3"><title>{name}</title></circle>"#,
+                    curve.class,
+                    across(x),
+                    up(y_of(y))
+                );
+            }
+        } else {
+            let _ = write!(svg, r#"<path class="line {}" d="{path}"><title>{name}</title></path>"#, curve.class);
+        }
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+/// The map: a thumbnail at each place, framed in its class's color.
+pub(super) fn map(summary: &Summary, map: &Map) -> String {
+    let side = 900.0;
+    let (x_low, x_high) = widen(range(map.points.iter().map(|point| point.x)));
+    let (y_low, y_high) = widen(range(map.points.iter().map(|point| point.y)));
+    let picture = if map.points.len() > 300 { 22.0 } else { 28.0 };
+    let room = side - picture - 4.0;
+    let mut svg = format!(
+        r#"<svg viewBox="0 0 {side} {side}" role="img" aria-label="held-out images laid out by their representations" class="map">"#
+    );
+    for point in &map.points {
+        let x = 2.0 + (point.x - x_low) / (x_high - x_low) * room;
+        let y = 2.0 + (point.y - y_low) / (y_high - y_low) * room;
+        let class = point.label.map_or_else(|| "k".to_owned(), |label| format!("k{}", label % 10));
+        let _ = write!(
+            svg,
+            r#"<g class="{class}"><title>{}{}</title><image x="{x:.1}" y="{y:.1}" width="{picture}" height="{picture}" preserveAspectRatio="xMidYMid slice" href="data:image/png;base64,{}"/><rect x="{x:.1}" y="{y:.1}" width="{picture}" height="{picture}"/></g>"#,
+            escape(&point.name),
+            point.label.map_or_else(String::new, |label| format!(": {}", escape(&class_name(summary, label)))),
+            escape(&point.thumbnail),
+        );
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+/// The name of a class, or its number.
+pub(super) fn class_name(summary: &Summary, label: u32) -> String {
+    summary.classes.get(label as usize).cloned().unwrap_or_else(|| label.to_string())
+}
+
+fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
+}
+
+/// A range that is not a point.
+fn widen((low, high): (f64, f64)) -> (f64, f64) {
+    if high - low > 1e-12 * low.abs().max(1.0) {
+        (low, high)
+    } else {
+        (low - 0.5, high + 0.5)
+    }
+}
+
+/// Round numbers inside a range, about `count` of them.
+fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
+    let raw = (high - low) / count as f64;
+    let power = 10.0_f64.powf(raw.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= raw).unwrap_or(raw);
+    let first = (low / step - 1e-9).ceil() as i64;
+    let last = (high / step + 1e-9).floor() as i64;
+    (first..=last).map(|i| i as f64 * step).collect()
+}
+
+/// A tick's number without needless digits.
+fn number(x: f64) -> String {
+    if x == 0.0 {
+        return "0".to_owned();
+    }
+    if x.abs() >= 1e5 {
+        return format!("{x:e}");
+    }
+    let text = format!("{x:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Text that is safe inside XML.
+pub(super) fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}

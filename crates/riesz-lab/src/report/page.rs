@@ -1,0 +1,271 @@
+//! The page: one HTML file that needs no network.
+
+use minijinja::{AutoEscape, Environment, Value, context};
+use riesz::geometry::{Better, METRICS};
+
+use super::draw::{Chart, Curve, chart, class_name, map};
+use super::{Settings, Summary, Thumb, Tone, verdict};
+use crate::eval::Row;
+use crate::run::Epoch;
+use crate::train::progress::duration;
+use crate::{Error, Result};
+
+/// The report as HTML.
+///
+/// # Errors
+/// If the template cannot be rendered, which would be a bug.
+pub fn render(summary: &Summary) -> Result<String> {
+    let broken = |error: minijinja::Error| Error::input(format!("the report's template: {error}"));
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.add_template("page", include_str!("page.html")).map_err(broken)?;
+    let template = environment.get_template("page").map_err(broken)?;
+    let safe = Value::from_safe_string;
+    let verdict = verdict(summary);
+    let tone = match verdict.tone {
+        Tone::Good => "good",
+        Tone::Mixed => "mixed",
+        Tone::Bad => "bad",
+    };
+    let environment_lines: Vec<(String, String)> = summary
+        .environment
+        .as_object()
+        .map(|object| object.iter().map(|(key, value)| (key.replace('_', " "), plain(value))).collect())
+        .unwrap_or_default();
+    let recall_of_chance = 1.0 / (2.0 * summary.settings.pairs as f64 - 1.0).max(1.0);
+    template
+        .render(context! {
+            style => safe(include_str!("page.css").to_owned()),
+            script => safe(include_str!("page.js").to_owned()),
+            run => summary.run.clone(),
+            data => summary.data.clone(),
+            encoder => summary.encoder.clone(),
+            loss => summary.loss.clone(),
+            optimizer => summary.optimizer.clone(),
+            recipe => summary.recipe.clone(),
+            environment => pairs(&environment_lines),
+            settings => settings(summary),
+            train_images => summary.train_images,
+            test_images => summary.test_images,
+            training_time => duration(summary.training_seconds),
+            images_per_second => format!("{:.0}", summary.images_per_second),
+            tone => tone,
+            headline => verdict.headline,
+            reasons => verdict.reasons,
+            has_labels => summary.rows.iter().any(|row| row.knn.is_some()),
+            table => table(&summary.rows),
+            chance => format!("{:.2}", 100.0 * recall_of_chance),
+            loss_chart => safe(losses(summary)),
+            epoch_charts => epoch_charts(&summary.epochs),
+            cosines => safe(cosines(summary)),
+            dim => summary.cosines.dim,
+            spectrum => safe(spectrum(summary)),
+            map => summary.map.as_ref().map(|points| safe(map(summary, points))),
+            legend => legend(summary),
+            neighbors => neighbors(summary),
+            geometry => geometry(summary),
+            alarm => summary.alarm.clone(),
+            unreadable => pairs(&summary.unreadable),
+        })
+        .map_err(broken)
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn pairs(pairs: &[(String, String)]) -> Value {
+    Value::from(pairs.iter().map(|(a, b)| Value::from(vec![a.clone(), b.clone()])).collect::<Vec<Value>>())
+}
+
+fn settings(summary: &Summary) -> Value {
+    let Settings { neighbors, temperature, references, queries, few_labels, few_draws, pairs } = summary.settings;
+    context! { neighbors, temperature, references, queries, few_labels, few_draws, pairs }
+}
+
+/// Cells as text, with the best of each column marked.
+fn table(rows: &[Row]) -> Value {
+    let columns: [fn(&Row) -> Option<f64>; 5] = [
+        |row| row.probe.map(|probe| probe.accuracy),
+        |row| row.few.map(|few| few.mean),
+        |row| row.knn,
+        |row| Some(row.recall.at_1),
+        |row| Some(row.recall.at_5),
+    ];
+    let best = columns.map(|column| rows.iter().filter_map(column).fold(f64::NEG_INFINITY, f64::max));
+    let lines: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            let cells: Vec<Value> = columns
+                .iter()
+                .zip(best)
+                .enumerate()
+                .map(|(i, (column, best))| {
+                    let value = column(row);
+                    let mut text = value.map_or_else(|| "–".to_owned(), |share| format!("{:.1}", 100.0 * share));
+                    if let (1, Some(few)) = (i, row.few) {
+                        text.push_str(&format!(" ± {:.1}", 100.0 * few.deviation));
+                    }
+                    context! { text => text, best => value == Some(best) }
+                })
+                .collect();
+            let probe = row.probe.map(|probe| {
+                format!(
+                    "λ = {:e}, {} iterations, {}",
+                    probe.penalty,
+                    probe.iterations,
+                    if probe.converged { "converged" } else { "not converged" }
+                )
+            });
+            context! { name => row.name.clone(), dim => row.dim, cells => cells, trained => row.name.starts_with("trained"), probe => probe }
+        })
+        .collect();
+    Value::from(lines)
+}
+
+fn losses(summary: &Summary) -> String {
+    let curve = |name: &str, class, part: fn(&super::StepPoint) -> f64| Curve {
+        name: name.to_owned(),
+        class,
+        points: summary.steps.iter().map(|point| (point.step as f64, part(point))).collect(),
+        filled: false,
+    };
+    let curves = [
+        curve("loss", "c0", |point| point.loss),
+        curve("attraction", "c1", |point| point.attraction),
+        curve("repulsion", "c2", |point| point.repulsion),
+    ];
+    let frame = Chart { title: "loss over the steps", x_label: "step", size: (720.0, 280.0), logarithmic: false, include: None };
+    chart(&frame, &curves)
+}
+
+/// One small chart a measure.
+fn epoch_charts(epochs: &[Epoch]) -> Value {
+    let metric = |name: &'static str| {
+        move |epoch: &Epoch| epoch.geometry.iter().find(|(found, _)| found == name).map_or(f64::NAN, |(_, value)| *value)
+    };
+    type Measure = Box<dyn Fn(&Epoch) -> f64>;
+    let mut measures: Vec<(&str, Measure)> =
+        vec![("recall@1 of the other view", Box::new(|epoch: &Epoch| epoch.recall_at_1))];
+    if epochs.iter().any(|epoch| epoch.knn.is_some()) {
+        measures.push(("kNN accuracy", Box::new(|epoch: &Epoch| epoch.knn.unwrap_or(f64::NAN))));
+    }
+    for name in ["alignment", "uniformity", "wasserstein_uniformity", "effective_rank"] {
+        measures.push((name, Box::new(metric(name))));
+    }
+    let charts: Vec<Value> = measures
+        .into_iter()
+        .map(|(name, measure)| {
+            let points = epochs.iter().map(|epoch| (epoch.epoch as f64, measure(epoch))).collect();
+            let curve = Curve { name: name.to_owned(), class: "c0", points, filled: false };
+            let frame = Chart { title: name, x_label: "epoch", size: (340.0, 190.0), logarithmic: false, include: None };
+            context! { title => name.replace('_', " "), svg => Value::from_safe_string(chart(&frame, &[curve])) }
+        })
+        .collect();
+    Value::from(charts)
+}
+
+fn cosines(summary: &Summary) -> String {
+    let cosines = &summary.cosines;
+    let curve = |name: &str, class, shares: &[f64], filled| Curve {
+        name: name.to_owned(),
+        class,
+        // Shares of bins as densities.
+        points: shares
+            .iter()
+            .enumerate()
+            .map(|(i, share)| {
+                let center = (2 * i + 1) as f64 / cosines.bins as f64 - 1.0;
+                (center, share * cosines.bins as f64 / 2.0)
+            })
+            .collect(),
+        filled,
+    };
+    let curves = [
+        curve("other pairs", "c1", &cosines.other, true),
+        curve("matched pairs", "c2", &cosines.matched, true),
+        curve("uniform points on the sphere", "ideal", &cosines.ideal, false),
+    ];
+    let frame =
+        Chart { title: "distribution of cosines", x_label: "cosine", size: (720.0, 280.0), logarithmic: false, include: Some(0.0) };
+    chart(&frame, &curves)
+}
+
+fn spectrum(summary: &Summary) -> String {
+    const CLASSES: [&str; 4] = ["c0", "c1", "c2", "c3"];
+    let curves: Vec<Curve> = summary
+        .spectrum
+        .iter()
+        .zip(CLASSES)
+        .map(|(spectrum, class)| Curve {
+            name: spectrum.name.clone(),
+            class,
+            // Below 1e-6 of the largest is rounding.
+            points: spectrum.values.iter().enumerate().map(|(i, value)| ((i + 1) as f64, value.max(1e-6))).collect(),
+            filled: false,
+        })
+        .collect();
+    let frame =
+        Chart { title: "singular values", x_label: "index", size: (720.0, 280.0), logarithmic: true, include: Some(1.0) };
+    chart(&frame, &curves)
+}
+
+fn legend(summary: &Summary) -> Value {
+    let mut labels: Vec<u32> =
+        summary.map.iter().flat_map(|map| map.points.iter().filter_map(|point| point.label)).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    // Ten colors tell ten classes apart; more would repeat them.
+    if labels.len() > 10 {
+        labels.clear();
+    }
+    let entries: Vec<Value> = labels
+        .into_iter()
+        .map(|label| context! { class => format!("k{}", label % 10), name => class_name(summary, label) })
+        .collect();
+    Value::from(entries)
+}
+
+fn neighbors(summary: &Summary) -> Value {
+    let thumb = |thumb: &Thumb, query: Option<u32>| {
+        let wrong = matches!((thumb.label, query), (Some(label), Some(query)) if label != query);
+        context! {
+            name => thumb.name.clone(),
+            class => thumb.label.map(|label| class_name(summary, label)),
+            cosine => format!("{:.3}", thumb.cosine),
+            thumbnail => thumb.thumbnail.clone(),
+            wrong => wrong,
+        }
+    };
+    let lines: Vec<Value> = summary
+        .neighbors
+        .iter()
+        .map(|line| {
+            let nearest: Vec<Value> = line.nearest.iter().map(|near| thumb(near, line.query.label)).collect();
+            context! { query => thumb(&line.query, None), nearest => nearest }
+        })
+        .collect();
+    Value::from(lines)
+}
+
+fn geometry(summary: &Summary) -> Value {
+    let lines: Vec<Value> = summary
+        .geometry
+        .iter()
+        .map(|line| {
+            let metric = METRICS.iter().find(|metric| metric.name == line.metric);
+            let better = metric.map_or("", |metric| match metric.better {
+                Better::Lower => "lower",
+                Better::Higher => "higher",
+            });
+            context! {
+                name => line.metric.replace('_', " "),
+                trained => format!("{:.3}", line.trained),
+                untrained => format!("{:.3}", line.untrained),
+                better => better,
+                about => metric.map_or("", |metric| metric.about),
+            }
+        })
+        .collect();
+    Value::from(lines)
+}
