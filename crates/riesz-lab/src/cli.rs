@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::Result;
-use crate::commands::{embed, eval, loss, recipes, report, runs, train};
+use crate::commands::{data, embed, eval, loss, recipes, report, runs, train};
 
 /// Contrastive representation learning as energy minimization on the sphere.
 #[derive(Parser)]
@@ -38,7 +38,7 @@ enum Verb {
     /// Value, parts and gradient of a loss on arrays from a file
     Loss(loss::LossArgs),
     /// Known data sets: list, show, fetch
-    //Data(data::DataArgs),
+    Data(data::DataArgs),
     /// Built-in recipes: list, or print one to start your own from
     Recipes(recipes::RecipesArgs),
 }
@@ -56,7 +56,7 @@ impl Cli {
             Verb::Report(args) => report::run(args),
             Verb::Runs(args) => runs::run(args),
             Verb::Loss(args) => loss::run(args),
-            //Verb::Data(args) => data::run(args),
+            Verb::Data(args) => data::run(args),
             Verb::Recipes(args) => recipes::run(args),
         }
     }

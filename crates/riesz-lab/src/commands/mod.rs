@@ -1,6 +1,6 @@
 //! One file a verb: its arguments and what it does.
 
-//pub mod data;
+pub mod data;
 pub mod embed;
 pub mod eval;
 pub mod loss;

@@ -26,6 +26,8 @@ pub(super) struct Chart<'a> {
     pub(super) size: (f64, f64),
     /// Base-10 logarithm of y.
     pub(super) logarithmic: bool,
+    /// x counts something: ticks only at whole numbers.
+    pub(super) whole: bool,
     /// Where y must reach, if anywhere.
     pub(super) include: Option<f64>,
 }
@@ -65,7 +67,7 @@ pub(super) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
             y = up(tick),
         );
     }
-    for tick in ticks(x_low, x_high, 6) {
+    for tick in ticks(x_low, x_high, 6).into_iter().filter(|tick| !chart.whole || tick.fract() == 0.0) {
         let _ = write!(
             svg,
             r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,

@@ -135,7 +135,7 @@ fn losses(summary: &Summary) -> String {
         curve("attraction", "c1", |point| point.attraction),
         curve("repulsion", "c2", |point| point.repulsion),
     ];
-    let frame = Chart { title: "loss over the steps", x_label: "step", size: (720.0, 280.0), logarithmic: false, include: None };
+    let frame = Chart { title: "loss over the steps", x_label: "step", whole: true, size: (720.0, 280.0), logarithmic: false, include: None };
     chart(&frame, &curves)
 }
 
@@ -158,7 +158,7 @@ fn epoch_charts(epochs: &[Epoch]) -> Value {
         .map(|(name, measure)| {
             let points = epochs.iter().map(|epoch| (epoch.epoch as f64, measure(epoch))).collect();
             let curve = Curve { name: name.to_owned(), class: "c0", points, filled: false };
-            let frame = Chart { title: name, x_label: "epoch", size: (340.0, 190.0), logarithmic: false, include: None };
+            let frame = Chart { title: name, x_label: "epoch", whole: true, size: (340.0, 190.0), logarithmic: false, include: None };
             context! { title => name.replace('_', " "), svg => Value::from_safe_string(chart(&frame, &[curve])) }
         })
         .collect();
@@ -187,7 +187,7 @@ fn cosines(summary: &Summary) -> String {
         curve("uniform points on the sphere", "ideal", &cosines.ideal, false),
     ];
     let frame =
-        Chart { title: "distribution of cosines", x_label: "cosine", size: (720.0, 280.0), logarithmic: false, include: Some(0.0) };
+        Chart { title: "distribution of cosines", x_label: "cosine", whole: false, size: (720.0, 280.0), logarithmic: false, include: Some(0.0) };
     chart(&frame, &curves)
 }
 
@@ -206,7 +206,7 @@ fn spectrum(summary: &Summary) -> String {
         })
         .collect();
     let frame =
-        Chart { title: "singular values", x_label: "index", size: (720.0, 280.0), logarithmic: true, include: Some(1.0) };
+        Chart { title: "singular values", x_label: "index", whole: true, size: (720.0, 280.0), logarithmic: true, include: Some(1.0) };
     chart(&frame, &curves)
 }
 

@@ -1,0 +1,129 @@
+//! `riesz data`: known data sets; what lies at a path; fetching.
+
+#![expect(clippy::print_stdout, reason = "printing is this command's work")]
+
+use std::path::PathBuf;
+
+use crate::data::{self, BUILT_IN, DataRecipe, KNOWN, Known, cache, fetch, megabytes};
+use crate::train::interrupt;
+use crate::{Error, Result};
+
+/// Arguments of `riesz data`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  riesz data list
+  riesz data show photos/
+  riesz data fetch cifar10")]
+pub struct DataArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Known data sets, and where they are on this machine
+    List {
+        /// JSON, for machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// What opens at a name or path: images, classes, sizes
+    Show {
+        /// A known name, a folder, a tar, or IDX, CIFAR or STL-10 files
+        source: String,
+        /// auto, folders, none, or a CSV file with the header name,label
+        #[arg(long, default_value = "auto")]
+        labels: String,
+    },
+    /// Fetch a known data set from its official address; an interrupted fetch goes on
+    Fetch {
+        /// fashion-mnist, cifar10, cifar100 or stl10
+        name: String,
+        /// The folder to fetch into [default: the user's cache, where `riesz train NAME` finds it]
+        #[arg(long)]
+        to: Option<PathBuf>,
+        /// Another address that has the same files
+        #[arg(long)]
+        mirror: Option<String>,
+        /// No progress
+        #[arg(long)]
+        quiet: bool,
+    },
+}
+
+/// Lists, shows or fetches.
+///
+/// # Errors
+/// Bad use or input, or network or disk refuse.
+pub fn run(args: &DataArgs) -> Result<()> {
+    match &args.verb {
+        Verb::List { json } => list(*json),
+        Verb::Show { source, labels } => show(source, labels),
+        Verb::Fetch { name, to, mirror, quiet } => {
+            let known = Known::named(name).ok_or_else(|| {
+                let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
+                Error::input(format!("no data set that can be fetched is called `{name}`; there are {}", names.join(", ")))
+            })?;
+            let folder = match to {
+                Some(folder) => folder.clone(),
+                None => cache()
+                    .ok_or_else(|| Error::input("neither XDG_CACHE_HOME nor HOME is set; say where with --to"))?
+                    .join(known.name),
+            };
+            interrupt::listen()?;
+            for path in fetch::fetch(known, &folder, mirror.as_deref(), *quiet)? {
+                println!("{}", path.display());
+            }
+            Ok(())
+        }
+    }
+}
+
+fn list(json: bool) -> Result<()> {
+    if json {
+        let sets: Vec<serde_json::Value> = KNOWN
+            .iter()
+            .map(|known| {
+                serde_json::json!({
+                    "name": known.name,
+                    "about": known.about,
+                    "bytes": known.bytes(),
+                    "place": known.find().ok().map(|place| place.display().to_string()),
+                })
+            })
+            .collect();
+        println!("{}", serde_json::json!({ "schema_version": 1, "built_in": BUILT_IN, "data": sets }));
+        return Ok(());
+    }
+    println!("{BUILT_IN:<18} 10,000 + 2,000 grey 28 × 28 of Fashion-MNIST, 10 classes (MIT)\n{:<18} built in", "");
+    for known in KNOWN {
+        println!("{:<18} {}", known.name, known.about);
+        match known.find() {
+            Ok(place) => println!("{:<18} at {}", "", place.display()),
+            Err(_) => println!("{:<18} not here; `riesz data fetch {}` downloads {}", "", known.name, megabytes(known.bytes())),
+        }
+    }
+    Ok(())
+}
+
+fn show(source: &str, labels: &str) -> Result<()> {
+    let recipe =
+        DataRecipe { source: source.to_owned(), labels: labels.to_owned(), held_out: 0.1, limit: None };
+    let dataset = data::open(&recipe, 1)?;
+    let (side, channels) = dataset.typical_size()?;
+    println!("{}", dataset.name);
+    println!("training   {} images", dataset.train.len());
+    println!("held out   {} images", dataset.test.len());
+    println!("images     shorter side usually {side}, {}", if channels == 3 { "color" } else { "grey" });
+    if dataset.classes.is_empty() {
+        println!("classes    no labels");
+    } else {
+        let named: Vec<&str> = dataset.classes.iter().take(12).map(String::as_str).collect();
+        let more = if dataset.classes.len() > named.len() { ", …" } else { "" };
+        println!("classes    {}: {}{more}", dataset.classes.len(), named.join(", "));
+    }
+    for index in 0..dataset.train.len().min(3) {
+        println!("for example {}", dataset.train.name(index));
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! The report: needs no network, shows every section, escapes what it is given, draws only numbers, and tells the truth.
+
+use riesz_lab::eval::{Few, Probe, Recall, Row};
+use riesz_lab::report::{
+    Cosines, Geometry, Map, MapPoint, Neighbors, Settings, Spectrum, StepPoint, Summary, Thumb, Tone, plain, render, verdict,
+};
+use riesz_lab::run::Epoch;
+
+fn row(name: &str, probe: f64, few: f64, knn: f64, recall: f64) -> Row {
+    Row {
+        name: name.to_owned(),
+        dim: 128,
+        knn: Some(knn),
+        probe: Some(Probe { accuracy: probe, penalty: 1e-3, iterations: 200, converged: true }),
+        few: Some(Few { mean: few, deviation: 0.02 }),
+        recall: Recall { at_1: recall, at_5: (2.0 * recall).min(1.0) },
+    }
+}
+
+fn thumb(name: &str, label: Option<u32>) -> Thumb {
+    Thumb { name: name.to_owned(), label, cosine: 0.9, thumbnail: "iVBORw0KGgo=".to_owned() }
+}
+
+/// A run that went well.
+fn good() -> Summary {
+    let epoch = |epoch: u64| Epoch {
+        epoch,
+        step: 10 * epoch,
+        loss: 10.0 - epoch as f64,
+        attraction: -1.0,
+        repulsion: 11.0 - epoch as f64,
+        learning_rate: 0.1,
+        geometry: vec![("alignment".to_owned(), 0.5), ("uniformity".to_owned(), -3.0)],
+        recall_at_1: 0.1 * epoch as f64,
+        knn: Some(0.8),
+        alarm: None,
+    };
+    let bins = vec![0.01; 100];
+    Summary {
+        schema_version: 1,
+        run: "runs/example".to_owned(),
+        data: "example".to_owned(),
+        classes: vec!["cat".to_owned(), "dog".to_owned()],
+        train_images: 10_000,
+        test_images: 2000,
+        encoder: "resnet-small".to_owned(),
+        loss: "dhel".to_owned(),
+        optimizer: "SGD".to_owned(),
+        recipe: "seed = 1\n".to_owned(),
+        environment: serde_json::json!({ "riesz": "0.0.0", "threads": 2 }),
+        settings: Settings {
+            neighbors: 20,
+            temperature: 0.07,
+            references: 10_000,
+            queries: 2000,
+            few_labels: 10,
+            few_draws: 10,
+            pairs: 1000,
+        },
+        rows: vec![
+            row("raw pixels", 0.83, 0.70, 0.79, 0.02),
+            row("untrained backbone", 0.78, 0.57, 0.75, 0.03),
+            row("trained backbone", 0.87, 0.76, 0.84, 0.25),
+            row("trained projector", 0.84, 0.74, 0.83, 0.35),
+        ],
+        epochs: (1..=3).map(epoch).collect(),
+        steps: (0..30).map(|step| StepPoint { step, loss: 10.0, attraction: -1.0, repulsion: 11.0 }).collect(),
+        training_seconds: 200.0,
+        images_per_second: 750.0,
+        geometry: vec![Geometry { metric: "alignment".to_owned(), trained: 0.5, untrained: 0.1 }],
+        alarm: None,
+        cosines: Cosines { dim: 128, bins: 100, matched: bins.clone(), other: bins.clone(), ideal: bins },
+        spectrum: vec![Spectrum { name: "trained backbone".to_owned(), values: vec![1.0, 0.1, 0.0] }],
+        map: Some(Map {
+            points: (0..4)
+                .map(|i| MapPoint {
+                    x: f64::from(i),
+                    y: 1.0,
+                    label: Some(i % 2),
+                    name: format!("test/{i}"),
+                    thumbnail: "iVBORw0KGgo=".to_owned(),
+                })
+                .collect(),
+        }),
+        neighbors: vec![Neighbors { query: thumb("test/0", Some(0)), nearest: vec![thumb("train/1", Some(1))] }],
+        unreadable: vec![("broken.jpg".to_owned(), "truncated jpeg".to_owned())],
+    }
+}
+
+/// The same without labels.
+fn unlabeled() -> Summary {
+    let mut summary = good();
+    summary.classes.clear();
+    for row in &mut summary.rows {
+        (row.knn, row.probe, row.few) = (None, None, None);
+    }
+    summary.epochs.iter_mut().for_each(|epoch| epoch.knn = None);
+    summary.map.iter_mut().flat_map(|map| &mut map.points).for_each(|point| point.label = None);
+    for line in &mut summary.neighbors {
+        line.query.label = None;
+        line.nearest.iter_mut().for_each(|near| near.label = None);
+    }
+    summary
+}
+
+#[test]
+fn the_page_needs_no_network_and_has_every_section() {
+    for summary in [good(), unlabeled()] {
+        let page = render(&summary).unwrap();
+        for scheme in ["http:", "https:", "//cdn", "@import", "url("] {
+            assert!(!page.contains(scheme), "the page refers to {scheme}");
+        }
+        for section in ["table", "facts", "curves", "geometry", "map", "neighbors", "unreadable", "recipe"] {
+            assert!(page.contains(&format!("<section id=\"{section}\"")), "{section} is missing");
+        }
+        assert!(!page.contains("NaN") && !page.contains("inf "), "a number that is none was drawn");
+        assert!(page.contains("broken.jpg"));
+    }
+}
+
+#[test]
+fn what_is_not_there_is_not_shown() {
+    let labeled = render(&good()).unwrap();
+    assert!(labeled.contains("linear probe") && labeled.contains("cat") && labeled.contains("class=\"wrong\""));
+    let page = render(&unlabeled()).unwrap();
+    assert!(!page.contains("<th scope=\"col\">linear probe") && !page.contains("class=\"wrong\""));
+    let mut bare = good();
+    (bare.map, bare.neighbors, bare.unreadable, bare.steps) = (None, Vec::new(), Vec::new(), Vec::new());
+    let page = render(&bare).unwrap();
+    assert!(!page.contains("<section id=\"map\"") && !page.contains("<section id=\"neighbors\""));
+}
+
+#[test]
+fn markup_in_names_stays_text() {
+    let mut summary = good();
+    let hostile = "<script>alert(1)</script>\"'&";
+    summary.run = hostile.to_owned();
+    summary.classes = vec![hostile.to_owned(), hostile.to_owned()];
+    summary.unreadable = vec![(hostile.to_owned(), hostile.to_owned())];
+    summary.recipe = hostile.to_owned();
+    summary.environment = serde_json::json!({ hostile: hostile });
+    summary.alarm = Some(hostile.to_owned());
+    for point in &mut summary.map.as_mut().unwrap().points {
+        point.name = hostile.to_owned();
+        point.thumbnail = "\"><script>alert(2)</script>".to_owned();
+    }
+    summary.neighbors[0].query = thumb(hostile, Some(0));
+    let page = render(&summary).unwrap();
+    assert!(!page.contains("<script>alert"), "markup went through");
+    assert_eq!(page.matches("<script").count(), 1, "only the page's own script");
+}
+
+#[test]
+fn the_best_of_each_column_is_marked() {
+    let page = render(&good()).unwrap();
+    for best in ["87.0", "76.0 ± 2.0", "84.0", "35.0", "70.0"] {
+        assert!(page.contains(&format!(">{best}</td>")), "{best}");
+    }
+    assert_eq!(page.matches("class=\"best\"").count(), 5);
+}
+
+#[test]
+fn the_verdict_says_what_the_table_says() {
+    let summary = good();
+    let found = verdict(&summary);
+    assert_eq!(found.tone, Tone::Good, "{found:?}");
+    assert!(found.reasons.iter().any(|reason| reason.contains("linear probe, all labels: 87.0 %")), "{found:?}");
+    assert_eq!(found.reasons.len(), 4);
+
+    let found = verdict(&unlabeled());
+    assert_eq!((found.tone, found.reasons.len()), (Tone::Good, 1), "{found:?}");
+
+    let mut mixed = good();
+    mixed.rows[2].knn = Some(0.70);
+    let found = verdict(&mixed);
+    assert_eq!(found.tone, Tone::Mixed);
+    assert!(found.reasons.iter().any(|reason| reason.starts_with("kNN: 70.0 %; worse than raw pixels at 79.0 %")));
+
+    // 84.0 against 83.0 with 2,000 queries each is no difference: twice the standard error is 2.3 points.
+    let mut close = good();
+    close.rows[2].probe = Some(Probe { accuracy: 0.84, ..close.rows[2].probe.unwrap() });
+    assert!(verdict(&close).reasons.iter().any(|reason| reason.contains("within the error of raw pixels")));
+
+    let mut worse = good();
+    worse.rows[2] = Row { name: "trained backbone".to_owned(), ..row("", 0.5, 0.4, 0.4, 0.0) };
+    worse.rows.pop();
+    assert_eq!(verdict(&worse).tone, Tone::Bad);
+
+    let mut collapsed = good();
+    collapsed.alarm = Some("the embeddings have collapsed".to_owned());
+    let found = verdict(&collapsed);
+    assert_eq!((found.tone, found.reasons[0].as_str()), (Tone::Bad, "the embeddings have collapsed"));
+}
+
+#[test]
+fn the_terminal_shows_the_table_in_its_width() {
+    for summary in [good(), unlabeled()] {
+        let text = plain(&summary);
+        assert!(text.contains("trained backbone") && text.contains("25.0"));
+        for line in text.lines().filter(|line| line.contains(" backbone  ")) {
+            assert!(line.chars().count() <= 110, "{line}");
+        }
+    }
+    assert!(!plain(&unlabeled()).contains("probe"));
+}
