@@ -1,6 +1,8 @@
 //! The evaluation at the end of a run: what the encoder learned, beside raw pixels and the untrained encoder, and
 //! everything else that the report shows.
 
+use std::collections::BTreeMap;
+
 use riesz::rng::{Key, permutation};
 use riesz::sphere::ideal;
 use riesz::{Matrix, Points, geometry, normalize};
@@ -122,13 +124,7 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &Encoder, quiet: bool) -> Resul
         },
         rows,
         steps: curve(&events),
-        unreadable: events
-            .iter()
-            .filter_map(|event| match event {
-                Event::Unreadable { name, reason, .. } => Some((name.clone(), reason.clone())),
-                _ => None,
-            })
-            .collect(),
+        unreadable: images.unreadable(&events),
         epochs: events
             .into_iter()
             .filter_map(|event| match event {
@@ -186,6 +182,20 @@ impl<'a> Images<'a> {
                 show(self.test, &self.pairs.items, Shown::View(1))?,
             ],
         })
+    }
+
+    /// Name and reason of every image that could not be read, in training or now.
+    fn unreadable(&self, events: &[Event]) -> Vec<(String, String)> {
+        let logged = events.iter().filter_map(|event| match event {
+            Event::Unreadable { name, reason, .. } => Some((name.clone(), reason.clone())),
+            _ => None,
+        });
+        let told = |source: &'a dyn Source, sample: &Sample| -> Vec<(String, String)> {
+            sample.unreadable.iter().map(|(item, reason)| (source.name(*item), reason.clone())).collect()
+        };
+        let now = told(self.train, &self.references).into_iter().chain(told(self.test, &self.queries));
+        let all: BTreeMap<String, String> = logged.chain(now).collect();
+        all.into_iter().collect()
     }
 
     /// Representations h and embeddings z.

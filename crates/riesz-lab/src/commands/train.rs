@@ -147,8 +147,9 @@ impl TrainArgs {
         lay("seed", self.seed.map(|value| value.to_string()));
         lay("epochs", self.epochs.map(|value| value.to_string()));
         lay("batch", self.batch.map(|value| value.to_string()));
-        lay("loss.temperature", self.temperature.map(|value| value.to_string()));
-        lay("optimizer.learning-rate", self.learning_rate.map(|value| value.to_string()));
+        // `{:?}` writes 1e30 so that it stays a float.
+        lay("loss.temperature", self.temperature.map(|value| format!("{value:?}")));
+        lay("optimizer.learning-rate", self.learning_rate.map(|value| format!("{value:?}")));
         lay("encoder.backbone", self.backbone.as_ref().map(|value| format!("\"{value}\"")));
         overrides.extend(self.set.iter().cloned());
         overrides

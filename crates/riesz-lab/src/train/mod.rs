@@ -9,7 +9,7 @@ pub mod interrupt;
 pub mod measure;
 pub mod progress;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -19,7 +19,7 @@ use riesz::rng::Key;
 use riesz::Matrix;
 
 use crate::augment::Augment;
-use crate::data::{Dataset, Unreadable};
+use crate::data::{Dataset, Source, Unreadable};
 use crate::encoder::Encoder;
 use crate::optim::Optimizer;
 use crate::recipe::Recipe;
@@ -33,6 +33,9 @@ use progress::Progress;
 
 /// Bytes of decoded pixels that are kept in memory.
 const DECODED_BUDGET: usize = 2 << 30;
+
+/// Unreadable images are judged as a share of at least so many (or of all there are).
+const JUDGED_FROM: usize = 200;
 
 /// A recipe with everything that it names opened and built: what [`train`] executes.
 pub struct Plan {
@@ -143,7 +146,9 @@ pub fn train(plan: &Plan, run: &Run, manner: Manner) -> Result<Encoder> {
     let rates = recipe.optimizer.schedule(recipe.batch, last);
     let train_images = Decoded::new(&*plan.data.train, DECODED_BUDGET);
     let held_out = HeldOut::new(plan)?;
-    let mut unreadable = Unreadables::new(run, step * recipe.batch as u64)?;
+    let looked_at = held_out.sample.items.len() + held_out.sample.unreadable.len();
+    let mut unreadable = Unreadables::new(run, plan.data.train.len(), looked_at)?;
+    unreadable.note(0, &*plan.data.test, &held_out.sample.unreadable, 0, &mut log)?;
     let mut progress = Progress::new("training", "steps", step, last, manner.quiet);
 
     std::thread::scope(|scope| {
@@ -151,7 +156,8 @@ pub fn train(plan: &Plan, run: &Run, manner: Manner) -> Result<Encoder> {
         let mut epoch_started = Instant::now();
         let mut epoch_images = 0;
         for batch in batches {
-            unreadable.note(&batch, &train_images, &mut log)?;
+            let asked = (step as usize + 1) * recipe.batch;
+            unreadable.note(step, train_images.source(), &batch.unreadable, asked, &mut log)?;
             let learning_rate = rates.at(step);
             let parts = update(&mut encoder, &mut optimizer, plan, &batch, learning_rate)?;
             let [loss, attraction, repulsion] = parts;
@@ -255,35 +261,52 @@ pub(crate) fn matrix(rows: Tensor<2>) -> Matrix<f32> {
 
 /// Unreadable images: each is logged once, and too many end the run.
 struct Unreadables {
-    known: BTreeSet<String>,
-    counter: Unreadable,
+    /// Name → reason.
+    known: BTreeMap<String, String>,
+    /// Images there are, and held-out ones looked at before the first step.
+    images: usize,
+    held_out: usize,
 }
 
 impl Unreadables {
-    /// Continues the count of a run's log; `seen` images were asked for by then.
-    fn new(run: &Run, seen: u64) -> Result<Self> {
-        let mut counter = Unreadable::default();
-        counter.seen(seen as usize);
-        let mut known = BTreeSet::new();
-        for event in run.events()? {
-            if let Event::Unreadable { name, reason, .. } = event {
-                counter.unreadable(&name, &reason);
-                known.insert(name);
-            }
-        }
-        Ok(Self { known, counter })
+    /// Goes on from a run's log.
+    fn new(run: &Run, images: usize, held_out: usize) -> Result<Self> {
+        let known = run
+            .events()?
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Unreadable { name, reason, .. } => Some((name, reason)),
+                _ => None,
+            })
+            .collect();
+        Ok(Self { known, images, held_out })
     }
 
-    fn note(&mut self, batch: &Batch, images: &Decoded<'_>, log: &mut Lines) -> Result<()> {
-        self.counter.seen(batch.images + batch.unreadable.len());
-        for (item, reason) in &batch.unreadable {
-            let name = images.source().name(*item);
-            self.counter.unreadable(&name, reason);
-            if self.known.insert(name.clone()) {
-                log.append(&Event::Unreadable { step: batch.step, name, reason: reason.clone() })?;
+    /// Logs those that are new, and judges them among the `asked` training images and the held-out ones.
+    fn note(
+        &mut self,
+        step: u64,
+        source: &dyn Source,
+        items: &[(usize, String)],
+        asked: usize,
+        log: &mut Lines,
+    ) -> Result<()> {
+        for (item, reason) in items {
+            let name = source.name(*item);
+            if self.known.insert(name.clone(), reason.clone()).is_none() {
+                log.append(&Event::Unreadable { step, name, reason: reason.clone() })?;
             }
         }
-        self.counter.check()
+        if items.is_empty() {
+            return Ok(());
+        }
+        let mut counter = Unreadable::default();
+        // The first few images are not judged alone.
+        counter.seen((asked.min(self.images) + self.held_out).max(self.images.min(JUDGED_FROM)));
+        for (name, reason) in &self.known {
+            counter.unreadable(name, reason);
+        }
+        counter.check()
     }
 }
 

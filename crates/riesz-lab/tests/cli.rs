@@ -1,0 +1,338 @@
+//! The program as its users meet it: the whole way on a few real images, and bad input, each with one sentence, exit
+//! code 2, and nothing lost.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use riesz::Matrix;
+use riesz_lab::embeddings::{self, Rows};
+
+fn riesz(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_riesz")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+/// Few images, one epoch, small evaluation.
+const SMALL: [&str; 12] = [
+    "--epochs",
+    "1",
+    "--batch",
+    "16",
+    "--set",
+    "data.limit=200",
+    "--set",
+    "evaluation.pairs=20",
+    "--set",
+    "evaluation.references=200",
+    "--set",
+    "evaluation.epoch-references=50",
+];
+
+fn train(folder: &Path, more: &[&str]) -> Output {
+    riesz(folder, &[&["train"], more, &SMALL[..]].concat())
+}
+
+fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn succeeds(output: &Output) -> (String, String) {
+    let (out, err) = (words(&output.stdout), words(&output.stderr));
+    assert!(output.status.success(), "exit {:?}\n{out}\n{err}", output.status.code());
+    (out, err)
+}
+
+/// Exit code 2 and a single line on the error stream that has all of `expected`.
+fn refuses(output: &Output, expected: &[&str]) -> String {
+    let err = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    let told: Vec<&str> = err.lines().filter(|line| line.starts_with("riesz: ")).collect();
+    assert_eq!(told.len(), 1, "{err}");
+    assert!(err.trim_end().ends_with(told[0]), "the sentence is the last word: {err}");
+    for word in expected {
+        assert!(told[0].contains(word), "`{word}` is not in: {}", told[0]);
+    }
+    assert!(!err.contains("panicked"), "{err}");
+    told[0].to_owned()
+}
+
+fn golden() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/inputs.safetensors").display().to_string()
+}
+
+/// `count` PNGs of noise in `folder`, in two class folders.
+fn photos(folder: &Path, count: usize) {
+    for i in 0..count {
+        let class = folder.join(if i % 2 == 0 { "cats" } else { "dogs" });
+        std::fs::create_dir_all(&class).unwrap();
+        let picture = image::RgbImage::from_fn(36, 40, |x, y| {
+            let wave = ((x * (3 + i as u32 % 5) + y * (1 + i as u32 % 7)) % 256) as u8;
+            image::Rgb([wave, wave.wrapping_mul(3), (i * 5 % 256) as u8])
+        });
+        picture.save(class.join(format!("{i:03}.png"))).unwrap();
+    }
+}
+
+#[test]
+fn a_run_leaves_what_the_format_says_and_every_verb_works_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let (out, err) = succeeds(&train(here, &["--run", "r", "--tensorboard"]));
+    assert!(out.contains("trained backbone") && err.contains("small stem"), "{out}\n{err}");
+    for file in [
+        "recipe.toml",
+        "environment.json",
+        "log.jsonl",
+        "timing.jsonl",
+        "checkpoints/last.safetensors",
+        "encoder.safetensors",
+        "metrics.json",
+        "report.html",
+        "tensorboard",
+    ] {
+        assert!(here.join("r").join(file).exists(), "{file}");
+    }
+    // What is generated can be deleted and made again, to the same bytes.
+    let report = std::fs::read(here.join("r/report.html")).unwrap();
+    std::fs::remove_file(here.join("r/report.html")).unwrap();
+    succeeds(&riesz(here, &["report", "r"]));
+    assert!(std::fs::read(here.join("r/report.html")).unwrap() == report);
+    std::fs::remove_file(here.join("r/metrics.json")).unwrap();
+    refuses(&riesz(here, &["report", "r"]), &["metrics.json", "riesz eval"]);
+    let (again, _) = succeeds(&riesz(here, &["eval", "r", "--quiet"]));
+    assert_eq!(again, out);
+    assert!(std::fs::read(here.join("r/report.html")).unwrap() == report);
+
+    let (runs, _) = succeeds(&riesz(here, &["runs", ".", "--json"]));
+    let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
+    assert_eq!((runs["schema_version"].as_u64(), runs["runs"][0]["finished"].as_bool()), (Some(1), Some(true)));
+
+    succeeds(&riesz(here, &["embed", "r", "--output", "e.npy"]));
+    succeeds(&riesz(here, &["embed", "r", "--output", "e.safetensors"]));
+    succeeds(&riesz(here, &["embed", "r", "--output", "e.parquet"]));
+    let Rows::F32(npy) = embeddings::read(&here.join("e.npy"), None).unwrap() else { panic!("f32 expected") };
+    let other = embeddings::read(&here.join("e.safetensors"), Some("embeddings")).unwrap();
+    assert_eq!((npy.len(), Rows::F32(npy)), (2000, other));
+    assert_eq!(std::fs::read_to_string(here.join("e.csv")).unwrap().lines().count(), 2001);
+    assert_eq!(&std::fs::read(here.join("e.parquet")).unwrap()[..4], b"PAR1");
+
+    // The finished run is not overwritten, nor continued.
+    let log = std::fs::read(here.join("r/log.jsonl")).unwrap();
+    refuses(&train(here, &["--run", "r", "--tensorboard"]), &["finished run", "--run"]);
+    refuses(&train(here, &["--run", "r", "--seed", "5"]), &["another recipe", "seed"]);
+    assert!(std::fs::read(here.join("r/log.jsonl")).unwrap() == log);
+}
+
+#[test]
+fn an_interrupted_run_says_how_to_go_on_and_the_same_command_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let arguments = ["train", "--run", "r", "--epochs", "40", "--batch", "16", "--set", "data.limit=64", "--set", "evaluation.pairs=20",
+        "--set", "evaluation.references=60", "--set", "evaluation.epoch-references=0"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_riesz"))
+        .current_dir(here)
+        .args(arguments)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = here.join("r/log.jsonl");
+    while !std::fs::read_to_string(&log).is_ok_and(|text| text.lines().count() >= 3) {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be interrupted");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(words(&output.stderr).contains("the same command goes on from there"), "{}", words(&output.stderr));
+    let so_far = std::fs::read_to_string(&log).unwrap();
+    let (_, err) = succeeds(&riesz(here, &arguments));
+    assert!(err.contains("continuing"), "{err}");
+    let whole = std::fs::read_to_string(&log).unwrap();
+    assert!(whole.starts_with(&so_far) && whole.lines().last().unwrap().contains("done"));
+}
+
+#[test]
+fn a_folder_with_a_broken_image_trains_and_tells_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    photos(&here.join("photos"), 200);
+    // Truncated JPEGs among good images.
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    image::RgbImage::from_pixel(64, 64, image::Rgb([9, 99, 199])).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    let jpeg = jpeg.into_inner();
+    for i in 0..4 {
+        std::fs::write(here.join(format!("photos/cats/broken{i}.jpg")), &jpeg[..jpeg.len() / 2]).unwrap();
+    }
+    let (out, err) = succeeds(&train(here, &["photos", "--run", "r", "--set", "data.held-out=0.2"]));
+    assert!(err.contains("2 classes") && out.contains("trained backbone"), "{err}\n{out}");
+    let log = std::fs::read_to_string(here.join("r/log.jsonl")).unwrap();
+    let shown = std::fs::read_to_string(here.join("r/report.html")).unwrap();
+    assert!(log.matches("broken").count() >= 3, "{log}");
+    for i in 0..4 {
+        assert!(shown.contains(&format!("broken{i}.jpg")), "{i} is not in the report");
+    }
+}
+
+#[test]
+fn bad_data_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    refuses(&train(here, &["no/such/folder"]), &["no/such/folder", "no such file or folder"]);
+    refuses(&train(here, &["nosuchname"]), &["nosuchname", "fashion-mnist"]);
+    std::fs::create_dir(here.join("empty")).unwrap();
+    refuses(&train(here, &["empty"]), &["empty"]);
+    std::fs::create_dir(here.join("texts")).unwrap();
+    for i in 0..5 {
+        std::fs::write(here.join(format!("texts/{i}.txt")), "words").unwrap();
+    }
+    refuses(&train(here, &["texts"]), &["texts"]);
+    // Text under an image's name: every one is unreadable.
+    std::fs::create_dir(here.join("lies")).unwrap();
+    for i in 0..40 {
+        std::fs::write(here.join(format!("lies/{i}.jpg")), "words").unwrap();
+    }
+    refuses(&train(here, &["lies"]), &["cannot be read", "5 %"]);
+    photos(&here.join("few"), 6);
+    refuses(&train(here, &["few"]), &["fewer than one batch"]);
+    assert!(!here.join("runs").exists(), "a refused run leaves no folder");
+}
+
+#[test]
+fn bad_recipes_and_flags_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for (arguments, expected) in [
+        (&["--set", "loss.tau=0.1"][..], &["tau"][..]),
+        (&["--set", "colour=1"], &["colour"]),
+        (&["--temperature=-0.1"], &["temperature", "-0.1", "above 0"]),
+        (&["--set", "batch=1"], &["batch is 1"]),
+        (&["--loss", "infonce"], &["infonce", "info-nce"]),
+        (&["--recipe", "nosuch"], &["nosuch", "cifar10"]),
+        (&["--device", "vulkan"], &["built without", "--features vulkan"]),
+        (&["--device", "tpu"], &["tpu", "cpu"]),
+        (&["--threads", "0"], &["--threads"]),
+        (&["--set", "optimizer.learning-rate=-1"], &["optimizer.learning-rate", "-1"]),
+        (&["--set", "augment.crop.scale=[0.9, 0.1]"], &["augment.crop.scale"]),
+        (&["--set", "encoder.backbone=resnet19"], &["resnet19", "resnet18"]),
+    ] {
+        let output = riesz(here, &[&["train", "--run", "r"], arguments].concat());
+        refuses(&output, expected);
+    }
+    std::fs::write(here.join("own.toml"), "seed = 1\nepochs = 2\n").unwrap();
+    refuses(&riesz(here, &["train", "--recipe", "own.toml"]), &["own.toml", "missing"]);
+    // A folder that is not a run is left alone.
+    std::fs::create_dir(here.join("mine")).unwrap();
+    std::fs::write(here.join("mine/thesis.txt"), "words").unwrap();
+    refuses(&riesz(here, &["train", "--run", "mine"]), &["mine", "is not a run"]);
+    refuses(&riesz(here, &["eval", "mine"]), &["mine", "not a run folder"]);
+    assert!(!here.join("r").exists() && !here.join("runs").exists());
+    assert_eq!(riesz(here, &["train", "--no-such-flag"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_diverging_run_stops_with_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = train(folder.path(), &["--run", "r", "--learning-rate", "1e30"]);
+    refuses(&output, &["diverge"]);
+}
+
+/// A limit on the size of files stands for a full disk: writes fail in the middle.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_refuses_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    succeeds(&train(here, &["--run", "r", "--quiet"]));
+    let before = std::fs::read(here.join("r/metrics.json")).unwrap();
+    let limited = |command: &str| {
+        let script = format!("trap '' XFSZ; ulimit -f 8; exec \"$0\" {command}");
+        Command::new("sh").current_dir(here).args(["-c", &script, env!("CARGO_BIN_EXE_riesz")]).output().unwrap()
+    };
+    refuses(&limited("eval r --quiet"), &["r/metrics.json"]);
+    assert!(std::fs::read(here.join("r/metrics.json")).unwrap() == before);
+    std::fs::write(here.join("e.npy"), "what was there").unwrap();
+    refuses(&limited("embed r --output e.npy"), &["e.npy"]);
+    assert_eq!(std::fs::read_to_string(here.join("e.npy")).unwrap(), "what was there");
+    let left: Vec<PathBuf> = std::fs::read_dir(here.join("r")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.iter().all(|path| !path.file_name().unwrap().to_string_lossy().starts_with(".tmp")), "{left:?}");
+    // A checkpoint that does not fit ends the run, and the run goes on when there is room.
+    let small = SMALL.join(" ");
+    refuses(&limited(&format!("train --run c --quiet {small}")), &["checkpoints/last.safetensors"]);
+    succeeds(&train(here, &["--run", "c", "--quiet"]));
+}
+
+#[test]
+fn the_loss_command_agrees_with_the_golden_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = golden();
+    let value = |arguments: &[&str]| -> f64 {
+        let common = ["--input", &input, "--name", "aligned_8x4", "--json"];
+        let (out, _) = succeeds(&riesz(folder.path(), &[&["loss"], arguments, &common[..]].concat()));
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let parts = value["attraction"].as_f64().unwrap() + value["repulsion"].as_f64().unwrap();
+        assert!((parts - value["value"].as_f64().unwrap()).abs() < 1e-12);
+        value["value"].as_f64().unwrap()
+    };
+    let text = std::fs::read_to_string(Path::new(&input).with_file_name("golden.json")).unwrap();
+    let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut checked = 0;
+    for case in golden["cases"].as_array().unwrap().iter().filter(|case| case["input"] == "aligned_8x4") {
+        let number = |key: &str| case["params"][key].as_f64().map(|x| x.to_string());
+        let (tau, t, gamma) = (number("tau"), number("t"), number("gamma"));
+        let mut arguments = match case["loss"].as_str() {
+            Some("dhel") if case["params"]["include_augs"] == true => vec!["dhel", "--convention", "reference"],
+            Some("dhel") => vec!["dhel"],
+            Some("ntxent") => vec!["nt-xent"],
+            Some("dcl") => vec!["dcl"],
+            Some("infonce_symmetric") => vec!["info-nce-symmetric", "--engine", "reference"],
+            Some("kcl") if case["params"]["kernel"] == "gaussian" => {
+                vec!["kcl", "--convention", "reference", "--kernel", "gaussian", "--width", t.as_deref().unwrap()]
+            }
+            _ => continue,
+        };
+        arguments.extend(tau.as_deref().map(|tau| ["--temperature", tau]).into_iter().flatten());
+        arguments.extend(gamma.as_deref().map(|gamma| ["--gamma", gamma]).into_iter().flatten());
+        let (found, want) = (value(&arguments), case["value"].as_f64().unwrap());
+        assert!((found - want).abs() <= 1e-9 * want.abs().max(1e-3), "{arguments:?}: {found} for {want}");
+        checked += 1;
+    }
+    assert!(checked > 15, "{checked}");
+
+    // The gradient of the whole array, in its precision.
+    succeeds(&riesz(
+        folder.path(),
+        &["loss", "dhel", "--temperature", "0.3", "--input", &input, "--name", "aligned_8x4", "--grad", "g.npy"],
+    ));
+    let Rows::F64(grad) = embeddings::read(&folder.path().join("g.npy"), None).unwrap() else { panic!("f64 expected") };
+    assert_eq!((grad.len(), grad.dim()), (16, 4));
+}
+
+#[test]
+fn bad_arrays_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let write = |name: &str, data: Vec<f32>, dim: usize| {
+        embeddings::write_npy(&here.join(name), &Matrix::new(data, dim)).unwrap();
+    };
+    write("u.npy", vec![0.5; 12], 3);
+    write("v.npy", vec![0.5; 10], 2);
+    write("odd.npy", vec![0.5; 15], 3);
+    write("nan.npy", vec![1.0, 0.0, f32::NAN, 1.0, 0.5, 0.5, 0.1, 0.2], 2);
+    write("zero.npy", vec![0.0; 8], 2);
+    write("one.npy", vec![1.0, 0.0, 0.0, 1.0], 2);
+    std::fs::write(here.join("cut.npy"), &std::fs::read(here.join("u.npy")).unwrap()[..100]).unwrap();
+    let loss = |more: &[&str]| riesz(here, &[&["loss", "dhel"], more].concat());
+    let sentence = refuses(&loss(&["--input", "u.npy", "--second", "v.npy"]), &["u.npy is 4 × 3", "v.npy is 5 × 2"]);
+    assert!(sentence.contains("differ in shape"));
+    refuses(&loss(&["--input", "odd.npy"]), &["odd.npy", "5 rows"]);
+    refuses(&loss(&["--input", "nan.npy"]), &["nan.npy", "row 1, column 0"]);
+    refuses(&loss(&["--input", "zero.npy"]), &["zero.npy"]);
+    refuses(&loss(&["--input", "one.npy"]), &["one.npy"]);
+    refuses(&loss(&["--input", "cut.npy"]), &["cut.npy"]);
+    refuses(&loss(&["--input", "gone.npy"]), &["gone.npy", "no such file"]);
+    refuses(&loss(&["--input", "u.npy", "--temperature=-1"]), &["temperature", "-1"]);
+    refuses(&loss(&["--input", "u.npy", "--width", "2"]), &["width"]);
+    refuses(&riesz(here, &["loss", "nosuch", "--input", "u.npy"]), &["nosuch", "dhel"]);
+    let output = riesz(here, &["loss", "kcl", "--kernel", "riesz", "--exponent=-3", "--input", "u.npy"]);
+    refuses(&output, &["exponent is -3"]);
+}
