@@ -9,8 +9,8 @@ use riesz::Matrix;
 use riesz::rng::{Key, permutation};
 use serde::{Deserialize, Serialize};
 
-use super::class_counts;
-use super::probe::{Fit, PENALTIES, Standard, take};
+use super::probe::{Fit, PENALTIES, standardize, take};
+use super::{class_counts, places};
 use crate::{Error, Result};
 
 /// Accuracy over the draws.
@@ -40,22 +40,21 @@ pub fn few_labels(
     draws: usize,
     key: Key,
 ) -> Result<Few> {
-    let counts = class_counts(train_labels);
-    if let Some(class) = counts.iter().position(|&count| count > 0 && count < per_class) {
+    if let Some((class, count)) = class_counts(train_labels).into_iter().find(|&(_, count)| count < per_class)
+    {
         return Err(Error::input(format!(
-            "class {class} has {} labels; {per_class} labels a class were asked for",
-            counts[class]
+            "class {class} has {count} labels; {per_class} labels a class were asked for"
         )));
     }
-    let scale = Standard::of(train)?;
-    let (train, test) = (scale.apply(train), scale.apply(test));
+    let (classes, train_labels, test_labels) = places(train_labels, test_labels);
+    let (train, test) = standardize(train, test)?;
     let shares: Vec<f64> = (0..draws as u64)
         .into_par_iter()
         .map(|draw| {
-            let chosen = draw_items(train_labels, counts.len(), per_class, key.at(draw));
-            let (rows, labels) = take(&train, train_labels, &chosen);
-            let penalty = choose(&rows, &labels, counts.len());
-            Fit::new(&rows, &labels, counts.len(), penalty, None).accuracy(&test, test_labels)
+            let chosen = draw_items(&train_labels, classes, per_class, key.at(draw));
+            let (rows, labels) = take(&train, &train_labels, &chosen);
+            let penalty = choose(&rows, &labels, classes);
+            Fit::new(&rows, &labels, classes, penalty, None).accuracy(&test, &test_labels)
         })
         .collect();
     let mean = shares.iter().sum::<f64>() / draws as f64;

@@ -6,6 +6,8 @@ pub mod knn;
 pub mod probe;
 pub mod retrieval;
 
+use std::collections::BTreeMap;
+
 use riesz::rng::Key;
 use riesz::{Matrix, normalize};
 use serde::{Deserialize, Serialize};
@@ -66,11 +68,11 @@ pub fn evaluate_row(
     let mut row = Row { name: name.to_owned(), dim: references.0.dim(), knn: None, probe: None, few: None, recall };
     if let ((train, Some(train_labels)), (test, Some(test_labels))) = (references, queries) {
         let counts = class_counts(train_labels);
-        if counts.iter().filter(|&&count| count > 0).count() >= 2 {
+        if counts.len() >= 2 {
             let neighbors = settings.neighbors.min(train.len());
             row.knn = Some(knn::accuracy(train, train_labels, test, test_labels, neighbors, settings.temperature)?);
             row.probe = Some(probe::accuracy(train, train_labels, test, test_labels, key.stream("probe"))?);
-            if counts.iter().all(|&count| count == 0 || count >= settings.few_labels) {
+            if counts.values().all(|&count| count >= settings.few_labels) {
                 let (labels, draws) = (settings.few_labels, settings.few_draws);
                 let few = few_labels(train, train_labels, test, test_labels, labels, draws, key.stream("few labels"));
                 row.few = Some(few?);
@@ -80,14 +82,21 @@ pub fn evaluate_row(
     Ok(row)
 }
 
-/// How many rows each class has.
-fn class_counts(labels: &[u32]) -> Vec<usize> {
-    let classes = labels.iter().max().map_or(0, |&most| most as usize + 1);
-    let mut counts = vec![0; classes];
+/// How many rows each class that occurs has.
+fn class_counts(labels: &[u32]) -> BTreeMap<u32, usize> {
+    let mut counts = BTreeMap::new();
     for &label in labels {
-        counts[label as usize] += 1;
+        *counts.entry(label).or_default() += 1;
     }
     counts
+}
+
+/// The number of classes that occur in training, and both labels as places among these. A test label that does not
+/// occur gets the place after the last, which no row is given.
+fn places(train: &[u32], test: &[u32]) -> (usize, Vec<u32>, Vec<u32>) {
+    let classes: Vec<u32> = class_counts(train).into_keys().collect();
+    let place = |label: &u32| classes.binary_search(label).unwrap_or(classes.len()) as u32;
+    (classes.len(), train.iter().map(place).collect(), test.iter().map(place).collect())
 }
 
 /// The rows scaled to unit length.
