@@ -110,7 +110,8 @@ impl Standard {
             }
         }
         // A constant column carries nothing and becomes zeros.
-        let inverse = squares.iter().map(|sum| if *sum > 0.0 { 1.0 / (sum / n).sqrt() } else { 0.0 }).collect();
+        let inverse =
+            squares.iter().map(|sum| if *sum > 0.0 { 1.0 / (sum / n).sqrt() } else { 0.0 }).collect();
         Ok(Self { mean, inverse })
     }
 
@@ -197,7 +198,8 @@ impl Problem<'_> {
                     loss += most + total.ln() - f64::from(logits[label as usize]);
                     for (class, &x) in logits.iter().enumerate() {
                         let hit = if class == label as usize { 1.0 } else { 0.0 };
-                        residuals[class * m + i] = (((f64::from(x) - most).exp() / total - hit) / n as f64) as f32;
+                        residuals[class * m + i] =
+                            (((f64::from(x) - most).exp() / total - hit) / n as f64) as f32;
                     }
                 }
                 let mut gradient = vec![0.0_f32; c * d];
@@ -293,4 +295,88 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 fn norm(x: &[f64]) -> f64 {
     dot(x, x).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use riesz::rng::normal;
+
+    use super::*;
+
+    /// Sixty rows of three classes that overlap.
+    fn rows() -> (Matrix<f32>, Vec<u32>) {
+        let labels: Vec<u32> = (0..60).map(|i| i % 3).collect();
+        let data = (0..60)
+            .flat_map(|i| {
+                (0..5).map(move |j| {
+                    let shift = if j == i % 3 { 0.5 } else { 0.0 };
+                    ((1.7 * f64::from(i) + 0.9 * f64::from(j)).sin() + shift) as f32
+                })
+            })
+            .collect();
+        (Matrix::new(data, 5), labels)
+    }
+
+    /// scikit-learn 1.9.1, `LogisticRegression(C=1/(60 λ), tol=1e-12)` on the standardized rows (2026-11-24).
+    #[test]
+    fn the_minimum_is_scikit_learns() {
+        let (rows, labels) = rows();
+        let rows = Standard::of(&rows).unwrap().apply(&rows);
+        for (penalty, want, accuracy) in [
+            (1.0, 1.057084692676943, 2.0 / 3.0),
+            (1e-2, 0.35298573946276623, 1.0),
+            (1e-4, 0.016950527785393035, 1.0),
+        ] {
+            let fit = Fit::new(&rows, &labels, 3, penalty, None);
+            let problem = Problem { rows: &rows, labels: &labels, classes: 3, penalty };
+            let (found, _) = problem.value_and_gradient(&fit.weights);
+            assert!(fit.converged && (found - want).abs() < 1e-5 * want, "λ = {penalty}: {found} for {want}");
+            assert!((fit.accuracy(&rows, &labels) - accuracy).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_differences() {
+        let (rows, labels) = rows();
+        let rows = Standard::of(&rows).unwrap().apply(&rows);
+        let problem = Problem { rows: &rows, labels: &labels, classes: 3, penalty: 0.1 };
+        let mut weights: Vec<f64> = (0..18).map(|i| (f64::from(i) * 0.8).sin()).collect();
+        let (_, gradient) = problem.value_and_gradient(&weights);
+        for i in 0..18 {
+            let middle = weights[i];
+            let mut at = |x: f64| {
+                weights[i] = x;
+                problem.value_and_gradient(&weights).0
+            };
+            // Logits are f32, so the step cannot be small.
+            let difference = (at(middle + 1e-2) - at(middle - 1e-2)) / 2e-2;
+            weights[i] = middle;
+            assert!((difference - gradient[i]).abs() < 1e-4, "{i}: {difference} for {}", gradient[i]);
+        }
+    }
+
+    #[test]
+    fn noise_is_not_learned_and_threads_do_not_matter() {
+        let mut rng = Key::new(3).rng();
+        let mut cloud = |n: usize| Matrix::new((0..n * 20).map(|_| normal(&mut rng) as f32).collect(), 20);
+        let (train, test) = (cloud(400), cloud(400));
+        let labels: Vec<u32> = (0..400).map(|i| (i % 4) as u32).collect();
+        let ask = || accuracy(&train, &labels, &test, &labels, Key::new(1)).unwrap();
+        let found = ask();
+        assert!((found.accuracy - 0.25).abs() < 0.08 && found.converged, "{found:?}");
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert_eq!(pool.install(ask), found);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused() {
+        let (mut rows, labels) = rows();
+        let one_class = vec![0; 60];
+        assert!(accuracy(&rows, &one_class, &rows, &one_class, Key::new(1)).is_err());
+        rows.row_mut(7)[2] = f32::NAN;
+        let error = accuracy(&rows, &labels, &rows, &labels, Key::new(1)).unwrap_err();
+        assert!(error.to_string().contains("row 7, column 2"), "{error}");
+    }
 }
