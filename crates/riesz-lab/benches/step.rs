@@ -25,8 +25,13 @@ fn main() {
         (Backbone::VitTiny, 32, 3, 64, 3),
     ] {
         let (batch, steps) = if once { (4, 1) } else { (batch, steps) };
-        let recipe = EncoderRecipe { backbone, stem: Stem::Auto, projector: ProjectorRecipe { hidden: 128, output: 64 } };
-        let mut encoder = recipe.build(size, channels, Key::new(0), &Device::flex()).expect("the recipe is sound");
+        let recipe = EncoderRecipe {
+            backbone,
+            stem: Stem::Auto,
+            projector: ProjectorRecipe { hidden: 128, output: 64 },
+        };
+        let mut encoder =
+            recipe.build(size, channels, Key::new(0), &Device::flex()).expect("the recipe is sound");
         let optim = OptimRecipe {
             name: Rule::Sgd,
             learning_rate: 0.1,
@@ -37,15 +42,19 @@ fn main() {
         };
         let mut optimizer = Optimizer::new(&optim).expect("the recipe is sound");
         let loss = Loss::dhel(0.3, Convention::Reference).expect("the temperature is above 0");
-        let views: Vec<f32> = (0..2 * batch * size * size * channels).map(|i| (0.5 + 0.5 * (i as f32 * 0.37).sin()).abs()).collect();
+        let views: Vec<f32> = (0..2 * batch * size * size * channels)
+            .map(|i| (0.5 + 0.5 * (i as f32 * 0.37).sin()).abs())
+            .collect();
         let mut seconds = Vec::new();
         for _ in 0..=steps {
             let started = Instant::now();
             let shape = [2 * batch, size, size, channels];
-            let images = Tensor::<4>::from_data(TensorData::new(views.clone(), shape), &Device::flex().autodiff());
+            let images =
+                Tensor::<4>::from_data(TensorData::new(views.clone(), shape), &Device::flex().autodiff());
             let (_, z) = encoder.train_forward(images);
             let dims = z.dims();
-            let rows = Matrix::<f32>::new(z.to_data().try_into_vec().expect("encoders compute in f32"), dims[1]);
+            let rows =
+                Matrix::<f32>::new(z.to_data().try_into_vec().expect("encoders compute in f32"), dims[1]);
             let outcome = value_and_grad_raw(&Fused, &loss, &rows, 2).expect("the rows are finite");
             let grad = Tensor::<2>::from_data(TensorData::new(outcome.grad.into_vec(), dims), &z.device());
             let mut gradients = (z * grad).sum().backward();

@@ -31,8 +31,11 @@ macro_rules! gpu {
         #[cfg(not(feature = $feature))]
         fn $name() -> Result<Device> {
             Err(Error::input(concat!(
-                "--device ", $feature, ": this program was built without it; build with `cargo build --release --features ",
-                $feature, "`"
+                "--device ",
+                $feature,
+                ": this program was built without it; build with `cargo build --release --features ",
+                $feature,
+                "`"
             )))
         }
     };

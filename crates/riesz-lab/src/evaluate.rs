@@ -12,16 +12,19 @@ use crate::encoder::Encoder;
 use crate::eval::{self, Guard, Row, knn};
 use crate::report::map::{layout, thumbnail};
 use crate::report::{
-    Cosines, Geometry, Map, MapPoint, Neighbors, Settings, Spectrum, StepPoint, Summary, Thumb, SCHEMA_VERSION,
+    Cosines, Geometry, Map, MapPoint, Neighbors, SCHEMA_VERSION, Settings, Spectrum, StepPoint, Summary,
+    Thumb,
 };
 use crate::run::{Event, Run};
 use crate::train::Plan;
-use crate::train::measure::{HeldOut, Sample, Shown, embed, measure, pixels, unit_rows};
+use crate::train::measure::{HeldOut, Measured, Sample, Shown, embed, measure, pixels, unit_rows};
 use crate::train::progress::Progress;
 use crate::{Error, Result};
 
 /// Raw pixels are a baseline while their rows are at most this wide; wider ones would not fit in memory.
 const WIDEST_PIXEL_ROW: usize = 64 * 64 * 3;
+/// Fewer images make no map.
+const LEAST_MAPPED: usize = 10;
 /// Images on the map.
 const MAPPED: usize = 600;
 /// Queries whose nearest neighbors are shown, and how many of these.
@@ -71,11 +74,10 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &Encoder, quiet: bool) -> Resul
     progress.advance(1, || "trained encoder evaluated".to_owned());
     guard.check(&encoder.named_tensors())?;
 
-    let (trained, alarm) = measure_views(&z)?;
-    let (before, _) = measure_views(&untrained_z)?;
-    let geometry = trained
+    let Measured { values, alarm } = measure_views(&z)?;
+    let geometry = values
         .into_iter()
-        .zip(before)
+        .zip(measure_views(&untrained_z)?.values)
         .map(|((metric, trained), (_, untrained))| Geometry { metric, trained, untrained })
         .collect();
     let cosines = cosines(&z.views)?;
@@ -97,7 +99,8 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &Encoder, quiet: bool) -> Resul
     let events = run.events()?;
     let timings = run.timings()?;
     let environment_path = run.path("environment.json");
-    let environment = std::fs::read_to_string(&environment_path).map_err(|error| Error::io(&environment_path, &error))?;
+    let environment =
+        std::fs::read_to_string(&environment_path).map_err(|error| Error::io(&environment_path, &error))?;
     let mut rates: Vec<f64> = timings.iter().map(|timing| timing.images_per_second).collect();
     rates.sort_by(f64::total_cmp);
     Ok(Summary {
@@ -138,7 +141,7 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &Encoder, quiet: bool) -> Resul
         alarm,
         cosines,
         spectrum,
-        map: Some(map),
+        map,
         neighbors,
     })
 }
@@ -173,7 +176,10 @@ impl<'a> Images<'a> {
         Ok(Self { train, test, references, queries, pairs })
     }
 
-    fn show(&self, show: impl Fn(&dyn Source, &[usize], Shown) -> Result<Matrix<f32>>) -> Result<Representations> {
+    fn show(
+        &self,
+        show: impl Fn(&dyn Source, &[usize], Shown) -> Result<Matrix<f32>>,
+    ) -> Result<Representations> {
         Ok(Representations {
             references: show(self.train, &self.references.items, Shown::Clean)?,
             queries: show(self.test, &self.queries.items, Shown::Clean)?,
@@ -225,7 +231,10 @@ impl<'a> Images<'a> {
     }
 
     /// A few hundred held-out images, laid out by their representations.
-    fn map(&self, plan: &Plan, h: &Representations, key: Key) -> Result<Map> {
+    fn map(&self, plan: &Plan, h: &Representations, key: Key) -> Result<Option<Map>> {
+        if self.queries.items.len() < LEAST_MAPPED {
+            return Ok(None);
+        }
         let mut chosen = permutation(&mut key.stream("map").rng(), self.queries.items.len());
         chosen.truncate(MAPPED);
         let mut rows = take(&h.queries, &chosen);
@@ -245,14 +254,15 @@ impl<'a> Images<'a> {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Map { points })
+        Ok(Some(Map { points }))
     }
 
     /// The nearest training images of some held-out ones.
     fn neighbors(&self, plan: &Plan, h: &Representations, key: Key) -> Result<Vec<Neighbors>> {
         let mut chosen = permutation(&mut key.stream("shown").rng(), self.queries.items.len());
         chosen.truncate(SHOWN.0);
-        let nearest = knn::nearest(&h.references, &take(&h.queries, &chosen), SHOWN.1.min(h.references.len()))?;
+        let nearest =
+            knn::nearest(&h.references, &take(&h.queries, &chosen), SHOWN.1.min(h.references.len()))?;
         let thumb = |source: &dyn Source, item: usize, label, cosine| -> Result<Thumb> {
             let thumbnail = thumbnail(&source.image(item)?, THUMBNAIL.1)?;
             Ok(Thumb { name: source.name(item), label, cosine, thumbnail })
@@ -286,7 +296,7 @@ fn unit(rows: &Matrix<f32>) -> Result<Matrix<f32>> {
     Ok(rows)
 }
 
-fn measure_views(shown: &Representations) -> Result<(Vec<(String, f64)>, Option<String>)> {
+fn measure_views(shown: &Representations) -> Result<Measured> {
     measure(&unit(&shown.views[0])?, &unit(&shown.views[1])?)
 }
 
@@ -295,7 +305,8 @@ fn cosines(views: &[Matrix<f32>; 2]) -> Result<Cosines> {
     let (u, v) = (unit(&views[0])?, unit(&views[1])?);
     let (images, dim) = (u.len(), u.dim());
     let bin = |s: f64| (((s + 1.0) / 2.0 * BINS as f64).max(0.0) as usize).min(BINS - 1);
-    let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
     let (mut matched, mut other) = (vec![0_u64; BINS], vec![0_u64; BINS]);
     let row = |i: usize| if i < images { u.row(i) } else { v.row(i - images) };
     for i in 0..2 * images {
@@ -329,7 +340,9 @@ fn curve(events: &[Event]) -> Vec<StepPoint> {
     let steps: Vec<StepPoint> = events
         .iter()
         .filter_map(|event| match *event {
-            Event::Step { step, loss, attraction, repulsion, .. } => Some(StepPoint { step, loss, attraction, repulsion }),
+            Event::Step { step, loss, attraction, repulsion, .. } => {
+                Some(StepPoint { step, loss, attraction, repulsion })
+            }
             _ => None,
         })
         .collect();

@@ -211,7 +211,11 @@ impl Optimizer {
         for (name, moments) in &self.memory {
             for (order, moment) in moments.iter().enumerate() {
                 let values = moment.to_data().try_into_vec().expect("optimizers compute in f32");
-                state.push(NamedTensor { name: format!("{order}.{name}"), shape: moment.dims().to_vec(), values });
+                state.push(NamedTensor {
+                    name: format!("{order}.{name}"),
+                    shape: moment.dims().to_vec(),
+                    values,
+                });
             }
         }
         state
@@ -229,11 +233,17 @@ impl Optimizer {
                 continue;
             }
             let Some((order, name)) = tensor.name.split_once('.') else {
-                return Err(Error::input(format!("the optimizer's state has an unknown tensor {}", tensor.name)));
+                return Err(Error::input(format!(
+                    "the optimizer's state has an unknown tensor {}",
+                    tensor.name
+                )));
             };
             let moments = self.memory.entry(name.to_owned()).or_default();
             if order != moments.len().to_string() && order != "1" {
-                return Err(Error::input(format!("the optimizer's state lacks a tensor before {}", tensor.name)));
+                return Err(Error::input(format!(
+                    "the optimizer's state lacks a tensor before {}",
+                    tensor.name
+                )));
             }
             let data = TensorData::new(tensor.values.clone(), [tensor.values.len()]);
             moments.push(Tensor::from_data(data, device));
@@ -246,4 +256,102 @@ impl Optimizer {
 fn length(x: &Tensor<1>) -> f64 {
     let values: Vec<f32> = x.to_data().try_into_vec().expect("optimizers compute in f32");
     values.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    fn recipe(name: Rule) -> OptimRecipe {
+        OptimRecipe {
+            name,
+            learning_rate: 0.05,
+            scaling: Scaling::None,
+            momentum: 0.9,
+            weight_decay: 0.1,
+            warmup: 0.0,
+        }
+    }
+
+    fn tensor(values: &[f32]) -> Tensor<1> {
+        Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &Device::flex())
+    }
+
+    /// Ten updates with gradients sin(0.7 i + 1.3 k) + 0.1 i.
+    fn ten_updates(rule: Rule) -> Vec<f32> {
+        let mut optimizer = Optimizer::new(&recipe(rule)).unwrap();
+        let mut weight = tensor(&[0.5, -1.0, 2.0, 0.25]);
+        for k in 0..10 {
+            let gradient: Vec<f32> = (0..4)
+                .map(|i| ((0.7 * f64::from(i) + 1.3 * f64::from(k)).sin() + 0.1 * f64::from(i)) as f32)
+                .collect();
+            optimizer.step += 1;
+            weight = optimizer.update("w", true, weight, tensor(&gradient), 0.05);
+        }
+        weight.into_data().try_into_vec().unwrap()
+    }
+
+    /// SGD and AdamW: torch 2.15 in f64; LARS: the base code's formula in NumPy (2026-11-24).
+    #[test]
+    fn ten_updates_are_those_of_torch() {
+        for (rule, want) in [
+            (Rule::Sgd, [0.220705307, -1.218801752, 1.05347034, -0.410999063]),
+            (Rule::Adamw, [0.375597395, -1.149797874, 1.692234717, 0.025011144]),
+            (Rule::Lars, [0.499432734, -1.000061888, 1.998948712, 0.249425222]),
+        ] {
+            for (got, want) in ten_updates(rule).into_iter().zip(want) {
+                assert!((f64::from(got) - want).abs() < 2e-6, "{rule:?}: {got} for {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn biases_and_normalizations_are_not_decayed_nor_adapted() {
+        let once = |rule: Rule, decays: bool| {
+            let mut optimizer = Optimizer::new(&recipe(rule)).unwrap();
+            optimizer.step = 1;
+            optimizer
+                .update("b", decays, tensor(&[2.0]), tensor(&[0.0]), 0.5)
+                .into_data()
+                .try_into_vec::<f32>()
+                .unwrap()
+        };
+        for rule in [Rule::Sgd, Rule::Lars, Rule::Adamw] {
+            assert_eq!(once(rule, false), [2.0], "{rule:?}");
+            assert!(once(rule, true)[0] < 2.0, "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn the_rate_rises_linearly_and_falls_along_a_cosine() {
+        let recipe =
+            OptimRecipe { warmup: 0.1, scaling: Scaling::Linear, learning_rate: 1.0, ..recipe(Rule::Sgd) };
+        let schedule = recipe.schedule(512, 100);
+        let rates: Vec<f64> = (0..100).map(|step| schedule.at(step)).collect();
+        assert!(
+            (rates[0] - 0.2).abs() < 1e-12
+                && (rates[9] - 2.0).abs() < 1e-12
+                && (rates[10] - 2.0).abs() < 1e-12
+        );
+        assert!((rates[55] - 1.0).abs() < 1e-12 && rates[99] < 1e-3 && rates[99] > 0.0);
+        assert!(rates[..10].is_sorted() && rates[10..].iter().rev().is_sorted());
+        assert_eq!(OptimRecipe { scaling: Scaling::Sqrt, ..recipe }.peak(1024), 2.0);
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused_by_name() {
+        let refused = |recipe: OptimRecipe| Optimizer::new(&recipe).err().unwrap().to_string();
+        let sound = recipe(Rule::Sgd);
+        assert!(refused(OptimRecipe { momentum: 1.0, ..sound.clone() }).contains("optimizer.momentum is 1"));
+        assert!(
+            refused(OptimRecipe { weight_decay: -1.0, ..sound.clone() }).contains("optimizer.weight-decay")
+        );
+        assert!(refused(OptimRecipe { warmup: f64::NAN, ..sound.clone() }).contains("optimizer.warmup"));
+        assert!(
+            refused(OptimRecipe { learning_rate: f64::INFINITY, ..sound })
+                .contains("optimizer.learning-rate")
+        );
+    }
 }

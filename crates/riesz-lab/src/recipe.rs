@@ -128,7 +128,8 @@ pub fn read(name_or_path: &str) -> Result<(String, String)> {
     if path.extension().is_some_and(|extension| extension == "toml") {
         return Err(Error::input(format!("{name_or_path}: no such recipe file")));
     }
-    BuiltIn::named(name_or_path).map(|recipe| (recipe.text.to_owned(), format!("built-in recipe {}", recipe.name)))
+    BuiltIn::named(name_or_path)
+        .map(|recipe| (recipe.text.to_owned(), format!("built-in recipe {}", recipe.name)))
 }
 
 impl Recipe {
@@ -171,7 +172,10 @@ impl Recipe {
             return refuse("evaluation.neighbors is 0; it must be at least 1".to_owned());
         }
         if !(evaluation.temperature > 0.0 && evaluation.temperature.is_finite()) {
-            return refuse(format!("evaluation.temperature is {}; it must be above 0", evaluation.temperature));
+            return refuse(format!(
+                "evaluation.temperature is {}; it must be above 0",
+                evaluation.temperature
+            ));
         }
         if evaluation.few_labels == 0 || evaluation.few_draws == 0 {
             return refuse("evaluation.few-labels and evaluation.few-draws must be at least 1".to_owned());
@@ -184,7 +188,9 @@ impl Recipe {
 /// `--set data.source=photos` needs no quotes.
 fn set(table: &mut toml::Table, assignment: &str) -> Result<()> {
     let Some((path, text)) = assignment.split_once('=') else {
-        return Err(Error::input(format!("--set {assignment}: expected KEY=VALUE, such as loss.temperature=0.2")));
+        return Err(Error::input(format!(
+            "--set {assignment}: expected KEY=VALUE, such as loss.temperature=0.2"
+        )));
     };
     let value = format!("value = {text}")
         .parse::<toml::Table>()

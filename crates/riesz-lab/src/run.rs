@@ -124,7 +124,9 @@ impl Run {
         if !recipe_path.is_file() {
             let mut entries = fs::read_dir(root).map_err(|error| Error::io(root, &error))?;
             if entries.next().is_some() {
-                return Err(Error::input(format!("{place}: exists and is not a run; choose another folder with --run")));
+                return Err(Error::input(format!(
+                    "{place}: exists and is not a run; choose another folder with --run"
+                )));
             }
             fs::create_dir_all(run.path("checkpoints")).map_err(|error| Error::io(root, &error))?;
             write_atomically(&recipe_path, recipe.to_toml().as_bytes())?;

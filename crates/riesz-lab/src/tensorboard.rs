@@ -108,7 +108,9 @@ mod tests {
         let event = scalar_event(1.5, "a/b", 300, 0.25);
         let mut want = vec![0x09];
         want.extend(1.5_f64.to_le_bytes());
-        want.extend([0x10, 0xac, 0x02, 0x2a, 0x0c, 0x0a, 0x0a, 0x0a, 0x03, b'a', b'/', b'b', 0x15, 0, 0, 0x80, 0x3e]);
+        want.extend([
+            0x10, 0xac, 0x02, 0x2a, 0x0c, 0x0a, 0x0a, 0x0a, 0x03, b'a', b'/', b'b', 0x15, 0, 0, 0x80, 0x3e,
+        ]);
         assert_eq!(event, want);
         let framed = record(&event);
         assert_eq!(framed.len(), 8 + 4 + event.len() + 4);

@@ -1,6 +1,8 @@
 //! Augmentations against torchvision's, picture by picture; and the draws: keyed, independent of threads, and
 //! distributed as the recipe says.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use riesz::rng::Key;
@@ -108,8 +110,14 @@ fn a_view_is_a_function_of_image_and_key() {
 /// An image whose every column has its own grey, so that a flip shows.
 #[test]
 fn draws_happen_as_often_as_the_recipe_says() {
-    let quiet = ["crop.scale=[1.0, 1.0]", "crop.ratio=[1.0, 1.0]", "jitter.probability=0", "grayscale=0", "size=16"];
-    let ramp = Image { width: 16, height: 16, channels: 3, pixels: (0..768).map(|i| (i / 3 % 16 * 16) as u8).collect() };
+    let quiet =
+        ["crop.scale=[1.0, 1.0]", "crop.ratio=[1.0, 1.0]", "jitter.probability=0", "grayscale=0", "size=16"];
+    let ramp = Image {
+        width: 16,
+        height: 16,
+        channels: 3,
+        pixels: (0..768).map(|i| (i / 3 % 16 * 16) as u8).collect(),
+    };
     let plain = recipe(&[&quiet[..], &["flip=0"]].concat()).unwrap().plan().unwrap();
     let clean = plain.clean(&ramp);
     let mut view = vec![0.0; clean.len()];
@@ -163,7 +171,8 @@ fn crops_cover_the_area_that_the_recipe_says() {
 #[test]
 fn clean_images_are_resized_by_the_shorter_side_and_cut_in_the_middle() {
     let augment = recipe(&["size=8", "channels=1"]).unwrap().plan().unwrap();
-    let wide = Image { width: 24, height: 8, channels: 1, pixels: (0..192).map(|i| (i % 24 * 10) as u8).collect() };
+    let wide =
+        Image { width: 24, height: 8, channels: 1, pixels: (0..192).map(|i| (i % 24 * 10) as u8).collect() };
     let want: Vec<f32> = (0..64).map(|i| ((8 + i % 8) * 10) as f32 / 255.0).collect();
     assert_eq!(augment.clean(&wide), want);
 }

@@ -1,6 +1,8 @@
 //! The program as its users meet it: the whole way on a few real images, and bad input, each with one sentence, exit
 //! code 2, and nothing lost.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -104,7 +106,10 @@ fn a_run_leaves_what_the_format_says_and_every_verb_works_on_it() {
 
     let (runs, _) = succeeds(&riesz(here, &["runs", ".", "--json"]));
     let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
-    assert_eq!((runs["schema_version"].as_u64(), runs["runs"][0]["finished"].as_bool()), (Some(1), Some(true)));
+    assert_eq!(
+        (runs["schema_version"].as_u64(), runs["runs"][0]["finished"].as_bool()),
+        (Some(1), Some(true))
+    );
 
     succeeds(&riesz(here, &["embed", "r", "--output", "e.npy"]));
     succeeds(&riesz(here, &["embed", "r", "--output", "e.safetensors"]));
@@ -126,8 +131,23 @@ fn a_run_leaves_what_the_format_says_and_every_verb_works_on_it() {
 fn an_interrupted_run_says_how_to_go_on_and_the_same_command_does() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    let arguments = ["train", "--run", "r", "--epochs", "40", "--batch", "16", "--set", "data.limit=64", "--set", "evaluation.pairs=20",
-        "--set", "evaluation.references=60", "--set", "evaluation.epoch-references=0"];
+    let arguments = [
+        "train",
+        "--run",
+        "r",
+        "--epochs",
+        "40",
+        "--batch",
+        "16",
+        "--set",
+        "data.limit=64",
+        "--set",
+        "evaluation.pairs=20",
+        "--set",
+        "evaluation.references=60",
+        "--set",
+        "evaluation.epoch-references=0",
+    ];
     let mut child = Command::new(env!("CARGO_BIN_EXE_riesz"))
         .current_dir(here)
         .args(arguments)
@@ -143,7 +163,11 @@ fn an_interrupted_run_says_how_to_go_on_and_the_same_command_does() {
     assert!(status.success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    assert!(words(&output.stderr).contains("the same command goes on from there"), "{}", words(&output.stderr));
+    assert!(
+        words(&output.stderr).contains("the same command goes on from there"),
+        "{}",
+        words(&output.stderr)
+    );
     let so_far = std::fs::read_to_string(&log).unwrap();
     let (_, err) = succeeds(&riesz(here, &arguments));
     assert!(err.contains("continuing"), "{err}");
@@ -158,7 +182,9 @@ fn a_folder_with_a_broken_image_trains_and_tells_it() {
     photos(&here.join("photos"), 200);
     // Truncated JPEGs among good images.
     let mut jpeg = std::io::Cursor::new(Vec::new());
-    image::RgbImage::from_pixel(64, 64, image::Rgb([9, 99, 199])).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    image::RgbImage::from_pixel(64, 64, image::Rgb([9, 99, 199]))
+        .write_to(&mut jpeg, image::ImageFormat::Jpeg)
+        .unwrap();
     let jpeg = jpeg.into_inner();
     for i in 0..4 {
         std::fs::write(here.join(format!("photos/cats/broken{i}.jpg")), &jpeg[..jpeg.len() / 2]).unwrap();
@@ -246,15 +272,23 @@ fn a_disk_that_refuses_loses_nothing() {
     let before = std::fs::read(here.join("r/metrics.json")).unwrap();
     let limited = |command: &str| {
         let script = format!("trap '' XFSZ; ulimit -f 8; exec \"$0\" {command}");
-        Command::new("sh").current_dir(here).args(["-c", &script, env!("CARGO_BIN_EXE_riesz")]).output().unwrap()
+        Command::new("sh")
+            .current_dir(here)
+            .args(["-c", &script, env!("CARGO_BIN_EXE_riesz")])
+            .output()
+            .unwrap()
     };
     refuses(&limited("eval r --quiet"), &["r/metrics.json"]);
     assert!(std::fs::read(here.join("r/metrics.json")).unwrap() == before);
     std::fs::write(here.join("e.npy"), "what was there").unwrap();
     refuses(&limited("embed r --output e.npy"), &["e.npy"]);
     assert_eq!(std::fs::read_to_string(here.join("e.npy")).unwrap(), "what was there");
-    let left: Vec<PathBuf> = std::fs::read_dir(here.join("r")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert!(left.iter().all(|path| !path.file_name().unwrap().to_string_lossy().starts_with(".tmp")), "{left:?}");
+    let left: Vec<PathBuf> =
+        std::fs::read_dir(here.join("r")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(
+        left.iter().all(|path| !path.file_name().unwrap().to_string_lossy().starts_with(".tmp")),
+        "{left:?}"
+    );
     // A checkpoint that does not fit ends the run, and the run goes on when there is room.
     let small = SMALL.join(" ");
     refuses(&limited(&format!("train --run c --quiet {small}")), &["checkpoints/last.safetensors"]);
@@ -280,13 +314,23 @@ fn the_loss_command_agrees_with_the_golden_numbers() {
         let number = |key: &str| case["params"][key].as_f64().map(|x| x.to_string());
         let (tau, t, gamma) = (number("tau"), number("t"), number("gamma"));
         let mut arguments = match case["loss"].as_str() {
-            Some("dhel") if case["params"]["include_augs"] == true => vec!["dhel", "--convention", "reference"],
+            Some("dhel") if case["params"]["include_augs"] == true => {
+                vec!["dhel", "--convention", "reference"]
+            }
             Some("dhel") => vec!["dhel"],
             Some("ntxent") => vec!["nt-xent"],
             Some("dcl") => vec!["dcl"],
             Some("infonce_symmetric") => vec!["info-nce-symmetric", "--engine", "reference"],
             Some("kcl") if case["params"]["kernel"] == "gaussian" => {
-                vec!["kcl", "--convention", "reference", "--kernel", "gaussian", "--width", t.as_deref().unwrap()]
+                vec![
+                    "kcl",
+                    "--convention",
+                    "reference",
+                    "--kernel",
+                    "gaussian",
+                    "--width",
+                    t.as_deref().unwrap(),
+                ]
             }
             _ => continue,
         };
@@ -301,9 +345,22 @@ fn the_loss_command_agrees_with_the_golden_numbers() {
     // The gradient of the whole array, in its precision.
     succeeds(&riesz(
         folder.path(),
-        &["loss", "dhel", "--temperature", "0.3", "--input", &input, "--name", "aligned_8x4", "--grad", "g.npy"],
+        &[
+            "loss",
+            "dhel",
+            "--temperature",
+            "0.3",
+            "--input",
+            &input,
+            "--name",
+            "aligned_8x4",
+            "--grad",
+            "g.npy",
+        ],
     ));
-    let Rows::F64(grad) = embeddings::read(&folder.path().join("g.npy"), None).unwrap() else { panic!("f64 expected") };
+    let Rows::F64(grad) = embeddings::read(&folder.path().join("g.npy"), None).unwrap() else {
+        panic!("f64 expected")
+    };
     assert_eq!((grad.len(), grad.dim()), (16, 4));
 }
 
@@ -322,7 +379,8 @@ fn bad_arrays_are_refused() {
     write("one.npy", vec![1.0, 0.0, 0.0, 1.0], 2);
     std::fs::write(here.join("cut.npy"), &std::fs::read(here.join("u.npy")).unwrap()[..100]).unwrap();
     let loss = |more: &[&str]| riesz(here, &[&["loss", "dhel"], more].concat());
-    let sentence = refuses(&loss(&["--input", "u.npy", "--second", "v.npy"]), &["u.npy is 4 × 3", "v.npy is 5 × 2"]);
+    let sentence =
+        refuses(&loss(&["--input", "u.npy", "--second", "v.npy"]), &["u.npy is 4 × 3", "v.npy is 5 × 2"]);
     assert!(sentence.contains("differ in shape"));
     refuses(&loss(&["--input", "odd.npy"]), &["odd.npy", "5 rows"]);
     refuses(&loss(&["--input", "nan.npy"]), &["nan.npy", "row 1, column 0"]);

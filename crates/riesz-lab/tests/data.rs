@@ -1,5 +1,7 @@
 //! Every source on made files: what opens, with which labels and splits, and what is refused in which words.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::Write;
 use std::path::Path;
 

@@ -1,6 +1,8 @@
 //! Encoders: their sizes are torchvision's and timm's, their bits do not depend on threads, what is saved is what is
 //! opened, and evaluation leaves no trace.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use burn::tensor::{Device, Tensor, TensorData};
 use riesz::rng::Key;
 use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Stem};
@@ -63,7 +65,8 @@ fn every_backbone_runs_and_every_parameter_is_used() {
             weight - gradient
         });
         // Buffers are running statistics, and the one shift that is not learned.
-        let buffers = before.iter().filter(|t| t.name.contains("running_") || t.name == "projector.4.bias").count();
+        let buffers =
+            before.iter().filter(|t| t.name.contains("running_") || t.name == "projector.4.bias").count();
         assert_eq!(updated + buffers, before.len(), "{backbone:?}");
         assert_ne!(encoder.named_tensors(), before);
     }
@@ -93,7 +96,9 @@ fn running_statistics_are_torchs() {
     let (means, variances) = (buffer("projector.1.running_mean"), buffer("projector.1.running_var"));
     for unit in 0..24 {
         let outputs: Vec<f64> = (0..n)
-            .map(|i| (0..dim).map(|j| f64::from(h[i * dim + j]) * f64::from(weight.values[unit * dim + j])).sum())
+            .map(|i| {
+                (0..dim).map(|j| f64::from(h[i * dim + j]) * f64::from(weight.values[unit * dim + j])).sum()
+            })
             .collect();
         let mean = outputs.iter().sum::<f64>() / n as f64;
         let unbiased = outputs.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
@@ -114,7 +119,9 @@ fn saved_and_opened_is_the_same() {
     assert_eq!(opened.describe(), encoder.describe());
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    assert!(Encoder::open(&path, &Device::flex()).err().unwrap().to_string().contains("not an encoder of riesz"));
+    assert!(
+        Encoder::open(&path, &Device::flex()).err().unwrap().to_string().contains("not an encoder of riesz")
+    );
 }
 
 /// Three updates with each rule in pools of 1, 2, 3 and 8 threads.
@@ -134,7 +141,8 @@ fn threads_do_not_change_bits() {
                 };
                 let mut optimizer = Optimizer::new(&optim).unwrap();
                 for _ in 0..3 {
-                    let (_, z) = encoder.train_forward(images([20, size, size, channels], &Device::flex().autodiff()));
+                    let (_, z) =
+                        encoder.train_forward(images([20, size, size, channels], &Device::flex().autodiff()));
                     let weights = images([20, 8, 1, 1], &z.device()).reshape([20, 8]);
                     let mut gradients = (z * weights).sum().backward();
                     optimizer.step(&mut encoder, &mut gradients, 0.1);
@@ -147,7 +155,10 @@ fn threads_do_not_change_bits() {
         for rule in [Rule::Sgd, Rule::Lars, Rule::Adamw] {
             let one = train(1, rule);
             for threads in [2, 3, 8] {
-                assert!(train(threads, rule) == one, "{backbone:?}, {rule:?}: {threads} threads give other bits than one");
+                assert!(
+                    train(threads, rule) == one,
+                    "{backbone:?}, {rule:?}: {threads} threads give other bits than one"
+                );
             }
         }
     }

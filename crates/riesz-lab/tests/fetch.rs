@@ -1,5 +1,7 @@
 //! Fetching against a server of this test's own: whole, resumed, without resume, missing, wrong.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -44,7 +46,8 @@ fn serve(content: Vec<u8>, manner: Manner) -> (String, Arc<Mutex<Vec<Option<usiz
             } else {
                 ("200 OK", &content[..])
             };
-            let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let head =
+                format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
             stream.write_all(head.as_bytes()).unwrap();
             let sent = match manner {
                 Manner::BreaksAfter(bytes) => &body[..bytes.min(body.len())],
@@ -68,7 +71,8 @@ fn known<'a>(files: &'a [Remote<'a>]) -> Known<'a> {
     Known { name: "test", about: "", files, installed: &[], classes: &[] }
 }
 
-const FILES: [Remote<'static>; 1] = [Remote { url: "http://example.invalid/file.bin", md5: MD5, bytes: 1_200_000 }];
+const FILES: [Remote<'static>; 1] =
+    [Remote { url: "http://example.invalid/file.bin", md5: MD5, bytes: 1_200_000 }];
 
 #[test]
 fn a_whole_file_is_fetched_once() {

@@ -1,14 +1,19 @@
 //! The hand-written operations against the same made of Burn's own, values and gradients; and the same bits for any
 //! number of threads.
 
-use burn::tensor::{Device, Tensor, TensorData, module};
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, TensorData, module};
 use riesz_lab::ops::{batch_norm_eval, batch_norm_train, conv2d, mean_pool};
 
 /// Numbers that repeat nowhere, in [−1, 1].
 fn wave(shape: &[usize], phase: f32) -> TensorData {
     let count = shape.iter().product::<usize>();
-    TensorData::new((0..count).map(|i| ((i as f32) * 0.731 + phase).sin()).collect::<Vec<f32>>(), shape.to_vec())
+    TensorData::new(
+        (0..count).map(|i| ((i as f32) * 0.731 + phase).sin()).collect::<Vec<f32>>(),
+        shape.to_vec(),
+    )
 }
 
 fn leaf<const D: usize>(shape: [usize; D], phase: f32) -> Tensor<D> {
@@ -64,7 +69,13 @@ fn convolution_agrees_with_burns() {
 }
 
 /// Batch norm written out, differentiated by Burn.
-fn plain_norm(x: Tensor<4>, gamma: Tensor<4>, beta: Tensor<4>, residual: Option<Tensor<4>>, relu: bool) -> Tensor<4> {
+fn plain_norm(
+    x: Tensor<4>,
+    gamma: Tensor<4>,
+    beta: Tensor<4>,
+    residual: Option<Tensor<4>>,
+    relu: bool,
+) -> Tensor<4> {
     let mean = |x: Tensor<4>| x.mean_dim(0).mean_dim(1).mean_dim(2);
     let centered = x.clone() - mean(x);
     let variance = mean(centered.clone() * centered.clone());
@@ -81,20 +92,26 @@ fn normalization_agrees_with_burns() {
         for relu in [false, true] {
             for with_residual in [false, true] {
                 let c = shape[3];
-                let mut inputs = vec![leaf(shape, 0.1) * 3.0 + 0.7, leaf([1, 1, 1, c], 0.5), leaf([1, 1, 1, c], 2.5)];
+                let mut inputs =
+                    vec![leaf(shape, 0.1) * 3.0 + 0.7, leaf([1, 1, 1, c], 0.5), leaf([1, 1, 1, c], 2.5)];
                 if with_residual {
                     inputs.push(leaf(shape, 4.0));
                 }
-                let inputs: Vec<Tensor<4>> = inputs.into_iter().map(|x| Tensor::from_inner(x.inner()).require_grad()).collect();
+                let inputs: Vec<Tensor<4>> =
+                    inputs.into_iter().map(|x| Tensor::from_inner(x.inner()).require_grad()).collect();
                 let got = run(&inputs, |i| {
                     let (gamma, beta) = (i[1].clone().reshape([c]), i[2].clone().reshape([c]));
                     batch_norm_train(i[0].clone(), gamma, beta, 1e-5, i.get(3).cloned(), relu).0
                 });
-                let want =
-                    run(&inputs, |i| plain_norm(i[0].clone(), i[1].clone(), i[2].clone(), i.get(3).cloned(), relu));
+                let want = run(&inputs, |i| {
+                    plain_norm(i[0].clone(), i[1].clone(), i[2].clone(), i.get(3).cloned(), relu)
+                });
                 for (what, (got, want)) in ["y", "dx", "dγ", "dβ", "dr"].iter().zip(got.iter().zip(&want)) {
                     let error = difference(got, want);
-                    assert!(error < 1e-4, "{what} of {shape:?}, relu {relu}, residual {with_residual}: {error:e}");
+                    assert!(
+                        error < 1e-4,
+                        "{what} of {shape:?}, relu {relu}, residual {with_residual}: {error:e}"
+                    );
                 }
             }
         }
@@ -114,7 +131,8 @@ fn moments_are_those_of_the_batch_and_evaluation_uses_those_given() {
         assert!((f64::from(m) - want_mean).abs() < 1e-5 && (f64::from(v) - want).abs() < 1e-5 * want);
     }
     let flat = |x: Tensor<1>| x.inner();
-    let inner = batch_norm_eval(x.inner(), flat(ones()), flat(ones() * 0.0), mean, variance, 1e-5, None, false);
+    let inner =
+        batch_norm_eval(x.inner(), flat(ones()), flat(ones() * 0.0), mean, variance, 1e-5, None, false);
     assert!(difference(&values(inner), &values(y.inner())) < 1e-6);
 }
 

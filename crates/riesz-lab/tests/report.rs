@@ -2,7 +2,8 @@
 
 use riesz_lab::eval::{Few, Probe, Recall, Row};
 use riesz_lab::report::{
-    Cosines, Geometry, Map, MapPoint, Neighbors, Settings, Spectrum, StepPoint, Summary, Thumb, Tone, plain, render, verdict,
+    Cosines, Geometry, Map, MapPoint, Neighbors, Settings, Spectrum, StepPoint, Summary, Thumb, Tone, plain,
+    render, verdict,
 };
 use riesz_lab::run::Epoch;
 
@@ -64,7 +65,9 @@ fn good() -> Summary {
             row("trained projector", 0.84, 0.74, 0.83, 0.35),
         ],
         epochs: (1..=3).map(epoch).collect(),
-        steps: (0..30).map(|step| StepPoint { step, loss: 10.0, attraction: -1.0, repulsion: 11.0 }).collect(),
+        steps: (0..30)
+            .map(|step| StepPoint { step, loss: 10.0, attraction: -1.0, repulsion: 11.0 })
+            .collect(),
         training_seconds: 200.0,
         images_per_second: 750.0,
         geometry: vec![Geometry { metric: "alignment".to_owned(), trained: 0.5, untrained: 0.1 }],
@@ -82,7 +85,10 @@ fn good() -> Summary {
                 })
                 .collect(),
         }),
-        neighbors: vec![Neighbors { query: thumb("test/0", Some(0)), nearest: vec![thumb("train/1", Some(1))] }],
+        neighbors: vec![Neighbors {
+            query: thumb("test/0", Some(0)),
+            nearest: vec![thumb("train/1", Some(1))],
+        }],
         unreadable: vec![("broken.jpg".to_owned(), "truncated jpeg".to_owned())],
     }
 }
@@ -121,7 +127,9 @@ fn the_page_needs_no_network_and_has_every_section() {
 #[test]
 fn what_is_not_there_is_not_shown() {
     let labeled = render(&good()).unwrap();
-    assert!(labeled.contains("linear probe") && labeled.contains("cat") && labeled.contains("class=\"wrong\""));
+    assert!(
+        labeled.contains("linear probe") && labeled.contains("cat") && labeled.contains("class=\"wrong\"")
+    );
     let page = render(&unlabeled()).unwrap();
     assert!(!page.contains("<th scope=\"col\">linear probe") && !page.contains("class=\"wrong\""));
     let mut bare = good();
@@ -164,7 +172,10 @@ fn the_verdict_says_what_the_table_says() {
     let summary = good();
     let found = verdict(&summary);
     assert_eq!(found.tone, Tone::Good, "{found:?}");
-    assert!(found.reasons.iter().any(|reason| reason.contains("linear probe, all labels: 87.0 %")), "{found:?}");
+    assert!(
+        found.reasons.iter().any(|reason| reason.contains("linear probe, all labels: 87.0 %")),
+        "{found:?}"
+    );
     assert_eq!(found.reasons.len(), 4);
 
     let found = verdict(&unlabeled());
@@ -174,7 +185,9 @@ fn the_verdict_says_what_the_table_says() {
     mixed.rows[2].knn = Some(0.70);
     let found = verdict(&mixed);
     assert_eq!(found.tone, Tone::Mixed);
-    assert!(found.reasons.iter().any(|reason| reason.starts_with("kNN: 70.0 %; worse than raw pixels at 79.0 %")));
+    assert!(
+        found.reasons.iter().any(|reason| reason.starts_with("kNN: 70.0 %; worse than raw pixels at 79.0 %"))
+    );
 
     // 84.0 against 83.0 with 2,000 queries each is no difference: twice the standard error is 2.3 points.
     let mut close = good();
@@ -185,6 +198,12 @@ fn the_verdict_says_what_the_table_says() {
     worse.rows[2] = Row { name: "trained backbone".to_owned(), ..row("", 0.5, 0.4, 0.4, 0.0) };
     worse.rows.pop();
     assert_eq!(verdict(&worse).tone, Tone::Bad);
+
+    let mut small = good();
+    (small.settings.queries, small.settings.pairs) = (5, 2);
+    let found = verdict(&small);
+    assert_eq!(found.tone, Tone::Mixed);
+    assert!(found.headline.starts_with("Nothing can be told apart"), "{found:?}");
 
     let mut collapsed = good();
     collapsed.alarm = Some("the embeddings have collapsed".to_owned());

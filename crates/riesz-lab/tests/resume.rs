@@ -1,6 +1,8 @@
 //! Interrupted and uninterrupted runs of one recipe leave the same bits: log, weights, optimizer. So do runs with other
 //! numbers of threads. A damaged checkpoint is refused, and the one before it goes on to the same end.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use riesz_lab::Error;
@@ -56,7 +58,8 @@ fn interrupted_and_continued_is_the_same_run() {
     let folder = tempfile::tempdir().unwrap();
     for rule in ["sgd", "adamw"] {
         let recipe = recipe(rule);
-        let (whole, parts) = (folder.path().join(format!("{rule}-whole")), folder.path().join(format!("{rule}-parts")));
+        let (whole, parts) =
+            (folder.path().join(format!("{rule}-whole")), folder.path().join(format!("{rule}-parts")));
         let want = go(&whole, &recipe, None).unwrap();
         assert_eq!(want.lines().filter(|line| line.contains("\"step\",")).count(), 12);
         // Inside the first epoch, at the end of the second, and inside the third.
@@ -108,11 +111,16 @@ fn a_damaged_checkpoint_is_refused_and_the_one_before_it_serves() {
     let sound = std::fs::read(&last).unwrap();
     let mut flipped = sound.clone();
     flipped[sound.len() - 100] ^= 1;
-    for (bytes, why) in [(flipped, "checksum"), (sound[..sound.len() / 2].to_vec(), "damaged"), (Vec::new(), "damaged")] {
+    for (bytes, why) in
+        [(flipped, "checksum"), (sound[..sound.len() / 2].to_vec(), "damaged"), (Vec::new(), "damaged")]
+    {
         std::fs::write(&last, bytes).unwrap();
         let error = go(&root, &recipe, None).unwrap_err();
         assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains(why) && error.to_string().contains("delete it to go on"), "{error}");
+        assert!(
+            error.to_string().contains(why) && error.to_string().contains("delete it to go on"),
+            "{error}"
+        );
     }
     std::fs::remove_file(&last).unwrap();
     assert_eq!(go(&root, &recipe, None).unwrap(), want);

@@ -1,5 +1,7 @@
 //! Tidiness is a test: what the documents say of the tree must be so.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +36,10 @@ fn sources_open_with_what_they_are_and_stay_short() {
         let lines = text.lines().count();
         assert!(lines <= 600, "{place} has {lines} lines; split it");
         let stem = path.file_stem().unwrap().to_str().unwrap();
-        assert!(!["utils", "util", "common", "helpers", "misc"].contains(&stem), "{place}: name what it is about");
+        assert!(
+            !["utils", "util", "common", "helpers", "misc"].contains(&stem),
+            "{place}: name what it is about"
+        );
         let unfinished = ["TO", "DO"].concat();
         assert!(!text.contains(&unfinished), "{place} has an unfinished note");
     }
@@ -61,7 +66,8 @@ fn every_path_that_the_documents_name_exists() {
                 .any(|start| word.starts_with(start));
             if is_path && !word.contains(['*', ' ', '<']) && word != "recipes/NAME.toml" {
                 named += 1;
-                let here = root().join(word).exists() || root().join("crates/riesz-lab/src").join(word).exists();
+                let here =
+                    root().join(word).exists() || root().join("crates/riesz-lab/src").join(word).exists();
                 assert!(here, "{document} names {word}, which does not exist");
             }
         }

@@ -48,3 +48,7 @@ pub mod sphere;
 
 pub use error::Error;
 pub use points::{Matrix, Points, Scalar, normalize, normalize_backward};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

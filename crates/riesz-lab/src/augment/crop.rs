@@ -143,9 +143,8 @@ impl Filter {
                 let center = scale * (i as f64 + 0.5);
                 let first = (center - support + 0.5).max(0.0) as usize;
                 let end = ((center + support + 0.5) as usize).min(input);
-                let weights: Vec<f64> = (first..end)
-                    .map(|x| interpolation.weight((x as f64 - center + 0.5) / stretch))
-                    .collect();
+                let weights: Vec<f64> =
+                    (first..end).map(|x| interpolation.weight((x as f64 - center + 0.5) / stretch)).collect();
                 let total: f64 = weights.iter().sum();
                 Taps { first, weights: weights.iter().map(|weight| (weight / total) as f32).collect() }
             })

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Image;
 use crate::{Error, Result};
-use crop::Region;
 pub use crop::Interpolation;
+use crop::Region;
 use picture::Picture;
 
 /// How a view is made of an image, as a recipe says it.
@@ -231,7 +231,8 @@ impl Augment {
             // The longer side as torchvision's Resize rounds it: down.
             let longer = |side: usize| if side == shorter { size } else { size * side / shorter };
             let (height, width) = (longer(image.height), longer(image.width));
-            let whole = crop::resized_crop(image, Region::whole(image), height, width, self.recipe.interpolation);
+            let whole =
+                crop::resized_crop(image, Region::whole(image), height, width, self.recipe.interpolation);
             whole.middle(size)
         };
         picture.write(self.channels(), &mut out);
@@ -241,7 +242,9 @@ impl Augment {
     /// One view for each job, one after another: the same bits for any number of threads.
     pub fn views(&self, jobs: &[(&Image, Key)]) -> Vec<f32> {
         let mut out = vec![0.0; jobs.len() * self.numbers()];
-        out.par_chunks_mut(self.numbers()).zip(jobs).for_each(|(out, &(image, key))| self.view(image, key, out));
+        out.par_chunks_mut(self.numbers())
+            .zip(jobs)
+            .for_each(|(out, &(image, key))| self.view(image, key, out));
         out
     }
 
@@ -265,7 +268,8 @@ impl Augment {
     fn jitter(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
         let JitterRecipe { brightness, contrast, saturation, hue, .. } = self.recipe.jitter;
         // All four are drawn always, so that switching one off does not change the others.
-        let factor = |amount: f64, rng: &mut ChaCha8Rng| between([(1.0 - amount).max(0.0), 1.0 + amount], rng) as f32;
+        let factor =
+            |amount: f64, rng: &mut ChaCha8Rng| between([(1.0 - amount).max(0.0), 1.0 + amount], rng) as f32;
         let order = permutation(rng, 4);
         let factors = [factor(brightness, rng), factor(contrast, rng), factor(saturation, rng)];
         let turn = between([-hue, hue], rng) as f32;

@@ -62,12 +62,17 @@ pub fn run(args: &DataArgs) -> Result<()> {
         Verb::Fetch { name, to, mirror, quiet } => {
             let known = Known::named(name).ok_or_else(|| {
                 let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
-                Error::input(format!("no data set that can be fetched is called `{name}`; there are {}", names.join(", ")))
+                Error::input(format!(
+                    "no data set that can be fetched is called `{name}`; there are {}",
+                    names.join(", ")
+                ))
             })?;
             let folder = match to {
                 Some(folder) => folder.clone(),
                 None => cache()
-                    .ok_or_else(|| Error::input("neither XDG_CACHE_HOME nor HOME is set; say where with --to"))?
+                    .ok_or_else(|| {
+                        Error::input("neither XDG_CACHE_HOME nor HOME is set; say where with --to")
+                    })?
                     .join(known.name),
             };
             interrupt::listen()?;
@@ -95,12 +100,20 @@ fn list(json: bool) -> Result<()> {
         println!("{}", serde_json::json!({ "schema_version": 1, "built_in": BUILT_IN, "data": sets }));
         return Ok(());
     }
-    println!("{BUILT_IN:<18} 10,000 + 2,000 grey 28 × 28 of Fashion-MNIST, 10 classes (MIT)\n{:<18} built in", "");
+    println!(
+        "{BUILT_IN:<18} 10,000 + 2,000 grey 28 × 28 of Fashion-MNIST, 10 classes (MIT)\n{:<18} built in",
+        ""
+    );
     for known in KNOWN {
         println!("{:<18} {}", known.name, known.about);
         match known.find() {
             Ok(place) => println!("{:<18} at {}", "", place.display()),
-            Err(_) => println!("{:<18} not here; `riesz data fetch {}` downloads {}", "", known.name, megabytes(known.bytes())),
+            Err(_) => println!(
+                "{:<18} not here; `riesz data fetch {}` downloads {}",
+                "",
+                known.name,
+                megabytes(known.bytes())
+            ),
         }
     }
     Ok(())

@@ -9,9 +9,9 @@ use riesz::Matrix;
 use crate::data::Source;
 use crate::encoder::Encoder;
 use crate::run::Run;
+use crate::train::Plan;
 use crate::train::measure::{Sample, Shown, embed};
 use crate::train::progress::Progress;
-use crate::train::Plan;
 use crate::{Error, Result, device, embeddings};
 
 /// Arguments of `riesz embed`.
@@ -70,7 +70,8 @@ pub enum Split {
 /// Bad use or input, or the disk refuses; an existing file is left as it was.
 pub fn run(args: &EmbedArgs) -> Result<()> {
     super::train::set_threads(args.threads)?;
-    let format = args.output.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_owned();
+    let format =
+        args.output.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_owned();
     if !["npy", "parquet", "safetensors"].contains(&format.as_str()) {
         return Err(Error::input(format!(
             "{}: the file's name must end in .npy, .parquet or .safetensors",
@@ -123,7 +124,8 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
         }
     }
     progress.finish();
-    let rows = rows.ok_or_else(|| Error::input(format!("{}: none of {total} images can be read", plan.data.name)))?;
+    let rows =
+        rows.ok_or_else(|| Error::input(format!("{}: none of {total} images can be read", plan.data.name)))?;
     let matrix = Matrix::new(rows, dim);
     match format.as_str() {
         "npy" => {

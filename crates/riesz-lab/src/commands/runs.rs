@@ -24,7 +24,8 @@ pub struct RunsArgs {
 /// If the folder cannot be read.
 pub fn run(args: &RunsArgs) -> Result<()> {
     let entries = std::fs::read_dir(&args.folder).map_err(|error| Error::io(&args.folder, &error))?;
-    let mut folders: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    let mut folders: Vec<PathBuf> =
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     folders.sort();
     let mut rows = Vec::new();
     for folder in folders {
@@ -54,7 +55,10 @@ pub fn run(args: &RunsArgs) -> Result<()> {
         println!("{}", serde_json::json!({ "schema_version": 1, "runs": runs }));
         return Ok(());
     }
-    println!("{:<32} {:<9} {:>8} {:>5} {:>9} {:>8} {:>7}", "run", "state", "epoch", "seed", "loss", "recall@1", "kNN");
+    println!(
+        "{:<32} {:<9} {:>8} {:>5} {:>9} {:>8} {:>7}",
+        "run", "state", "epoch", "seed", "loss", "recall@1", "kNN"
+    );
     for (folder, recipe, last, finished) in rows {
         let state = if finished { "finished" } else { "unfinished" };
         let (epoch, loss, recall, knn) = last.map_or_else(

@@ -104,7 +104,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let step = plan.steps();
     Lines::open(&log, length)?.append(&Event::Done { step })?;
     if !args.quiet {
-        eprintln!("done in {}; the report is {}", duration(started.elapsed().as_secs_f64()), run.path("report.html").display());
+        eprintln!(
+            "done in {}; the report is {}",
+            duration(started.elapsed().as_secs_f64()),
+            run.path("report.html").display()
+        );
     }
     Ok(())
 }
@@ -183,14 +187,27 @@ fn tell(plan: &Plan, origin: &str, where_to: &str) -> Result<()> {
         plan.data.name,
         plan.data.train.len(),
         plan.data.test.len(),
-        if plan.data.classes.is_empty() { ", no labels".to_owned() } else { format!(", {} classes", plan.data.classes.len()) }
+        if plan.data.classes.is_empty() {
+            ", no labels".to_owned()
+        } else {
+            format!(", {} classes", plan.data.classes.len())
+        }
     );
     eprintln!("encoder    {}", plan.encoder()?.describe());
     eprintln!("loss       {}", recipe.loss.describe());
     eprintln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
-    eprintln!("steps      {} = {} epochs × {}, batch {}", plan.steps(), recipe.epochs, plan.steps() / recipe.epochs, recipe.batch);
+    eprintln!(
+        "steps      {} = {} epochs × {}, batch {}",
+        plan.steps(),
+        recipe.epochs,
+        plan.steps() / recipe.epochs,
+        recipe.batch
+    );
     if plan.data.train.len() < 1000 {
-        eprintln!("note       {} images are few for contrastive learning; several thousand are usual", plan.data.train.len());
+        eprintln!(
+            "note       {} images are few for contrastive learning; several thousand are usual",
+            plan.data.train.len()
+        );
     }
     Ok(())
 }

@@ -33,7 +33,10 @@ pub fn fetch(known: &Known<'_>, folder: &Path, mirror: Option<&str>, quiet: bool
         let name = file.url.rsplit('/').next().unwrap_or(file.url);
         let path = folder.join(name);
         if !path.is_file() {
-            let url = mirror.map_or_else(|| file.url.to_owned(), |mirror| format!("{}/{name}", mirror.trim_end_matches('/')));
+            let url = mirror.map_or_else(
+                || file.url.to_owned(),
+                |mirror| format!("{}/{name}", mirror.trim_end_matches('/')),
+            );
             fetch_file(file, &url, &path, quiet)?;
         }
         paths.push(path);
@@ -79,9 +82,9 @@ fn fetch_file(file: &Remote<'_>, url: &str, path: &Path, quiet: bool) -> Result<
     let mut chunk = vec![0; CHUNK];
     let mut done = start;
     loop {
-        let read = reader.read(&mut chunk).map_err(|error| {
-            failed(format!("the connection broke after {} ({error})", megabytes(done)))
-        })?;
+        let read = reader
+            .read(&mut chunk)
+            .map_err(|error| failed(format!("the connection broke after {} ({error})", megabytes(done))))?;
         if read == 0 {
             break;
         }
@@ -100,7 +103,11 @@ fn fetch_file(file: &Remote<'_>, url: &str, path: &Path, quiet: bool) -> Result<
     }
     progress.finish();
     if done < length {
-        return Err(failed(format!("the connection closed after {} of {}", megabytes(done), megabytes(length))));
+        return Err(failed(format!(
+            "the connection closed after {} of {}",
+            megabytes(done),
+            megabytes(length)
+        )));
     }
     target.sync_all().map_err(|error| Error::io(&part, &error))?;
     finish(file, url, &part, path)

@@ -153,7 +153,7 @@ impl Known<'_> {
 pub fn megabytes(bytes: u64) -> String {
     match bytes {
         ..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        ..10_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        1_000_000..10_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.0} MB", bytes as f64 / 1e6),
     }
 }

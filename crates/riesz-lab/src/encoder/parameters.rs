@@ -165,7 +165,12 @@ impl Declare {
         self.buffer(&format!("{name}.running_var"), channels, 1.0);
     }
 
-    fn draw(&mut self, name: &str, shape: &[usize], mut draw: impl FnMut(&mut riesz::rng::ChaCha8Rng) -> f64) {
+    fn draw(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        mut draw: impl FnMut(&mut riesz::rng::ChaCha8Rng) -> f64,
+    ) {
         let mut rng = self.key.stream(name).rng();
         let values = (0..shape.iter().product()).map(|_| draw(&mut rng) as f32).collect();
         self.parameter(name, shape, values);
@@ -179,7 +184,10 @@ impl Declare {
         // Vectors are biases and normalizations; what is a matrix or more is a weight.
         let decays = shape.len() > 1 && !name.ends_with("pos_embed") && !name.ends_with("cls_token");
         let parameter = Parameter { value: flat(values, &self.device), shape: shape.to_vec(), decays };
-        assert!(self.made.parameters.insert(name.to_owned(), parameter).is_none(), "{name} is declared twice");
+        assert!(
+            self.made.parameters.insert(name.to_owned(), parameter).is_none(),
+            "{name} is declared twice"
+        );
     }
 
     fn buffer(&mut self, name: &str, length: usize, value: f32) {
@@ -234,7 +242,13 @@ impl<'a> Pass<'a> {
         all.buffers.get(name).unwrap_or_else(|| panic!("the encoder has no buffer {name}")).clone()
     }
 
-    pub(super) fn convolution(&mut self, name: &str, x: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
+    pub(super) fn convolution(
+        &mut self,
+        name: &str,
+        x: Tensor<4>,
+        stride: usize,
+        padding: usize,
+    ) -> Tensor<4> {
         let weight = self.parameter::<4>(&format!("{name}.weight"));
         ops::conv2d(x, weight, stride, padding)
     }
@@ -282,7 +296,8 @@ impl<'a> Pass<'a> {
             Mode::Train(all) => {
                 let [n, h, w, _] = x.dims();
                 let rows = (n * h * w) as f64;
-                let (y, mean, variance) = ops::batch_norm_train(x, gamma, beta, BATCH_EPSILON, residual, relu);
+                let (y, mean, variance) =
+                    ops::batch_norm_train(x, gamma, beta, BATCH_EPSILON, residual, relu);
                 let unbiased = variance * (rows / (rows - 1.0).max(1.0));
                 for (name, batch) in [(mean_name, mean), (variance_name, unbiased)] {
                     let buffer = all.buffers.get_mut(&name).expect("a batch norm has running statistics");

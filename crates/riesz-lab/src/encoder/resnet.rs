@@ -64,8 +64,13 @@ impl ResNet {
     }
 
     pub(super) fn describe(&self) -> String {
-        let stem = if self.imagenet_stem { "ImageNet stem: 7 × 7, stride 2, pooling" } else { "small stem: 3 × 3, stride 1" };
-        let widths: Vec<String> = self.stages.iter().map(|(blocks, width)| format!("{blocks} × {width}")).collect();
+        let stem = if self.imagenet_stem {
+            "ImageNet stem: 7 × 7, stride 2, pooling"
+        } else {
+            "small stem: 3 × 3, stride 1"
+        };
+        let widths: Vec<String> =
+            self.stages.iter().map(|(blocks, width)| format!("{blocks} × {width}")).collect();
         format!("{stem}; stages {}", widths.join(", "))
     }
 
@@ -133,7 +138,13 @@ impl ResNet {
             let output = width * self.block.expansion();
             for block in 0..blocks {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
-                places.push(Place { name: format!("backbone.layer{}.{block}", stage + 1), input, width, output, stride });
+                places.push(Place {
+                    name: format!("backbone.layer{}.{block}", stage + 1),
+                    input,
+                    width,
+                    output,
+                    stride,
+                });
                 input = output;
             }
         }

@@ -35,9 +35,11 @@ impl Encoder {
     /// If the file is missing, damaged, or not such a file.
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| Error::io(path, &error))?;
-        let damaged = |why: String| Error::input(format!("{}: not an encoder of riesz ({why})", path.display()));
+        let damaged =
+            |why: String| Error::input(format!("{}: not an encoder of riesz ({why})", path.display()));
         let (tensors, metadata) = from_bytes(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let entry = |key: &str| metadata.get(key).ok_or_else(|| damaged(format!("its metadata has no {key}")));
+        let entry =
+            |key: &str| metadata.get(key).ok_or_else(|| damaged(format!("its metadata has no {key}")));
         if entry("format")? != FORMAT {
             return Err(damaged(format!("its format is {}; expected {FORMAT}", entry("format")?)));
         }
@@ -78,14 +80,16 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Vec<NamedTensor>, BTreeMap<Str
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| Error::input(error.to_string()))?;
     let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get("riesz"));
     let metadata = metadata.ok_or_else(|| Error::input("its metadata has no entry riesz"))?;
-    let metadata = serde_json::from_str(metadata).map_err(|error| Error::input(format!("its metadata: {error}")))?;
+    let metadata =
+        serde_json::from_str(metadata).map_err(|error| Error::input(format!("its metadata: {error}")))?;
     let file = SafeTensors::deserialize(bytes).map_err(|error| Error::input(error.to_string()))?;
     let mut tensors = Vec::new();
     for (name, view) in file.tensors() {
         if view.dtype() != Dtype::F32 {
             return Err(Error::input(format!("{name} is {:?}, not F32", view.dtype())));
         }
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let values =
+            view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         tensors.push(NamedTensor { name, shape: view.shape().to_vec(), values });
     }
     tensors.sort_by(|a, b| a.name.cmp(&b.name));

@@ -24,10 +24,10 @@ impl Vit {
     pub(super) fn tiny(size: usize) -> Result<Self> {
         let patch = match size {
             ..=64 => 4,
-            ..=128 => 8,
+            65..=128 => 8,
             _ => 16,
         };
-        if size % patch != 0 {
+        if !size.is_multiple_of(patch) {
             return Err(Error::input(format!(
                 "augment.size is {size}; vit-tiny cuts images of that size into patches of {patch}, of which it must be a multiple"
             )));
@@ -93,7 +93,10 @@ fn layer_norm(pass: &mut Pass<'_>, name: &str, x: Tensor<2>) -> Tensor<2> {
 /// softmax(q kᵀ / √64) v, head by head. `x [n·t, c]`.
 fn attention(pass: &mut Pass<'_>, name: &str, x: Tensor<2>, n: usize, tokens: usize) -> Tensor<2> {
     let width = DIM / HEADS;
-    let qkv = pass.linear_with_bias(&format!("{name}.qkv"), x).reshape([n, tokens, 3 * HEADS, width]).permute([0, 2, 1, 3]);
+    let qkv = pass
+        .linear_with_bias(&format!("{name}.qkv"), x)
+        .reshape([n, tokens, 3 * HEADS, width])
+        .permute([0, 2, 1, 3]);
     let part = |i: usize| qkv.clone().slice([0..n, i * HEADS..(i + 1) * HEADS, 0..tokens, 0..width]);
     let scores = part(0).matmul(part(1).transpose()) / (width as f64).sqrt();
     let mixed = activation::softmax(scores, 3).matmul(part(2));

@@ -36,7 +36,11 @@ mod tests {
 
     #[test]
     fn one_changed_bit_is_seen() {
-        let tensor = |value: f32| NamedTensor { name: "bn.running_mean".to_owned(), shape: vec![2], values: vec![0.5, value] };
+        let tensor = |value: f32| NamedTensor {
+            name: "bn.running_mean".to_owned(),
+            shape: vec![2],
+            values: vec![0.5, value],
+        };
         let guard = Guard::new(&[tensor(1.0)]);
         guard.check(&[tensor(1.0)]).unwrap();
         let error = guard.check(&[tensor(f32::from_bits(1.0_f32.to_bits() + 1))]).unwrap_err();

@@ -65,16 +65,26 @@ pub fn evaluate_row(
     key: Key,
 ) -> Result<Row> {
     let recall = retrieval::recall(views[0], views[1])?;
-    let mut row = Row { name: name.to_owned(), dim: references.0.dim(), knn: None, probe: None, few: None, recall };
+    let mut row =
+        Row { name: name.to_owned(), dim: references.0.dim(), knn: None, probe: None, few: None, recall };
     if let ((train, Some(train_labels)), (test, Some(test_labels))) = (references, queries) {
         let counts = class_counts(train_labels);
         if counts.len() >= 2 {
             let neighbors = settings.neighbors.min(train.len());
-            row.knn = Some(knn::accuracy(train, train_labels, test, test_labels, neighbors, settings.temperature)?);
+            row.knn =
+                Some(knn::accuracy(train, train_labels, test, test_labels, neighbors, settings.temperature)?);
             row.probe = Some(probe::accuracy(train, train_labels, test, test_labels, key.stream("probe"))?);
             if counts.values().all(|&count| count >= settings.few_labels) {
                 let (labels, draws) = (settings.few_labels, settings.few_draws);
-                let few = few_labels(train, train_labels, test, test_labels, labels, draws, key.stream("few labels"));
+                let few = few_labels(
+                    train,
+                    train_labels,
+                    test,
+                    test_labels,
+                    labels,
+                    draws,
+                    key.stream("few labels"),
+                );
                 row.few = Some(few?);
             }
         }

@@ -308,7 +308,7 @@ fn norm(x: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use riesz::rng::{below, normal};
+    use riesz::rng::normal;
 
     use super::*;
 
@@ -359,38 +359,38 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_is_the_slope() {
-        for draw in 0..20 {
-            let mut rng = Key::new(5).at(draw).rng();
-            let (n, d, classes) =
-                (1 + below(&mut rng, 200) as usize, 2 + below(&mut rng, 9) as usize, 2 + draw as usize % 4);
-            let rows = Matrix::new((0..n * d).map(|_| normal(&mut rng) as f32).collect(), d);
-            let labels: Vec<u32> = (0..n).map(|_| below(&mut rng, classes as u64) as u32).collect();
-            let problem = Problem { rows: &rows, labels: &labels, classes, penalty: 0.1 };
-            let mut normals =
-                |scale: f64| -> Vec<f64> { (0..classes * d).map(|_| scale * normal(&mut rng)).collect() };
-            let (at, along) = (normals(1.0), normals(1.0));
-            let value = |step: f64| {
-                let moved: Vec<f64> = at.iter().zip(&along).map(|(x, p)| x + step * p).collect();
-                problem.value_and_gradient(&moved).0
+    fn the_gradient_is_that_of_differences() {
+        let (rows, labels) = rows(0, 60);
+        let (rows, _) = standardize(&rows, &rows).unwrap();
+        let problem = Problem { rows: &rows, labels: &labels, classes: 3, penalty: 0.1 };
+        let mut weights: Vec<f64> = (0..18).map(|i| (f64::from(i) * 0.8).sin()).collect();
+        let (_, gradient) = problem.value_and_gradient(&weights);
+        for i in 0..18 {
+            let middle = weights[i];
+            let mut at = |x: f64| {
+                weights[i] = x;
+                problem.value_and_gradient(&weights).0
             };
-            let (step, slope) = (1e-2, dot(&problem.value_and_gradient(&at).1, &along));
-            let want = (value(step) - value(-step)) / (2.0 * step);
-            assert!((slope - want).abs() < 1e-3 * (1.0 + want.abs()), "draw {draw}: {slope} for {want}");
+            // Logits are f32, so the step cannot be small.
+            let difference = (at(middle + 1e-2) - at(middle - 1e-2)) / 2e-2;
+            weights[i] = middle;
+            assert!((difference - gradient[i]).abs() < 1e-4, "{i}: {difference} for {}", gradient[i]);
         }
     }
 
     #[test]
-    fn the_bits_do_not_depend_on_threads() {
-        let ((train, labels), (test, test_labels)) = (rows(0, 700), rows(700, 300));
-        let with = |threads: usize| {
+    fn noise_is_not_learned_and_threads_do_not_matter() {
+        let mut rng = Key::new(3).rng();
+        let mut cloud = |n: usize| Matrix::new((0..n * 20).map(|_| normal(&mut rng) as f32).collect(), 20);
+        let (train, test) = (cloud(400), cloud(400));
+        let labels: Vec<u32> = (0..400).map(|i| (i % 4) as u32).collect();
+        let ask = || accuracy(&train, &labels, &test, &labels, Key::new(1)).unwrap();
+        let found = ask();
+        assert!((found.accuracy - 0.25).abs() < 0.08 && found.converged, "{found:?}");
+        for threads in [1, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Fit::new(&train, &labels, 3, 1e-3, None).weights)
-        };
-        assert_eq!(with(1), with(3));
-        let probe = |seed| accuracy(&train, &labels, &test, &test_labels, Key::new(seed)).unwrap();
-        assert_eq!(probe(1), probe(1));
-        assert!(probe(1).converged && probe(1).accuracy > 0.7, "{:?}", probe(1));
+            assert_eq!(pool.install(ask), found);
+        }
     }
 
     #[test]

@@ -56,7 +56,8 @@ pub fn recall(u: &Matrix<f32>, v: &Matrix<f32>) -> Result<Recall> {
             hits
         })
         .collect();
-    let share = |which: usize| hits.iter().map(|hits| hits[which]).sum::<usize>() as f64 / (2 * images) as f64;
+    let share =
+        |which: usize| hits.iter().map(|hits| hits[which]).sum::<usize>() as f64 / (2 * images) as f64;
     Ok(Recall { at_1: share(0), at_5: share(1) })
 }
 

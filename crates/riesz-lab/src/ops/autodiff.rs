@@ -73,14 +73,17 @@ impl<B: Backend + ChannelsLastGradients, const N: usize> Backward<B, N> for Norm
     }
 }
 
-impl<B: Backend + ChannelsLast + ChannelsLastGradients, C: CheckpointStrategy> ChannelsLast for Autodiff<B, C> {
+impl<B: Backend + ChannelsLast + ChannelsLastGradients, C: CheckpointStrategy> ChannelsLast
+    for Autodiff<B, C>
+{
     fn convolve(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         stride: usize,
         padding: usize,
     ) -> FloatTensor<Self> {
-        let state = Convolved::<B> { x: x.primitive().clone(), weight: weight.primitive().clone(), stride, padding };
+        let state =
+            Convolved::<B> { x: x.primitive().clone(), weight: weight.primitive().clone(), stride, padding };
         let y = B::convolve(state.x.clone(), state.weight.clone(), stride, padding);
         match Backward::<B, 2>::prepare::<C>(Convolve, [x.node(), weight.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(state, y),

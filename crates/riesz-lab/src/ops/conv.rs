@@ -93,12 +93,14 @@ pub(super) fn forward(x: &[f32], weight: &[f32], g: Geometry) -> Vec<f32> {
     let weight = taps_last(weight, g);
     let group = g.group();
     let mut y = vec![0.0; g.images * g.out_pixels() * g.out];
-    y.par_chunks_mut(group * g.out_pixels() * g.out).zip(x.par_chunks(group * g.in_numbers())).for_each(|(y, x)| {
-        with_patches(x, g, |patches| {
-            let rows = patches.len() / g.taps();
-            product(rows, g.out, g.taps(), y, false, patches, (g.taps(), 1), &weight, (1, g.taps()));
-        });
-    });
+    y.par_chunks_mut(group * g.out_pixels() * g.out).zip(x.par_chunks(group * g.in_numbers())).for_each(
+        |(y, x)| {
+            with_patches(x, g, |patches| {
+                let rows = patches.len() / g.taps();
+                product(rows, g.out, g.taps(), y, false, patches, (g.taps(), 1), &weight, (1, g.taps()));
+            });
+        },
+    );
     y
 }
 
@@ -137,20 +139,24 @@ pub(super) fn input_gradient(weight: &[f32], dy: &[f32], g: Geometry) -> Vec<f32
     let weight = taps_last(weight, g);
     let group = g.group();
     let mut dx = vec![0.0; g.images * g.in_numbers()];
-    dx.par_chunks_mut(group * g.in_numbers()).zip(dy.par_chunks(group * g.out_pixels() * g.out)).for_each(|(dx, dy)| {
-        let rows = dy.len() / g.out;
-        if g.is_pointwise() {
-            product(rows, g.taps(), g.out, dx, false, dy, (g.out, 1), &weight, (g.taps(), 1));
-            return;
-        }
-        PATCHES.with_borrow_mut(|patches| {
-            patches.resize(rows * g.taps(), 0.0);
-            product(rows, g.taps(), g.out, patches, false, dy, (g.out, 1), &weight, (g.taps(), 1));
-            for (image, patches) in dx.chunks_exact_mut(g.in_numbers()).zip(patches.chunks_exact(g.out_pixels() * g.taps())) {
-                add_patches(image, patches, g);
+    dx.par_chunks_mut(group * g.in_numbers()).zip(dy.par_chunks(group * g.out_pixels() * g.out)).for_each(
+        |(dx, dy)| {
+            let rows = dy.len() / g.out;
+            if g.is_pointwise() {
+                product(rows, g.taps(), g.out, dx, false, dy, (g.out, 1), &weight, (g.taps(), 1));
+                return;
             }
-        });
-    });
+            PATCHES.with_borrow_mut(|patches| {
+                patches.resize(rows * g.taps(), 0.0);
+                product(rows, g.taps(), g.out, patches, false, dy, (g.out, 1), &weight, (g.taps(), 1));
+                for (image, patches) in
+                    dx.chunks_exact_mut(g.in_numbers()).zip(patches.chunks_exact(g.out_pixels() * g.taps()))
+                {
+                    add_patches(image, patches, g);
+                }
+            });
+        },
+    );
     dx
 }
 
@@ -162,7 +168,9 @@ fn with_patches(x: &[f32], g: Geometry, work: impl FnOnce(&[f32])) {
     PATCHES.with_borrow_mut(|patches| {
         let images = x.len() / g.in_numbers();
         patches.resize(images * g.out_pixels() * g.taps(), 0.0);
-        for (image, patches) in x.chunks_exact(g.in_numbers()).zip(patches.chunks_exact_mut(g.out_pixels() * g.taps())) {
+        for (image, patches) in
+            x.chunks_exact(g.in_numbers()).zip(patches.chunks_exact_mut(g.out_pixels() * g.taps()))
+        {
             lay_patches(image, patches, g);
         }
         work(patches);
@@ -224,7 +232,9 @@ fn product(
     b: &[f32],
     (b_row, b_column): (usize, usize),
 ) {
-    let last = |rows: usize, columns: usize, (row, column): (usize, usize)| (rows - 1) * row + (columns - 1) * column;
+    let last = |rows: usize, columns: usize, (row, column): (usize, usize)| {
+        (rows - 1) * row + (columns - 1) * column
+    };
     assert!(m > 0 && n > 0 && k > 0 && out.len() >= m * n);
     assert!(last(m, k, (a_row, a_column)) < a.len() && last(k, n, (b_row, b_column)) < b.len());
     // SAFETY: the largest index that shapes and strides reach is inside each slice, checked above.

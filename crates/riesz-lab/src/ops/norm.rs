@@ -45,8 +45,11 @@ pub(super) fn moments(x: &[f32], c: usize) -> Vec<f32> {
 /// Scale and shift of each channel: γ/√(variance + ε) and β − mean · scale.
 fn affine(moments: &[f32], gamma: &[f32], beta: &[f32], epsilon: f64) -> (Vec<f32>, Vec<f32>) {
     let (mean, variance) = moments.split_at(gamma.len());
-    let scale: Vec<f32> =
-        variance.iter().zip(gamma).map(|(v, g)| (f64::from(*g) / (f64::from(*v) + epsilon).sqrt()) as f32).collect();
+    let scale: Vec<f32> = variance
+        .iter()
+        .zip(gamma)
+        .map(|(v, g)| (f64::from(*g) / (f64::from(*v) + epsilon).sqrt()) as f32)
+        .collect();
     let shift = beta.iter().zip(mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
     (scale, shift)
 }
@@ -78,7 +81,8 @@ pub(super) fn forward(
             }
             Some(residual) => {
                 let residual = &residual[start..start + x.len()];
-                for ((y, x), r) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(residual.chunks_exact(c)) {
+                for ((y, x), r) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(residual.chunks_exact(c))
+                {
                     for ((((y, x), r), scale), shift) in y.iter_mut().zip(x).zip(r).zip(&scale).zip(&shift) {
                         *y = (x * scale + shift + r).max(floor);
                     }
@@ -109,7 +113,8 @@ pub(super) fn backward(
 ) -> Gradients {
     let c = gamma.len();
     let (mean, variance) = moments.split_at(c);
-    let inverse: Vec<f32> = variance.iter().map(|v| (1.0 / (f64::from(*v) + epsilon).sqrt()) as f32).collect();
+    let inverse: Vec<f32> =
+        variance.iter().map(|v| (1.0 / (f64::from(*v) + epsilon).sqrt()) as f32).collect();
     let masked: Option<Vec<f32>> = y.map(|y| {
         let mut masked = vec![0.0; dy.len()];
         masked.par_chunks_mut(ROWS * c).enumerate().for_each(|(block, masked)| {
@@ -128,7 +133,8 @@ pub(super) fn backward(
         .map(|(g, x)| {
             let (mut beta, mut gamma) = (vec![0.0_f32; c], vec![0.0_f32; c]);
             for (g, x) in g.chunks_exact(c).zip(x.chunks_exact(c)) {
-                for ((((beta, gamma), g), x), mean) in beta.iter_mut().zip(&mut gamma).zip(g).zip(x).zip(mean) {
+                for ((((beta, gamma), g), x), mean) in beta.iter_mut().zip(&mut gamma).zip(g).zip(x).zip(mean)
+                {
                     *beta += g;
                     *gamma += g * (x - mean);
                 }
@@ -146,7 +152,8 @@ pub(super) fn backward(
     let rows = (x.len() / c) as f64;
     // dx = a g + b x + e, channel by channel.
     let a: Vec<f32> = gamma.iter().zip(&inverse).map(|(gamma, inverse)| gamma * inverse).collect();
-    let b: Vec<f32> = (0..c).map(|i| -(f64::from(a[i]) * f64::from(inverse[i]) * d_gamma[i] / rows) as f32).collect();
+    let b: Vec<f32> =
+        (0..c).map(|i| -(f64::from(a[i]) * f64::from(inverse[i]) * d_gamma[i] / rows) as f32).collect();
     let e: Vec<f32> = (0..c)
         .map(|i| (-f64::from(a[i]) * d_beta[i] / rows - f64::from(b[i]) * f64::from(mean[i])) as f32)
         .collect();

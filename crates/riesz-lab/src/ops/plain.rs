@@ -48,7 +48,12 @@ pub(super) fn convolve_dw<B: Backend>(
     padding: usize,
 ) -> FloatTensor<B> {
     let weight = B::float_zeros(weight_shape.into(), &dy.device(), dy.dtype().into());
-    B::conv2d_weight_backward(channels_first::<B>(x), weight, channels_first::<B>(dy), options(stride, padding))
+    B::conv2d_weight_backward(
+        channels_first::<B>(x),
+        weight,
+        channels_first::<B>(dy),
+        options(stride, padding),
+    )
 }
 
 /// Sums over all axes but the last: `[..., c]` → `[1, c]`.
@@ -103,7 +108,10 @@ pub(super) fn normalize<B: Backend>(
     if relu { B::relu(y) } else { y }
 }
 
-pub(super) fn normalize_gradients<B: Backend>(saved: Normalized<B>, dy: FloatTensor<B>) -> NormalizeGradients<B> {
+pub(super) fn normalize_gradients<B: Backend>(
+    saved: Normalized<B>,
+    dy: FloatTensor<B>,
+) -> NormalizeGradients<B> {
     let channels = dy.shape()[3];
     let count = (dy.shape().num_elements() / channels) as f64;
     let dy = match saved.y {

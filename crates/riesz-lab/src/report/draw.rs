@@ -126,7 +126,8 @@ pub(super) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
                 );
             }
         } else {
-            let _ = write!(svg, r#"<path class="line {}" d="{path}"><title>{name}</title></path>"#, curve.class);
+            let _ =
+                write!(svg, r#"<path class="line {}" d="{path}"><title>{name}</title></path>"#, curve.class);
         }
     }
     svg.push_str("</svg>");
@@ -151,7 +152,9 @@ pub(super) fn map(summary: &Summary, map: &Map) -> String {
             svg,
             r#"<g class="{class}"><title>{}{}</title><image x="{x:.1}" y="{y:.1}" width="{picture}" height="{picture}" preserveAspectRatio="xMidYMid slice" href="data:image/png;base64,{}"/><rect x="{x:.1}" y="{y:.1}" width="{picture}" height="{picture}"/></g>"#,
             escape(&point.name),
-            point.label.map_or_else(String::new, |label| format!(": {}", escape(&class_name(summary, label)))),
+            point
+                .label
+                .map_or_else(String::new, |label| format!(": {}", escape(&class_name(summary, label)))),
             escape(&point.thumbnail),
         );
     }
@@ -170,11 +173,7 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 
 /// A range that is not a point.
 fn widen((low, high): (f64, f64)) -> (f64, f64) {
-    if high - low > 1e-12 * low.abs().max(1.0) {
-        (low, high)
-    } else {
-        (low - 0.5, high + 0.5)
-    }
+    if high - low > 1e-12 * low.abs().max(1.0) { (low, high) } else { (low - 0.5, high + 0.5) }
 }
 
 /// Round numbers inside a range, about `count` of them.

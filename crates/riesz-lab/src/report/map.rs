@@ -96,7 +96,8 @@ fn affinities(rows: &Matrix<f32>) -> Vec<f64> {
 
 /// e^{−β d_j}/Σ over j ≠ i, with β such that the entropy is `entropy`.
 fn neighborhood(distances: &[f64], i: usize, entropy: f64) -> Vec<f64> {
-    let nearest = (0..distances.len()).filter(|&j| j != i).fold(f64::INFINITY, |near, j| near.min(distances[j]));
+    let nearest =
+        (0..distances.len()).filter(|&j| j != i).fold(f64::INFINITY, |near, j| near.min(distances[j]));
     let (mut beta, mut low, mut high) = (1.0, 0.0, f64::INFINITY);
     let mut weights = vec![0.0; distances.len()];
     for _ in 0..60 {
@@ -133,7 +134,9 @@ fn principal_plane(rows: &Matrix<f32>, key: Key) -> Vec<[f64; 2]> {
     let mut rng = key.rng();
     let coordinates = |direction: &[f64]| -> Vec<f64> {
         (0..n)
-            .map(|i| rows.row(i).iter().zip(&mean).zip(direction).map(|((x, m), w)| (f64::from(*x) - m) * w).sum())
+            .map(|i| {
+                rows.row(i).iter().zip(&mean).zip(direction).map(|((x, m), w)| (f64::from(*x) - m) * w).sum()
+            })
             .collect()
     };
     let mut directions: Vec<Vec<f64>> = Vec::new();
@@ -143,7 +146,10 @@ fn principal_plane(rows: &Matrix<f32>, key: Key) -> Vec<[f64; 2]> {
             let along = coordinates(&direction);
             let mut next = vec![0.0; d];
             for (i, a) in along.iter().enumerate() {
-                next.iter_mut().zip(rows.row(i)).zip(&mean).for_each(|((sum, x), m)| *sum += a * (f64::from(*x) - m));
+                next.iter_mut()
+                    .zip(rows.row(i))
+                    .zip(&mean)
+                    .for_each(|((sum, x), m)| *sum += a * (f64::from(*x) - m));
             }
             for other in &directions {
                 let shared: f64 = next.iter().zip(other).map(|(a, b)| a * b).sum();
@@ -162,7 +168,9 @@ fn principal_plane(rows: &Matrix<f32>, key: Key) -> Vec<[f64; 2]> {
     across
         .iter()
         .zip(&down)
-        .map(|(x, y)| [1e-2 * x / deviation + 1e-4 * normal(&mut rng), 1e-2 * y / deviation + 1e-4 * normal(&mut rng)])
+        .map(|(x, y)| {
+            [1e-2 * x / deviation + 1e-4 * normal(&mut rng), 1e-2 * y / deviation + 1e-4 * normal(&mut rng)]
+        })
         .collect()
 }
 
@@ -174,8 +182,12 @@ pub fn thumbnail(image: &Image, side: usize) -> Result<String> {
     let (width, height) = (image.width as u32, image.height as u32);
     let wrong = || Error::input("an image's pixels do not fill its size");
     let picture = match image.channels {
-        1 => DynamicImage::ImageLuma8(GrayImage::from_raw(width, height, image.pixels.clone()).ok_or_else(wrong)?),
-        _ => DynamicImage::ImageRgb8(RgbImage::from_raw(width, height, image.pixels.clone()).ok_or_else(wrong)?),
+        1 => DynamicImage::ImageLuma8(
+            GrayImage::from_raw(width, height, image.pixels.clone()).ok_or_else(wrong)?,
+        ),
+        _ => DynamicImage::ImageRgb8(
+            RgbImage::from_raw(width, height, image.pixels.clone()).ok_or_else(wrong)?,
+        ),
     };
     let small = if image.width.max(image.height) > side {
         picture.resize(side as u32, side as u32, FilterType::Triangle)
@@ -202,7 +214,8 @@ mod tests {
         let places = layout(&rows, Key::new(1)).unwrap();
         let distance = |i: usize, j: usize| (places[i][0] - places[j][0]).hypot(places[i][1] - places[j][1]);
         for i in 0..120 {
-            let nearest = (0..120).filter(|&j| j != i).min_by(|&a, &b| distance(i, a).total_cmp(&distance(i, b)));
+            let nearest =
+                (0..120).filter(|&j| j != i).min_by(|&a, &b| distance(i, a).total_cmp(&distance(i, b)));
             assert_eq!(nearest.unwrap() % 3, i % 3);
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();

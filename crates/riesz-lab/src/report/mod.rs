@@ -206,9 +206,8 @@ impl Summary {
             )));
         }
         let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, &error))?;
-        let damaged = |why: String| {
-            Error::input(format!("{}: {why}; make it again with `riesz eval`", path.display()))
-        };
+        let damaged =
+            |why: String| Error::input(format!("{}: {why}; make it again with `riesz eval`", path.display()));
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| damaged(format!("is damaged ({error})")))?;
         if value["schema_version"] != SCHEMA_VERSION {

@@ -79,7 +79,8 @@ fn pairs(pairs: &[(String, String)]) -> Value {
 }
 
 fn settings(summary: &Summary) -> Value {
-    let Settings { neighbors, temperature, references, queries, few_labels, few_draws, pairs } = summary.settings;
+    let Settings { neighbors, temperature, references, queries, few_labels, few_draws, pairs } =
+        summary.settings;
     context! { neighbors, temperature, references, queries, few_labels, few_draws, pairs }
 }
 
@@ -135,14 +136,23 @@ fn losses(summary: &Summary) -> String {
         curve("attraction", "c1", |point| point.attraction),
         curve("repulsion", "c2", |point| point.repulsion),
     ];
-    let frame = Chart { title: "loss over the steps", x_label: "step", whole: true, size: (720.0, 280.0), logarithmic: false, include: None };
+    let frame = Chart {
+        title: "loss over the steps",
+        x_label: "step",
+        whole: true,
+        size: (720.0, 280.0),
+        logarithmic: false,
+        include: None,
+    };
     chart(&frame, &curves)
 }
 
 /// One small chart a measure.
 fn epoch_charts(epochs: &[Epoch]) -> Value {
     let metric = |name: &'static str| {
-        move |epoch: &Epoch| epoch.geometry.iter().find(|(found, _)| found == name).map_or(f64::NAN, |(_, value)| *value)
+        move |epoch: &Epoch| {
+            epoch.geometry.iter().find(|(found, _)| found == name).map_or(f64::NAN, |(_, value)| *value)
+        }
     };
     type Measure = Box<dyn Fn(&Epoch) -> f64>;
     let mut measures: Vec<(&str, Measure)> =
@@ -186,8 +196,14 @@ fn cosines(summary: &Summary) -> String {
         curve("matched pairs", "c2", &cosines.matched, true),
         curve("uniform points on the sphere", "ideal", &cosines.ideal, false),
     ];
-    let frame =
-        Chart { title: "distribution of cosines", x_label: "cosine", whole: false, size: (720.0, 280.0), logarithmic: false, include: Some(0.0) };
+    let frame = Chart {
+        title: "distribution of cosines",
+        x_label: "cosine",
+        whole: false,
+        size: (720.0, 280.0),
+        logarithmic: false,
+        include: Some(0.0),
+    };
     chart(&frame, &curves)
 }
 
@@ -201,12 +217,23 @@ fn spectrum(summary: &Summary) -> String {
             name: spectrum.name.clone(),
             class,
             // Below 1e-6 of the largest is rounding.
-            points: spectrum.values.iter().enumerate().map(|(i, value)| ((i + 1) as f64, value.max(1e-6))).collect(),
+            points: spectrum
+                .values
+                .iter()
+                .enumerate()
+                .map(|(i, value)| ((i + 1) as f64, value.max(1e-6)))
+                .collect(),
             filled: false,
         })
         .collect();
-    let frame =
-        Chart { title: "singular values", x_label: "index", whole: true, size: (720.0, 280.0), logarithmic: true, include: Some(1.0) };
+    let frame = Chart {
+        title: "singular values",
+        x_label: "index",
+        whole: true,
+        size: (720.0, 280.0),
+        logarithmic: true,
+        include: Some(1.0),
+    };
     chart(&frame, &curves)
 }
 
@@ -260,12 +287,17 @@ fn geometry(summary: &Summary) -> Value {
             });
             context! {
                 name => line.metric.replace('_', " "),
-                trained => format!("{:.3}", line.trained),
-                untrained => format!("{:.3}", line.untrained),
+                trained => figure(line.trained),
+                untrained => figure(line.untrained),
                 better => better,
                 about => metric.map_or("", |metric| metric.about),
             }
         })
         .collect();
     Value::from(lines)
+}
+
+/// Three digits, unless it is a count.
+fn figure(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.3}") }
 }

@@ -19,7 +19,8 @@ pub fn plain(summary: &Summary) -> String {
         let _ = write!(text, "{:>10}{few:>19}{:>9}", "probe %", "kNN %");
     }
     let _ = writeln!(text, "{:>11}{:>11}", "recall@1 %", "recall@5 %");
-    let percent = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |share| format!("{:.1}", 100.0 * share));
+    let percent =
+        |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |share| format!("{:.1}", 100.0 * share));
     for row in &summary.rows {
         let _ = write!(text, "{:<21}{:>5}", row.name, row.dim);
         if has_labels {
@@ -30,14 +31,25 @@ pub fn plain(summary: &Summary) -> String {
             let probe = percent(row.probe.map(|probe| probe.accuracy));
             let _ = write!(text, "{probe:>10}{few:>19}{:>9}", percent(row.knn));
         }
-        let _ = writeln!(text, "{:>11}{:>11}", percent(Some(row.recall.at_1)), percent(Some(row.recall.at_5)));
+        let _ =
+            writeln!(text, "{:>11}{:>11}", percent(Some(row.recall.at_1)), percent(Some(row.recall.at_5)));
     }
-    let _ = write!(text, "\nretrieval: the other view among all {} views of {} held-out images", 2 * settings.pairs, settings.pairs);
+    let _ = write!(
+        text,
+        "\nretrieval: the other view among all {} views of {} held-out images",
+        2 * settings.pairs,
+        settings.pairs
+    );
     if has_labels {
         let _ = write!(
             text,
             "\nprobe and kNN (k = {}, T = {}): {} training images, {} held-out queries; {} draws of {} labels a class",
-            settings.neighbors, settings.temperature, settings.references, settings.queries, settings.few_draws, settings.few_labels
+            settings.neighbors,
+            settings.temperature,
+            settings.references,
+            settings.queries,
+            settings.few_draws,
+            settings.few_labels
         );
     }
     text.push('\n');

@@ -51,7 +51,9 @@ pub fn verdict(summary: &Summary) -> Verdict {
         _ => trained,
     };
     let asked: [(&str, &Row, usize, Measure); 4] = [
-        ("retrieval of the other view (recall@1)", retrieving, 2 * settings.pairs, |row| Some(row.recall.at_1)),
+        ("retrieval of the other view (recall@1)", retrieving, 2 * settings.pairs, |row| {
+            Some(row.recall.at_1)
+        }),
         ("linear probe, all labels", trained, settings.queries, |row| row.probe.map(|probe| probe.accuracy)),
         (&few, trained, settings.queries, |row| row.few.map(|few| few.mean)),
         ("kNN", trained, settings.queries, |row| row.knn),
@@ -70,13 +72,24 @@ pub fn verdict(summary: &Summary) -> Verdict {
     let (tone, headline) = if summary.alarm.is_some() {
         (Tone::Bad, "The embeddings collapsed: the encoder is not usable as it is.")
     } else if tally.worse == 0 && tally.better > 0 && tally.equal == 0 {
-        (Tone::Good, "The encoder learned: it is better than raw pixels and than an untrained encoder in everything asked.")
+        (
+            Tone::Good,
+            "The encoder learned: it is better than raw pixels and than an untrained encoder in everything asked.",
+        )
     } else if tally.worse == 0 && tally.better > 0 {
         (Tone::Good, "The encoder learned: it is better in most of what was asked, and worse in nothing.")
+    } else if tally.better == 0 && tally.worse == 0 {
+        (
+            Tone::Mixed,
+            "Nothing can be told apart from raw pixels and an untrained encoder: train longer, or hold out more images.",
+        )
     } else if tally.better > 0 {
         (Tone::Mixed, "The encoder learned something, but is not better everywhere.")
     } else {
-        (Tone::Bad, "The encoder learned nothing that raw pixels or an untrained encoder do not give for free.")
+        (
+            Tone::Bad,
+            "The encoder learned nothing that raw pixels or an untrained encoder do not give for free.",
+        )
     };
     Verdict { tone, headline: headline.to_owned(), reasons }
 }
@@ -104,6 +117,11 @@ impl Tally {
             self.equal += 1;
             "within the error of"
         };
-        format!("{word} {name} at {:.1} % ({:+.1} ± {:.1} points)", 100.0 * other, 100.0 * apart, 100.0 * margin)
+        format!(
+            "{word} {name} at {:.1} % ({:+.1} ± {:.1} points)",
+            100.0 * other,
+            100.0 * apart,
+            100.0 * margin
+        )
     }
 }

@@ -81,7 +81,14 @@ pub fn prepare<'scope>(
     receiver
 }
 
-fn batch(source: &Decoded<'_>, augment: &Augment, seed: u64, epoch: u64, step: u64, items: &[usize]) -> Batch {
+fn batch(
+    source: &Decoded<'_>,
+    augment: &Augment,
+    seed: u64,
+    epoch: u64,
+    step: u64,
+    items: &[usize],
+) -> Batch {
     let decoded: Vec<Result<std::borrow::Cow<'_, Image>>> =
         items.par_iter().map(|&item| source.image(item)).collect();
     let mut readable = Vec::with_capacity(items.len());

@@ -83,7 +83,8 @@ impl Checkpoint {
     }
 
     fn load(path: &Path) -> Result<Self> {
-        let damaged = |why: &str| Error::input(format!("{}: the checkpoint is damaged ({why})", path.display()));
+        let damaged =
+            |why: &str| Error::input(format!("{}: the checkpoint is damaged ({why})", path.display()));
         let bytes = std::fs::read(path).map_err(|error| Error::io(path, &error))?;
         let (tensors, metadata) = from_bytes(&bytes).map_err(|error| damaged(&error.to_string()))?;
         let entry = |key: &str| metadata.get(key).ok_or_else(|| damaged(&format!("it has no {key}")));
@@ -99,7 +100,8 @@ impl Checkpoint {
             return Err(damaged("sums are not three numbers"));
         }
         for (sum, word) in sums.iter_mut().zip(words) {
-            *sum = f64::from_bits(u64::from_str_radix(word, 16).map_err(|_| damaged("sums are not numbers"))?);
+            *sum =
+                f64::from_bits(u64::from_str_radix(word, 16).map_err(|_| damaged("sums are not numbers"))?);
         }
         let part = |prefix: &str| -> Vec<NamedTensor> {
             let named = tensors.iter().filter_map(|t| Some((t.name.strip_prefix(prefix)?, t)));

@@ -85,8 +85,11 @@ pub fn pixels(plan: &Plan, source: &dyn Source, items: &[usize], shown: Shown) -
         Shown::Clean => images.par_iter().map(|image| plan.augment.clean(image)).collect::<Vec<_>>().concat(),
         Shown::View(view) => {
             let key = Key::new(plan.recipe.seed).stream("held-out");
-            let jobs: Vec<(&Image, Key)> =
-                images.iter().zip(items).map(|(image, &item)| (image, key.at(item as u64).at(view))).collect();
+            let jobs: Vec<(&Image, Key)> = images
+                .iter()
+                .zip(items)
+                .map(|(image, &item)| (image, key.at(item as u64).at(view)))
+                .collect();
             plan.augment.views(&jobs)
         }
     };
@@ -137,7 +140,8 @@ impl<'a> HeldOut<'a> {
         let evaluation = &plan.recipe.evaluation;
         let sample = Sample::draw(&*plan.data.test, evaluation.pairs, key.stream("held-out items"))?;
         let references = if evaluation.epoch_references >= 2 && sample.all_labels().is_some() {
-            let drawn = Sample::draw(&*plan.data.train, evaluation.epoch_references, key.stream("references"))?;
+            let drawn =
+                Sample::draw(&*plan.data.train, evaluation.epoch_references, key.stream("references"))?;
             drawn.all_labels().map(|labels| (drawn.items, labels))
         } else {
             None
@@ -172,35 +176,62 @@ impl<'a> HeldOut<'a> {
         learning_rate: f64,
     ) -> Result<Epoch> {
         let [u, v] = self.views(encoder)?;
-        let (geometry, alarm) = measure(&u, &v)?;
+        let Measured { values: geometry, alarm } = measure(&u, &v)?;
         let recall_at_1 = retrieval::recall(&u, &v)?.at_1;
         let knn = self.knn(encoder)?;
-        Ok(Epoch { epoch, step, loss, attraction, repulsion, learning_rate, geometry, recall_at_1, knn, alarm })
+        Ok(Epoch {
+            epoch,
+            step,
+            loss,
+            attraction,
+            repulsion,
+            learning_rate,
+            geometry,
+            recall_at_1,
+            knn,
+            alarm,
+        })
     }
 
     fn knn(&self, encoder: &Encoder) -> Result<Option<f64>> {
-        let (Some((items, reference_labels)), Some(labels)) = (&self.references, self.sample.all_labels()) else {
+        let (Some((items, reference_labels)), Some(labels)) = (&self.references, self.sample.all_labels())
+        else {
             return Ok(None);
         };
         let plan = self.plan;
         let (references, _) = embed(plan, encoder, &*plan.data.train, items, Shown::Clean)?;
         let (queries, _) = embed(plan, encoder, &*plan.data.test, &self.sample.items, Shown::Clean)?;
         let evaluation = &plan.recipe.evaluation;
-        knn::accuracy(&references, reference_labels, &queries, &labels, evaluation.neighbors, evaluation.temperature)
-            .map(Some)
+        knn::accuracy(
+            &references,
+            reference_labels,
+            &queries,
+            &labels,
+            evaluation.neighbors,
+            evaluation.temperature,
+        )
+        .map(Some)
     }
+}
+
+/// What [`measure`] finds.
+pub struct Measured {
+    /// Metric name → value, in the order of the geometry's list.
+    pub values: Vec<(String, f64)>,
+    /// What the collapse alarm says; `None` when all is well.
+    pub alarm: Option<String>,
 }
 
 /// The geometry of two matched sets of unit rows, and the collapse alarm in words.
 ///
 /// # Errors
 /// If the rows are not unit.
-pub fn measure(u: &Matrix<f32>, v: &Matrix<f32>) -> Result<(Vec<(String, f64)>, Option<String>)> {
+pub fn measure(u: &Matrix<f32>, v: &Matrix<f32>) -> Result<Measured> {
     let views = [points(u)?, points(v)?];
     let values = geometry::measure_all(&views).map_err(|error| Error::input(error.to_string()))?;
     let diagnosis = geometry::diagnosis(views[0]).map_err(|error| Error::input(error.to_string()))?;
     let alarm = (diagnosis != Diagnosis::Healthy).then(|| diagnosis.to_string());
-    Ok((values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(), alarm))
+    Ok(Measured { values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(), alarm })
 }
 
 /// Scales embeddings to unit rows.

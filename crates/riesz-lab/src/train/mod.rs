@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use riesz::Matrix;
 use riesz::engine::{Fused, value_and_grad_raw};
 use riesz::loss::Loss;
 use riesz::rng::Key;
-use riesz::Matrix;
 
 use crate::augment::Augment;
 use crate::data::{Dataset, Source, Unreadable};
@@ -227,7 +227,9 @@ fn update(
     batch: &Batch,
     learning_rate: f64,
 ) -> Result<[f64; 3]> {
-    let at_step = |message: String| Error::input(format!("step {}: {message}; the newest checkpoint is intact", batch.step));
+    let at_step = |message: String| {
+        Error::input(format!("step {}: {message}; the newest checkpoint is intact", batch.step))
+    };
     if batch.images < 2 {
         return Err(at_step(format!(
             "{} of its {} images can be read, and a contrastive loss needs at least 2",
@@ -236,8 +238,11 @@ fn update(
     }
     let images = tensor(&batch.views, 2 * batch.images, &plan.augment, &plan.device.clone().autodiff());
     let (_, z) = encoder.train_forward(images);
-    let outcome = value_and_grad_raw(&Fused, &plan.loss, &matrix(z.clone()), 2)
-        .map_err(|error| at_step(format!("{error} (the encoder diverged, if its rows are not finite: lower optimizer.learning-rate)")))?;
+    let outcome = value_and_grad_raw(&Fused, &plan.loss, &matrix(z.clone()), 2).map_err(|error| {
+        at_step(format!(
+            "{error} (the encoder diverged, if its rows are not finite: lower optimizer.learning-rate)"
+        ))
+    })?;
     let shape = [outcome.grad.len(), outcome.grad.dim()];
     let grad = Tensor::<2>::from_data(TensorData::new(outcome.grad.into_vec(), shape), &z.device());
     // The gradient of Σ z·g with g held fixed is g: this hands the loss's gradient to Burn's backward pass.
