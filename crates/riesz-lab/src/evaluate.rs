@@ -46,7 +46,8 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &Encoder, quiet: bool) -> Resul
     let untrained = plan.encoder()?;
     let images = Images::draw(plan)?;
     let settings = eval::Settings {
-        neighbors: recipe.evaluation.neighbors,
+        // The table tells how many there were.
+        neighbors: recipe.evaluation.neighbors.min(images.references.items.len()),
         temperature: recipe.evaluation.temperature,
         few_labels: recipe.evaluation.few_labels,
         few_draws: recipe.evaluation.few_draws,

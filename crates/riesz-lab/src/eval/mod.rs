@@ -70,9 +70,14 @@ pub fn evaluate_row(
     if let ((train, Some(train_labels)), (test, Some(test_labels))) = (references, queries) {
         let counts = class_counts(train_labels);
         if counts.len() >= 2 {
-            let neighbors = settings.neighbors.min(train.len());
-            row.knn =
-                Some(knn::accuracy(train, train_labels, test, test_labels, neighbors, settings.temperature)?);
+            row.knn = Some(knn::accuracy(
+                train,
+                train_labels,
+                test,
+                test_labels,
+                settings.neighbors,
+                settings.temperature,
+            )?);
             row.probe = Some(probe::accuracy(train, train_labels, test, test_labels, key.stream("probe"))?);
             if counts.values().all(|&count| count >= settings.few_labels) {
                 let (labels, draws) = (settings.few_labels, settings.few_draws);

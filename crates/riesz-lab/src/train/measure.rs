@@ -207,7 +207,7 @@ impl<'a> HeldOut<'a> {
             reference_labels,
             &queries,
             &labels,
-            evaluation.neighbors,
+            evaluation.neighbors.min(references.len()),
             evaluation.temperature,
         )
         .map(Some)
