@@ -143,3 +143,20 @@ fn what_is_missing_or_wrong_is_told_in_a_sentence() {
     assert_eq!(error.exit_code(), 2);
     assert!(!error.to_string().contains('\n'), "{error}");
 }
+
+#[test]
+fn a_folder_with_a_part_of_the_files_is_unfinished() {
+    let folder = tempfile::tempdir().unwrap();
+    let second = Remote { url: "http://example.invalid/second.bin", ..FILES[0] };
+    let files = [FILES[0], second];
+    let unfinished = || known(&files).is_unfinished(folder.path());
+    assert!(!unfinished(), "nothing was fetched");
+    std::fs::write(folder.path().join("unpacked.bin"), "").unwrap();
+    assert!(!unfinished(), "another file is not a part");
+    std::fs::write(folder.path().join("file.bin.part"), "").unwrap();
+    assert!(unfinished());
+    std::fs::rename(folder.path().join("file.bin.part"), folder.path().join("file.bin")).unwrap();
+    assert!(unfinished());
+    std::fs::write(folder.path().join("second.bin"), "").unwrap();
+    assert!(!unfinished());
+}

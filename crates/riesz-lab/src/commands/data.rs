@@ -108,6 +108,9 @@ fn list(json: bool) -> Result<()> {
         println!("{:<18} {}", known.name, known.about);
         match known.find() {
             Ok(place) => println!("{:<18} at {}", "", place.display()),
+            Err(_) if known.places().iter().any(|place| known.is_unfinished(place)) => {
+                println!("{:<18} fetched in part; `riesz data fetch {}` goes on", "", known.name);
+            }
             Err(_) => println!(
                 "{:<18} not here; `riesz data fetch {}` downloads {}",
                 "",

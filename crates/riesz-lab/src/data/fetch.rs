@@ -6,7 +6,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
 
@@ -17,6 +19,8 @@ use crate::{Error, Result};
 
 /// What a server may take to answer, or to send the next bytes.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often an interruption is looked for while nothing comes.
+const LOOK: Duration = Duration::from_millis(100);
 /// Bytes read at once.
 const CHUNK: usize = 1 << 16;
 
@@ -30,7 +34,7 @@ pub fn fetch(known: &Known<'_>, folder: &Path, mirror: Option<&str>, quiet: bool
     fs::create_dir_all(folder).map_err(|error| Error::io(folder, &error))?;
     let mut paths = Vec::new();
     for file in known.files {
-        let name = file.url.rsplit('/').next().unwrap_or(file.url);
+        let name = file.name();
         let path = folder.join(name);
         if !path.is_file() {
             let url = mirror.map_or_else(
@@ -58,7 +62,7 @@ fn fetch_file(file: &Remote<'_>, url: &str, path: &Path, quiet: bool) -> Result<
     if have > 0 {
         request = request.header("Range", format!("bytes={have}-"));
     }
-    let mut response = request.call().map_err(|error| failed(error.to_string()))?;
+    let response = request.call().map_err(|error| failed(error.to_string()))?;
     let status = response.status().as_u16();
     let start = match status {
         206 => have,
@@ -78,21 +82,21 @@ fn fetch_file(file: &Remote<'_>, url: &str, path: &Path, quiet: bool) -> Result<
     let length = response.body().content_length().map_or(file.bytes, |rest| start + rest);
     let name = path.file_name().unwrap_or_default().display().to_string();
     let mut progress = Progress::new(&name, "bytes", start, length.max(start), quiet);
-    let mut reader = response.body_mut().with_config().limit(u64::MAX).reader();
-    let mut chunk = vec![0; CHUNK];
     let mut done = start;
-    loop {
-        let read = reader
-            .read(&mut chunk)
-            .map_err(|error| failed(format!("the connection broke after {} ({error})", megabytes(done))))?;
-        if read == 0 {
-            break;
+    let body = response.into_body().into_with_config().limit(u64::MAX).reader();
+    let end = receive(body, PATIENCE, interrupt::asked, |chunk| {
+        target.write_all(chunk).map_err(|error| Error::io(&part, &error))?;
+        done += chunk.len() as u64;
+        progress.advance(chunk.len() as u64, || format!("{} of {}", megabytes(done), megabytes(length)));
+        Ok(())
+    })?;
+    progress.finish();
+    match end {
+        End::Complete => {}
+        End::Broken(why) => {
+            return Err(failed(format!("the connection broke after {} ({why})", megabytes(done))));
         }
-        target.write_all(&chunk[..read]).map_err(|error| Error::io(&part, &error))?;
-        done += read as u64;
-        progress.advance(read as u64, || format!("{} of {}", megabytes(done), megabytes(length)));
-        if interrupt::asked() {
-            progress.finish();
+        End::Interrupted => {
             return Err(Error::interrupted(format!(
                 "{}: {} of {} fetched; the same command goes on from there",
                 part.display(),
@@ -101,7 +105,6 @@ fn fetch_file(file: &Remote<'_>, url: &str, path: &Path, quiet: bool) -> Result<
             )));
         }
     }
-    progress.finish();
     if done < length {
         return Err(failed(format!(
             "the connection closed after {} of {}",
@@ -111,6 +114,52 @@ fn fetch_file(file: &Remote<'_>, url: &str, path: &Path, quiet: bool) -> Result<
     }
     target.sync_all().map_err(|error| Error::io(&part, &error))?;
     finish(file, url, &part, path)
+}
+
+/// How a body ended.
+#[derive(Debug, PartialEq)]
+enum End {
+    Complete,
+    Broken(String),
+    Interrupted,
+}
+
+/// Hands the bytes of `body` to `take` as they come. They are read by a thread of their own, since a read blocks: a
+/// silent server is given up after `patience`, and an interruption is noticed at once.
+fn receive(
+    mut body: impl Read + Send + 'static,
+    patience: Duration,
+    interrupted: impl Fn() -> bool,
+    mut take: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<End> {
+    let (sender, receiver) = sync_channel(16);
+    thread::spawn(move || {
+        let mut open = true;
+        while open {
+            let mut chunk = vec![0; CHUNK];
+            let read = body.read(&mut chunk).map(|read| {
+                chunk.truncate(read);
+                chunk
+            });
+            open = read.as_ref().is_ok_and(|chunk| !chunk.is_empty());
+            // Nobody listens any more once the fetch was given up.
+            open &= sender.send(read).is_ok();
+        }
+    });
+    let mut heard = Instant::now();
+    while !interrupted() {
+        match receiver.recv_timeout(LOOK) {
+            Ok(Ok(chunk)) if chunk.is_empty() => return Ok(End::Complete),
+            Ok(Ok(chunk)) => {
+                take(&chunk)?;
+                heard = Instant::now();
+            }
+            Ok(Err(error)) => return Ok(End::Broken(error.to_string())),
+            Err(_) if heard.elapsed() < patience => {}
+            Err(_) => return Ok(End::Broken(format!("nothing came for {} s", patience.as_secs()))),
+        }
+    }
+    Ok(End::Interrupted)
 }
 
 /// Checks the fetched bytes and gives them their name.
@@ -136,5 +185,47 @@ fn md5_of(path: &Path) -> Result<String> {
             return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
         }
         hash.update(&chunk[..read]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives `bytes`, then nothing for as long as a test may last.
+    struct Silent(Vec<u8>);
+
+    impl Read for Silent {
+        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+            if self.0.is_empty() {
+                thread::sleep(Duration::from_secs(30));
+            }
+            let read = self.0.len().min(out.len());
+            out[..read].copy_from_slice(&self.0[..read]);
+            self.0.drain(..read);
+            Ok(read)
+        }
+    }
+
+    #[test]
+    fn a_silent_server_is_given_up_and_an_interruption_is_noticed() {
+        let start = Instant::now();
+        let mut got = 0;
+        let mut count = |chunk: &[u8]| {
+            got += chunk.len();
+            Ok(())
+        };
+        let end = receive(Silent(vec![1; 100_000]), Duration::from_secs(1), || false, &mut count).unwrap();
+        assert_eq!(end, End::Broken("nothing came for 1 s".to_owned()));
+        let asked = || start.elapsed() > Duration::from_secs(2);
+        assert_eq!(receive(Silent(vec![1; 100]), PATIENCE, asked, &mut count).unwrap(), End::Interrupted);
+        assert_eq!(got, 100_100);
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_refusing_disk_ends_the_fetch() {
+        let full = |_: &[u8]| Err(Error::input("no space"));
+        assert!(receive(&[1_u8; 10][..], PATIENCE, || false, full).is_err());
     }
 }

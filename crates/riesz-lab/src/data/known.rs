@@ -1,6 +1,6 @@
 //! Data sets known by name: what is embedded, where the others are looked for, and where they can be fetched.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
@@ -129,23 +129,47 @@ impl Known<'_> {
     /// Where it is on this machine.
     ///
     /// # Errors
-    /// If it is nowhere; the sentence says where it was looked for and how to get it.
+    /// If it is nowhere, or not all of it; the sentence says where it was looked for and how to get it.
     pub fn find(&self) -> Result<PathBuf> {
         let places = self.places();
-        places.iter().find(|place| place.is_dir()).cloned().ok_or_else(|| {
+        let whole = |place: &&PathBuf| place.is_dir() && !self.is_unfinished(place);
+        places.iter().find(whole).cloned().ok_or_else(|| {
+            let name = self.name;
+            if let Some(place) = places.iter().find(|place| self.is_unfinished(place)) {
+                let place = place.display();
+                return Error::input(format!(
+                    "{name}: {place} has only a part of it; `riesz data fetch {name}` goes on from there"
+                ));
+            }
             let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
             Error::input(format!(
                 "{name}: not found in {}; `riesz data fetch {name}` downloads it ({})",
                 places.join(" or "),
                 megabytes(self.bytes()),
-                name = self.name,
             ))
         })
+    }
+
+    /// Whether `folder` has some of the files, or parts of them, and not all. A folder with none of them may hold the
+    /// data set unpacked.
+    pub fn is_unfinished(&self, folder: &Path) -> bool {
+        let there = |end: &str| {
+            let is_there = |file: &&Remote<'_>| folder.join(format!("{}{end}", file.name())).is_file();
+            self.files.iter().filter(is_there).count()
+        };
+        there("") < self.files.len() && there("") + there(".part") > 0
     }
 
     /// Bytes to fetch.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+impl Remote<'_> {
+    /// The file's name: the end of its address.
+    pub fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or(self.url)
     }
 }
 

@@ -76,8 +76,10 @@ mod tests {
     fn equal_views_are_found_collapsed_ones_are_not_and_chance_is_chance() {
         let u = cloud(200, 6, 1);
         assert_eq!(recall(&u, &u).unwrap(), Recall { at_1: 1.0, at_5: 1.0 });
-        let same = Matrix::new([0.5, 0.25].repeat(200), 2);
-        assert_eq!(recall(&same, &same).unwrap(), Recall { at_1: 0.0, at_5: 0.0 });
+        for dim in [2, 129] {
+            let same = Matrix::new(cloud(1, dim, 3).as_slice().repeat(200), dim);
+            assert_eq!(recall(&same, &same).unwrap(), Recall { at_1: 0.0, at_5: 0.0 });
+        }
         let chance = recall(&u, &cloud(200, 6, 2)).unwrap();
         // Five of 399 others: 1.25 %; 400 queries.
         assert!(chance.at_1 < 0.02 && chance.at_5 < 0.04, "{chance:?}");

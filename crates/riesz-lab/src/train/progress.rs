@@ -79,7 +79,7 @@ impl Progress {
 
     fn seconds_left(&self) -> f64 {
         let rate = (self.done - self.first) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
-        (self.total - self.done) as f64 / rate.max(1e-9)
+        self.total.saturating_sub(self.done) as f64 / rate.max(1e-9)
     }
 }
 
