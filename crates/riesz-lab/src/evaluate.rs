@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use riesz::rng::{Key, permutation};
 use riesz::sphere::ideal;
-use riesz::{Matrix, Points, geometry, normalize};
+use riesz::{Matrix, Points, geometry};
 
 use crate::data::Source;
 use crate::encoder::Encoder;
@@ -89,7 +89,7 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &Encoder, quiet: bool) -> Resul
         ("untrained projector", &untrained_z),
     ]
     .into_iter()
-    .map(|(name, shown)| spectrum(name, &shown.views[0]))
+    .map(|(name, shown)| spectrum(name, &shown.views))
     .collect::<Result<_>>()?;
     progress.advance(1, || "geometry measured".to_owned());
     let map = images.map(plan, &h, key)?;
@@ -238,8 +238,7 @@ impl<'a> Images<'a> {
         }
         let mut chosen = permutation(&mut key.stream("map").rng(), self.queries.items.len());
         chosen.truncate(MAPPED);
-        let mut rows = take(&h.queries, &chosen);
-        unit_rows(&mut rows)?;
+        let rows = eval::unit(&take(&h.queries, &chosen))?;
         let places = layout(&rows, key.stream("layout"))?;
         let points = chosen
             .iter()
@@ -291,19 +290,32 @@ fn take(rows: &Matrix<f32>, chosen: &[usize]) -> Matrix<f32> {
     Matrix::new(chosen.iter().flat_map(|&i| rows.row(i).iter().copied()).collect(), rows.dim())
 }
 
-fn unit(rows: &Matrix<f32>) -> Result<Matrix<f32>> {
-    let mut rows = rows.clone();
-    unit_rows(&mut rows)?;
-    Ok(rows)
+fn measure_views(shown: &Representations) -> Result<Measured> {
+    let [u, v] = with_direction(&shown.views)?;
+    measure(&u, &v)
 }
 
-fn measure_views(shown: &Representations) -> Result<Measured> {
-    measure(&unit(&shown.views[0])?, &unit(&shown.views[1])?)
+/// Unit rows of the images of which both views have a direction: an untrained encoder gives a black image none.
+fn with_direction(views: &[Matrix<f32>; 2]) -> Result<[Matrix<f32>; 2]> {
+    let zero = |row: &[f32]| row.iter().all(|x| *x == 0.0);
+    let kept: Vec<usize> =
+        (0..views[0].len()).filter(|&i| !views.iter().any(|view| zero(view.row(i)))).collect();
+    if kept.len() < 2 {
+        return Err(Error::input(format!(
+            "{} of {} held-out images have a representation that is not zero; at least 2 are needed",
+            kept.len(),
+            views[0].len()
+        )));
+    }
+    let [mut u, mut v] = [&views[0], &views[1]].map(|view| take(view, &kept));
+    unit_rows(&mut u)?;
+    unit_rows(&mut v)?;
+    Ok([u, v])
 }
 
 /// Shares of cosines a bin: matched pairs, all other pairs of the 2M views, and the ideal law.
 fn cosines(views: &[Matrix<f32>; 2]) -> Result<Cosines> {
-    let (u, v) = (unit(&views[0])?, unit(&views[1])?);
+    let [u, v] = with_direction(views)?;
     let (images, dim) = (u.len(), u.dim());
     let bin = |s: f64| (((s + 1.0) / 2.0 * BINS as f64).max(0.0) as usize).min(BINS - 1);
     let dot =
@@ -326,9 +338,8 @@ fn cosines(views: &[Matrix<f32>; 2]) -> Result<Cosines> {
 }
 
 /// Singular values of unit rows, the largest scaled to 1.
-fn spectrum(name: &str, rows: &Matrix<f32>) -> Result<Spectrum> {
-    let mut rows = rows.clone();
-    normalize(&mut rows).map_err(|error| Error::input(error.to_string()))?;
+fn spectrum(name: &str, views: &[Matrix<f32>; 2]) -> Result<Spectrum> {
+    let [rows, _] = with_direction(views)?;
     let points = Points::new(&rows).map_err(|error| Error::input(error.to_string()))?;
     let mut values = geometry::singular_values(points);
     let largest = values.first().copied().unwrap_or(1.0).max(f64::MIN_POSITIVE);

@@ -200,6 +200,19 @@ fn a_folder_with_a_broken_image_trains_and_tells_it() {
 }
 
 #[test]
+fn black_images_are_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    photos(&here.join("photos"), 160);
+    for i in 0..40 {
+        let black = image::RgbImage::new(36, 40);
+        black.save(here.join(format!("photos/dogs/black{i}.png"))).unwrap();
+    }
+    let (out, _) = succeeds(&train(here, &["photos", "--run", "r", "--set", "evaluation.pairs=60"]));
+    assert!(out.contains("untrained projector"), "{out}");
+}
+
+#[test]
 fn bad_data_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

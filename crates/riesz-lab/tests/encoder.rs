@@ -80,7 +80,10 @@ fn evaluation_is_one_image_at_a_time_and_leaves_no_trace() {
     let batch = images([6, 28, 28, 1], &Device::flex());
     let (h, _) = encoder.eval_forward(batch.clone());
     let (alone, _) = encoder.eval_forward(batch.slice([2..3, 0..28, 0..28, 0..1]));
-    assert_eq!(values(h.slice([2..3, 0..128])), values(alone));
+    // Products of other shapes round differently; anything that mixes images would show at once.
+    for (among, alone) in values(h.slice([2..3, 0..128])).into_iter().zip(values(alone)) {
+        assert!((among - alone).abs() <= 1e-5 * alone.abs().max(1e-3), "{among} for {alone}");
+    }
     assert_eq!(encoder.named_tensors(), before);
 }
 

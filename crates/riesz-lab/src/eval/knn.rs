@@ -15,7 +15,7 @@ const TILE: (usize, usize) = (64, 1024);
 /// The share of queries whose vote is their label. Of classes with equal votes the lowest wins.
 ///
 /// # Errors
-/// If a row is zero or not finite, or `neighbors` is 0 or more than the references.
+/// If a number is not finite, or `neighbors` is 0 or more than the references.
 ///
 /// # Panics
 /// If labels and rows differ in number, or references and queries in width.
@@ -46,7 +46,7 @@ pub fn accuracy(
 /// The `k` nearest references of each query with their cosines, nearest first; of equal ones the first.
 ///
 /// # Errors
-/// If a row is zero or not finite, or `k` is 0 or more than the references.
+/// If a number is not finite, or `k` is 0 or more than the references.
 ///
 /// # Panics
 /// If the widths differ.

@@ -8,11 +8,12 @@ pub mod retrieval;
 
 use std::collections::BTreeMap;
 
+use riesz::Matrix;
 use riesz::rng::Key;
-use riesz::{Matrix, normalize};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::embeddings::check_finite;
 pub use few::{Few, few_labels};
 pub use guard::Guard;
 pub use probe::Probe;
@@ -55,7 +56,7 @@ pub type Labeled<'a> = (&'a Matrix<f32>, Option<&'a [u32]>);
 /// probe needs `few_labels` of each class.
 ///
 /// # Errors
-/// If a row is zero or not finite, or fewer references than neighbors are given.
+/// If a number is not finite, or fewer references than neighbors are given.
 pub fn evaluate_row(
     name: &str,
     references: Labeled<'_>,
@@ -114,9 +115,17 @@ fn places(train: &[u32], test: &[u32]) -> (usize, Vec<u32>, Vec<u32>) {
     (classes.len(), train.iter().map(place).collect(), test.iter().map(place).collect())
 }
 
-/// The rows scaled to unit length.
-fn unit(rows: &Matrix<f32>) -> Result<Matrix<f32>> {
+/// The rows scaled to unit length. A row of zeros, such as a black image's pixels, has no direction and stays: its
+/// cosine with every row is 0.
+pub(crate) fn unit(rows: &Matrix<f32>) -> Result<Matrix<f32>> {
+    check_finite(rows)?;
     let mut unit = rows.clone();
-    normalize(&mut unit).map_err(|error| Error::input(error.to_string()))?;
+    for i in 0..unit.len() {
+        let row = unit.row_mut(i);
+        let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        if length > 0.0 {
+            row.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
+        }
+    }
     Ok(unit)
 }

@@ -26,7 +26,7 @@ const TILE: usize = 64;
 /// Recall of `u`'s rows in `v` and the other way round, by cosine among all views; row i of `u` matches row i of `v`.
 ///
 /// # Errors
-/// If a row is zero or not finite.
+/// If a number is not finite.
 ///
 /// # Panics
 /// If the shapes differ, or there is no row.
