@@ -61,6 +61,11 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &Encoder, quiet: bool) -> Resul
     };
     if plan.augment.size().pow(2) * plan.augment.channels() <= WIDEST_PIXEL_ROW {
         row("raw pixels", &images.show(|source, items, shown| pixels(plan, source, items, shown))?)?;
+    } else {
+        progress.say(&format!(
+            "raw pixels are left out of the table: rows of {} numbers would not fit in memory",
+            plan.augment.size().pow(2) * plan.augment.channels()
+        ));
     }
     progress.advance(1, || "raw pixels".to_owned());
     let (untrained_h, untrained_z) = images.embed(plan, &untrained)?;

@@ -325,35 +325,35 @@ fn the_loss_command_agrees_with_the_golden_numbers() {
     let mut checked = 0;
     for case in golden["cases"].as_array().unwrap().iter().filter(|case| case["input"] == "aligned_8x4") {
         let number = |key: &str| case["params"][key].as_f64().map(|x| x.to_string());
-        let (tau, t, gamma) = (number("tau"), number("t"), number("gamma"));
+        let (tau, t, gamma, sigma) = (number("tau"), number("t"), number("gamma"), number("sigma"));
         let mut arguments = match case["loss"].as_str() {
             Some("dhel") if case["params"]["include_augs"] == true => {
                 vec!["dhel", "--convention", "reference"]
             }
             Some("dhel") => vec!["dhel"],
-            Some("ntxent") => vec!["nt-xent"],
+            Some("ntxent") => vec!["ntxent"],
             Some("dcl") => vec!["dcl"],
             Some("infonce_symmetric") => vec!["info-nce-symmetric", "--engine", "reference"],
-            Some("kcl") if case["params"]["kernel"] == "gaussian" => {
-                vec![
-                    "kcl",
-                    "--convention",
-                    "reference",
-                    "--kernel",
-                    "gaussian",
-                    "--width",
-                    t.as_deref().unwrap(),
-                ]
+            Some("dclw") => vec!["dclw"],
+            Some("kcl") => {
+                let kernel = case["params"]["kernel"].as_str().unwrap();
+                let parameter = match kernel {
+                    "gaussian" | "log" => "--width",
+                    "imq" => "--offset",
+                    _ => "--exponent",
+                };
+                vec!["kcl", "--convention", "reference", "--kernel", kernel, parameter, t.as_deref().unwrap()]
             }
             _ => continue,
         };
         arguments.extend(tau.as_deref().map(|tau| ["--temperature", tau]).into_iter().flatten());
+        arguments.extend(sigma.as_deref().map(|sigma| ["--sigma", sigma]).into_iter().flatten());
         arguments.extend(gamma.as_deref().map(|gamma| ["--gamma", gamma]).into_iter().flatten());
         let (found, want) = (value(&arguments), case["value"].as_f64().unwrap());
         assert!((found - want).abs() <= 1e-9 * want.abs().max(1e-3), "{arguments:?}: {found} for {want}");
         checked += 1;
     }
-    assert!(checked > 15, "{checked}");
+    assert!(checked > 60, "{checked}");
 
     // The gradient of the whole array, in its precision.
     succeeds(&riesz(

@@ -23,7 +23,7 @@ One array of 2M rows holds both views: rows 0..M are view one, M..2M view two; o
 Rows are scaled to unit length; the gradient is with respect to the rows as they are in the file.
 Losses: info-nce, info-nce-symmetric, nt-xent, nt-xent-one-sided, dcl, dcl-one-sided, dcl-cross, dclw, dhel, kcl,
 align-uniform. Kernels: gaussian and logarithmic (--width), inverse-multiquadric (--offset), riesz (--exponent),
-log-distance, exponential (--temperature).")]
+log-distance, exponential (--temperature); gaussian-riesz attracts by the first and repels by the second.")]
 pub struct LossArgs {
     /// The loss by name
     loss: String,
@@ -189,7 +189,8 @@ impl LossArgs {
     /// The flags as a recipe's table, so that both are checked by the same rules.
     fn recipe(&self) -> Result<LossRecipe> {
         let mut table = toml::Table::new();
-        table.insert("name".to_owned(), self.loss.clone().into());
+        let loss = canonical(&self.loss);
+        table.insert("name".to_owned(), loss.clone().into());
         if let Some(convention) = self.convention {
             let value = toml::Value::try_from(convention).map_err(|error| Error::input(error.to_string()))?;
             table.insert("convention".to_owned(), value);
@@ -198,13 +199,19 @@ impl LossArgs {
             vec![("width", self.width), ("offset", self.offset), ("exponent", self.exponent)];
         let mut keys: Vec<(&str, Option<f64>)> =
             vec![("sigma", self.sigma), ("gamma", self.gamma), ("weight", self.weight)];
-        if self.loss == "kcl" {
+        if loss == "kcl" {
             kernel_keys.push(("temperature", self.temperature));
-            let attraction = kernel(self.kernel.as_deref().unwrap_or("gaussian"), &kernel_keys);
+            let name = canonical(self.kernel.as_deref().unwrap_or("gaussian"));
+            let attraction = match name.as_str() {
+                // The released code's mixture: a Gaussian attracts, and the exponent is the repulsion's.
+                "gaussian-riesz" => kernel("gaussian", &[("width", self.width)]),
+                name => kernel(name, &kernel_keys),
+            };
             let repulsion = match &self.repulsion_kernel {
+                None if name == "gaussian-riesz" => kernel("riesz", &[("exponent", self.exponent)]),
                 None => attraction.clone(),
                 Some(name) => kernel(
-                    name,
+                    &canonical(name),
                     &[
                         ("width", self.repulsion_width),
                         ("offset", self.repulsion_offset),
@@ -269,6 +276,19 @@ impl LossArgs {
             Rows::F32(Matrix::new(both.as_slice().iter().map(|x| *x as f32).collect(), dim))
         })
     }
+}
+
+/// The name that recipes use, for other usual spellings.
+fn canonical(name: &str) -> String {
+    match name.replace('_', "-").as_str() {
+        "infonce" => "info-nce",
+        "infonce-symmetric" | "clip" => "info-nce-symmetric",
+        "ntxent" | "simclr" => "nt-xent",
+        "log" => "logarithmic",
+        "imq" => "inverse-multiquadric",
+        other => other,
+    }
+    .to_owned()
 }
 
 fn kernel(name: &str, keys: &[(&str, Option<f64>)]) -> toml::Value {
