@@ -117,8 +117,9 @@ impl<T: Scalar> WithSimd for Divide<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         for (row, &divisor) in self.x.chunks_exact_mut(self.dim).zip(self.divisors) {
+            let inverse = 1.0 / divisor;
             for x in row {
-                *x = T::from_f64(x.to_f64() / divisor);
+                *x = x.over(divisor, inverse);
             }
         }
     }
@@ -149,6 +150,37 @@ impl<T: Scalar> WithSimd for Project<'_, T> {
             let inverse = 1.0 / divisor;
             for (g, u) in g.iter_mut().zip(u) {
                 *g = T::from_f64((g.to_f64() - radial * u.to_f64()) * inverse);
+            }
+        }
+    }
+}
+
+/// to = fromᵀ, `dim` columns of `from` becoming rows. Not dealt to threads.
+pub(crate) fn transpose<T: Scalar>(from: &[T], dim: usize, to: &mut [T]) {
+    assert_eq!(from.len(), to.len(), "a transpose has as many numbers");
+    widest(Transpose { from, dim, to });
+}
+
+struct Transpose<'a, T> {
+    from: &'a [T],
+    dim: usize,
+    to: &'a mut [T],
+}
+
+impl<T: Scalar> WithSimd for Transpose<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let rows = self.from.len() / self.dim;
+        // Squares, so that a cache line is read and written whole.
+        for first in (0..rows).step_by(LANES) {
+            let end = rows.min(first + LANES);
+            for k in 0..self.dim {
+                let to = &mut self.to[k * rows + first..k * rows + end];
+                for (to, row) in to.iter_mut().zip(first..end) {
+                    *to = self.from[row * self.dim + k];
+                }
             }
         }
     }
@@ -205,12 +237,15 @@ mod tests {
         let mut rest = y.clone();
         let divisors: Vec<f64> = (0..n).map(|i| 1.0 + i as f64).collect();
         project(&x, d, &divisors, &mut rest);
+        let mut turned = vec![0.0; n * d];
+        transpose(&x, d, &mut turned);
         let mut parts = x.clone();
         divide(&mut parts, d, &divisors);
         for i in 0..n {
             let (x, y) = of(i);
             for k in 0..d {
                 let at = i * d + k;
+                assert_eq!(turned[k * n + i], x[k]);
                 assert!((sum[at] - (y[k] + want[i] * x[k])).abs() < 1e-13);
                 assert!((rest[at] - (y[k] - want[i] * x[k]) / divisors[i]).abs() < 1e-13);
                 assert_eq!(parts[at], x[k] / divisors[i]);

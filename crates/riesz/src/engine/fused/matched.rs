@@ -3,14 +3,14 @@
 use crate::engine::{Batch, focus_weights};
 use crate::loss::Term;
 use crate::rows::{add_scaled, dots};
-use crate::{Matrix, Points, Scalar};
+use crate::{Points, Scalar};
 
 /// The term's value; adds its gradient. Dot products are in `f64`.
 pub(super) fn add<T: Scalar>(
     batch: Batch,
     term: &Term,
     views: &[Points<'_, T>],
-    grads: &mut [Matrix<T>],
+    grads: &mut [&mut [T]],
 ) -> f64 {
     let (factor, d) = (batch.pair_factor(term), batch.dim);
     let anchors = batch.anchor_views(term);
@@ -34,8 +34,8 @@ pub(super) fn add<T: Scalar>(
                 pulls.push(T::from_f64(weight * slope));
             }
             let (before, after) = grads.split_at_mut(second);
-            add_scaled(&pulls, v, d, before[first].as_mut_slice());
-            add_scaled(&pulls, u, d, after[0].as_mut_slice());
+            add_scaled(&pulls, v, d, before[first]);
+            add_scaled(&pulls, u, d, after[0]);
         }
     }
     value
