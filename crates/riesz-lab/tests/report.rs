@@ -1,6 +1,6 @@
 //! The report: needs no network, shows every section, escapes what it is given, draws only numbers, and tells the truth.
 
-use riesz_lab::eval::{Few, Probe, Recall, Row};
+use riesz_lab::protocols::{Few, Probe, Recall, Row};
 use riesz_lab::report::{
     Cosines, Geometry, Map, MapPoint, Neighbors, Settings, Spectrum, StepPoint, Summary, Thumb, Tone, plain,
     render, verdict,

@@ -9,9 +9,9 @@ mod verdict;
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::Row;
-use crate::run::{Epoch, Run, write_atomically};
-use crate::{Error, Result};
+use crate::protocols::Row;
+use crate::run::{Epoch, Run};
+use crate::{Error, Result, atomic};
 pub use page::render;
 pub use plain::plain;
 pub use verdict::{Tone, Verdict, verdict};
@@ -190,7 +190,7 @@ impl Summary {
     /// If the disk refuses.
     pub fn save(&self, run: &Run) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|error| Error::input(error.to_string()))?;
-        write_atomically(&run.path("metrics.json"), text.as_bytes())
+        atomic::write_bytes(&run.path("metrics.json"), text.as_bytes())
     }
 
     /// Reads `metrics.json`.
