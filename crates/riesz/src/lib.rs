@@ -45,6 +45,7 @@ pub mod loss;
 pub mod points;
 pub mod product;
 pub mod rng;
+mod rows;
 pub mod sphere;
 
 pub use error::Error;

@@ -7,6 +7,7 @@ pub use fused::Fused;
 pub use reference::Reference;
 
 use crate::loss::{Anchors, Link, Loss, Pairs, Role, Term};
+use crate::rows::are_finite;
 use crate::{Error, Matrix, Points, Scalar, normalize, normalize_backward};
 
 /// A loss's number, its parts, and its gradient with respect to each view's unit rows.
@@ -78,15 +79,15 @@ pub fn value_and_grad_raw<T: Scalar>(
     let points: Vec<Points<'_, T>> = if per_view == 0 {
         return Err(Error::new("there are no rows"));
     } else {
-        unit.as_slice()
-            .chunks_exact(per_view)
-            .map(|view| Points::from_slice(view, d))
-            .collect::<Result<_, _>>()?
+        unit.as_slice().chunks_exact(per_view).map(|view| Points::normalized(view, d)).collect()
     };
     let outcome = engine.value_and_grad(loss, &points)?;
-    let grad = outcome.grads.into_iter().flat_map(Matrix::into_vec).collect();
+    let mut grad = Vec::with_capacity(unit.as_slice().len());
+    for view in outcome.grads {
+        grad.extend_from_slice(view.as_slice());
+    }
     let mut grad = Matrix::new(grad, d);
-    normalize_backward(Points::new(&unit)?, &lengths, &mut grad);
+    normalize_backward(Points::normalized(unit.as_slice(), d), &lengths, &mut grad);
     Ok(RawValueAndGrad {
         value: outcome.value,
         terms: outcome.terms,
@@ -191,8 +192,7 @@ fn finish<T: Scalar>(loss: &Loss, terms: Vec<f64>, grads: Vec<Matrix<T>>) -> Res
     };
     let (attraction, repulsion) = (part(Role::Attraction), part(Role::Repulsion));
     let value = attraction + repulsion;
-    let finite = |grad: &Matrix<T>| grad.as_slice().iter().all(|x| x.to_f64().is_finite());
-    if !value.is_finite() || !grads.iter().all(finite) {
+    if !value.is_finite() || !grads.iter().all(|grad| are_finite(grad.as_slice())) {
         return Err(Error::new(format!(
             "{} is {value} with an infinite gradient or value: two rows coincide where its kernel is infinite",
             loss.name

@@ -86,6 +86,6 @@ fn evaluate<T: Scalar>(
         values[plan.index] = found.value + swept;
     }
     for (term, value) in loss.terms.iter().zip(values).filter(|(term, _)| is_matched_mean(term)) {
-        *value = matched::add(batch, term, views, schedule.threaded, grads);
+        *value = matched::add(batch, term, views, grads);
     }
 }
