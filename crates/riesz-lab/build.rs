@@ -8,7 +8,7 @@ fn main() {
     println!("cargo::rerun-if-changed={lock_path}");
     println!("cargo::rerun-if-changed={manifest}/../../.git/HEAD");
     let lock = std::fs::read_to_string(lock_path).unwrap_or_default();
-    for (package, variable) in [("burn", "BURN"), ("image", "IMAGE"), ("zune-jpeg", "ZUNE_JPEG")] {
+    for (package, variable) in [("burn-core", "BURN"), ("image", "IMAGE"), ("zune-jpeg", "ZUNE_JPEG")] {
         println!("cargo::rustc-env=RIESZ_{variable}={}", version(&lock, package));
     }
     let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());

@@ -14,12 +14,12 @@ mod parquet;
 mod safetensors;
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use riesz::{Matrix, Scalar};
 
-use crate::{Error, Result};
+use crate::{Error, Result, atomic};
 pub use npy::write_npy;
 pub use parquet::write_parquet;
 pub use safetensors::write_safetensors;
@@ -131,7 +131,7 @@ pub fn read(path: &Path, name: Option<&str>) -> Result<Rows> {
 /// If there are not as many labels as names.
 pub fn write_names(path: &Path, names: &[String], labels: &[Option<u32>]) -> Result<()> {
     assert!(names.len() == labels.len(), "{} names, {} labels", names.len(), labels.len());
-    write_beside(path, |file| {
+    atomic::write(path, |file| {
         let mut csv = csv::Writer::from_writer(file);
         csv.write_record(["index", "name", "label"])?;
         for (index, (name, label)) in names.iter().zip(labels).enumerate() {
@@ -140,30 +140,6 @@ pub fn write_names(path: &Path, names: &[String], labels: &[Option<u32>]) -> Res
         }
         csv.flush()
     })
-}
-
-/// Writes a file beside its place and renames it.
-pub(crate) fn write_beside(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
-) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let whole = || -> io::Result<()> {
-        let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-        let mut buffered = BufWriter::with_capacity(1 << 20, beside.as_file_mut());
-        write(&mut buffered)?;
-        buffered.flush()?;
-        drop(buffered);
-        beside.as_file().sync_all()?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            beside.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        }
-        beside.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    whole().map_err(|error| Error::io(path, &error))
 }
 
 /// Why a file gives no matrix.
@@ -302,7 +278,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.npy");
         std::fs::write(&path, "old").unwrap();
-        let full = write_beside(&path, |file| {
+        let full = atomic::write(&path, |file| {
             file.write_all(&[0; 5000])?;
             Err(io::ErrorKind::StorageFull.into())
         });

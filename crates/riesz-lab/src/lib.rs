@@ -1,6 +1,7 @@
 //! The laboratory: everything that touches the world. Data, augmentation, encoders, training, evaluation,
 //! reports. The mathematics is in the crate `riesz`.
 
+pub mod atomic;
 pub mod augment;
 pub mod cli;
 pub mod commands;
@@ -10,16 +11,19 @@ pub mod embeddings;
 pub mod encoder;
 pub mod environment;
 mod error;
-pub mod eval;
-pub mod evaluate;
+pub mod evaluation;
+pub mod interrupt;
 pub mod loss_recipe;
 pub mod memory;
 pub mod ops;
 pub mod optim;
+pub mod progress;
+pub mod protocols;
 pub mod recipe;
 pub mod report;
 pub mod run;
 pub mod tensorboard;
+pub mod tensors;
 pub mod train;
 
 pub use error::{Error, Result};

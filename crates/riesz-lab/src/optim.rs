@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use burn::tensor::{Gradients, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::{Encoder, NamedTensor};
+use crate::encoder::Encoder;
+use crate::tensors::NamedTensor;
 use crate::{Error, Result};
 
 /// How the loss is minimized.

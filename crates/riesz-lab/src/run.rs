@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::recipe::Recipe;
-use crate::{Error, Result};
+use crate::{Error, Result, atomic};
 
 /// One line of `log.jsonl`. Nothing in it depends on the clock or the machine's load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ impl Run {
         let recipe_path = run.path("recipe.toml");
         if !root.exists() {
             fs::create_dir_all(run.path("checkpoints")).map_err(|error| Error::io(root, &error))?;
-            write_atomically(&recipe_path, recipe.to_toml().as_bytes())?;
+            atomic::write_bytes(&recipe_path, recipe.to_toml().as_bytes())?;
             return Ok(Found::New(run));
         }
         let place = root.display();
@@ -129,7 +129,7 @@ impl Run {
                 )));
             }
             fs::create_dir_all(run.path("checkpoints")).map_err(|error| Error::io(root, &error))?;
-            write_atomically(&recipe_path, recipe.to_toml().as_bytes())?;
+            atomic::write_bytes(&recipe_path, recipe.to_toml().as_bytes())?;
             return Ok(Found::New(run));
         }
         let stored = run.recipe()?;
@@ -257,28 +257,6 @@ impl Lines {
     pub fn length(&self) -> u64 {
         self.length
     }
-}
-
-/// Writes a file beside its place and renames it, so that a reader sees the old bytes or the new ones, and a full
-/// disk loses nothing.
-///
-/// # Errors
-/// If it cannot be written; the file that was there before is untouched.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-        beside.write_all(bytes)?;
-        beside.as_file().sync_all()?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            beside.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        }
-        beside.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(|error| Error::io(path, &error))
 }
 
 fn read_lines<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Vec<T>> {

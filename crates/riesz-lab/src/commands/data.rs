@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use crate::data::{self, BUILT_IN, DataRecipe, KNOWN, Known, cache, fetch, megabytes};
-use crate::train::interrupt;
+use crate::interrupt;
 use crate::{Error, Result};
 
 /// Arguments of `riesz data`.

@@ -8,10 +8,10 @@ use riesz::Matrix;
 
 use crate::data::Source;
 use crate::encoder::Encoder;
+use crate::progress::Progress;
 use crate::run::Run;
 use crate::train::Plan;
 use crate::train::measure::{Sample, Shown, embed};
-use crate::train::progress::Progress;
 use crate::{Error, Result, device, embeddings};
 
 /// Arguments of `riesz embed`.

@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
-use crate::Result;
 use crate::report::{Summary, render};
-use crate::run::{Run, write_atomically};
+use crate::run::Run;
+use crate::{Result, atomic};
 
 /// Arguments of `riesz report`.
 #[derive(clap::Args)]
@@ -32,7 +32,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
 /// # Errors
 /// If the disk refuses.
 pub fn write(run: &Run, summary: &Summary) -> Result<()> {
-    write_atomically(&run.path("report.html"), render(summary)?.as_bytes())
+    atomic::write_bytes(&run.path("report.html"), render(summary)?.as_bytes())
 }
 
 /// Prints verdict and table.

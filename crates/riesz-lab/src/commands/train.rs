@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::data::{self, DataRecipe};
-use crate::evaluate::evaluate;
+use crate::evaluation::evaluate;
+use crate::progress::duration;
 use crate::recipe::{self, BuiltIn, Recipe};
-use crate::run::{Event, Found, Lines, Run, write_atomically};
-use crate::train::progress::duration;
-use crate::train::{Manner, Plan, interrupt, train};
-use crate::{Error, Result, device, environment};
+use crate::run::{Event, Found, Lines, Run};
+use crate::train::{Manner, Plan, train};
+use crate::{Error, Result, atomic, device, environment, interrupt};
 
 /// Arguments of `riesz train`. A flag that is a recipe's key, with dashes, lays its value over the recipe.
 #[derive(clap::Args, Debug, Default)]
@@ -89,7 +89,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         Found::Unfinished(run) => (run, "continuing"),
     };
     let environment = environment::json(&args.device);
-    write_atomically(&run.path("environment.json"), environment.as_bytes())?;
+    atomic::write_bytes(&run.path("environment.json"), environment.as_bytes())?;
     if !args.quiet {
         tell(&plan, &origin, &format!("{found} in {}", root.display()))?;
     }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use md5::{Digest, Md5};
 
 use super::{Known, Remote, megabytes};
-use crate::train::interrupt;
-use crate::train::progress::Progress;
+use crate::interrupt;
+use crate::progress::Progress;
 use crate::{Error, Result};
 
 /// What a server may take to answer, or to send the next bytes.

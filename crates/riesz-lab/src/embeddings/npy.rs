@@ -6,8 +6,8 @@ use std::path::Path;
 
 use riesz::{Matrix, Scalar};
 
-use super::{Failure, Float, Rows, matrix_shape, read_numbers, write_beside, write_numbers};
-use crate::Result;
+use super::{Failure, Float, Rows, matrix_shape, read_numbers, write_numbers};
+use crate::{Result, atomic};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
@@ -30,7 +30,7 @@ pub fn write_npy<T: Scalar>(path: &Path, rows: &Matrix<T>) -> Result<()> {
     let padded = (prefix + header.len() + 1).next_multiple_of(64) - prefix;
     header.push_str(&" ".repeat(padded - 1 - header.len()));
     header.push('\n');
-    write_beside(path, |file| {
+    atomic::write(path, |file| {
         use std::io::Write;
         file.write_all(MAGIC)?;
         file.write_all(&[1, 0])?;

@@ -14,8 +14,7 @@ use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 use riesz::Matrix;
 
-use super::write_beside;
-use crate::{Error, Result};
+use crate::{Error, Result, atomic};
 
 const SCHEMA: &str = "message embeddings {
     required binary name (STRING);
@@ -56,7 +55,7 @@ pub fn write_parquet(
             .map(|label| label.map(|label| to_int32(path, label)).transpose())
             .collect::<Result<_>>()?,
     };
-    write_beside(path, |file| write(file, names, &labels, rows).map_err(to_io))
+    atomic::write(path, |file| write(file, names, &labels, rows).map_err(to_io))
 }
 
 fn write(

@@ -1,15 +1,16 @@
 //! The safetensors file: the length of a header, a JSON header `{"name": {"dtype", "shape", "data_offsets"}}`, and
 //! the numbers of all tensors, without gaps. Only the wanted tensor is read, so a large file costs what it holds.
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use ::safetensors::Dtype;
+use ::safetensors::tensor::{Metadata, TensorInfo};
 use riesz::Matrix;
-use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::{Failure, Float, Rows, matrix_shape, read_numbers, write_beside, write_numbers};
-use crate::Result;
+use super::{Failure, Float, Rows, matrix_shape, read_numbers};
+use crate::tensors::{Numbers, Shaped, to_io};
+use crate::{Result, atomic};
 
 /// The longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -27,16 +28,14 @@ pub fn write_safetensors(
     tensors: &[(&str, &Matrix<f32>)],
     labels: Option<&[Option<u32>]>,
 ) -> Result<()> {
-    let mut header = serde_json::Map::new();
-    let mut offset = 0;
-    let mut entry = |name: &str, dtype: &str, shape: &[usize], bytes: usize| {
-        let info =
-            serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + bytes]});
-        assert!(header.insert(name.to_owned(), info).is_none(), "two tensors are called {name}");
-        offset += bytes;
+    let mut views: Vec<(&str, Shaped<'_>)> = Vec::new();
+    let mut add = |name, shape, numbers| {
+        assert!(views.iter().all(|(other, _)| *other != name), "two tensors are called {name}");
+        views.push((name, Shaped { shape, numbers }));
     };
     if let Some(labels) = labels {
-        entry("labels", "I64", &[labels.len()], 8 * labels.len());
+        let numbers = labels.iter().map(|label| label.map_or(-1, i64::from)).collect();
+        add("labels", vec![labels.len()], Numbers::I64(numbers));
     }
     for (name, rows) in tensors {
         assert!(
@@ -45,18 +44,9 @@ pub fn write_safetensors(
             rows.len(),
             labels.map_or(0, <[_]>::len)
         );
-        entry(name, "F32", &[rows.len(), rows.dim()], 4 * rows.as_slice().len());
+        add(name, vec![rows.len(), rows.dim()], Numbers::F32(rows.as_slice()));
     }
-    let mut header = serde_json::Value::Object(header).to_string();
-    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
-    write_beside(path, |file| {
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
-        for label in labels.unwrap_or_default() {
-            file.write_all(&label.map_or(-1, i64::from).to_le_bytes())?;
-        }
-        tensors.iter().try_for_each(|(_, rows)| write_numbers(file, rows))
-    })
+    atomic::write_by_path(path, |beside| ::safetensors::serialize_to_file(views, None, beside).map_err(to_io))
 }
 
 /// Reads a tensor from a safetensors file of `length` bytes.

@@ -14,10 +14,10 @@ use burn::tensor::{Device, Gradients, Tensor};
 use riesz::rng::Key;
 use serde::{Deserialize, Serialize};
 
+use crate::tensors::NamedTensor;
 use crate::{Error, Result};
 use parameters::{Declare, Parameters, Pass};
 use resnet::ResNet;
-pub(crate) use store::{from_bytes, to_bytes};
 use vit::Vit;
 
 /// Backbone and projector, as a recipe says it.
@@ -69,17 +69,6 @@ pub enum Stem {
     Small,
     /// A 7 × 7 convolution with stride 2, then max pooling with stride 2.
     Imagenet,
-}
-
-/// A tensor by name, on the host.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamedTensor {
-    /// Its name in files.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Its numbers, row-major.
-    pub values: Vec<f32>,
 }
 
 /// A backbone with a projector, and their numbers.

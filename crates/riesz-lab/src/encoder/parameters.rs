@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use riesz::rng::{Key, normal, uniform};
 
-use super::NamedTensor;
+use crate::tensors::NamedTensor;
 use crate::{Error, Result, ops};
 
 /// ε of batch norm, as torch's default.

@@ -5,15 +5,17 @@ mod draw;
 pub mod map;
 mod page;
 mod plain;
+mod seeds;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::Row;
-use crate::run::{Epoch, Run, write_atomically};
-use crate::{Error, Result};
+use crate::protocols::Row;
+use crate::run::{Epoch, Run};
+use crate::{Error, Result, atomic};
 pub use page::render;
 pub use plain::plain;
+pub use seeds::markdown;
 pub use verdict::{Tone, Verdict, verdict};
 
 /// The version of `metrics.json`.
@@ -190,7 +192,7 @@ impl Summary {
     /// If the disk refuses.
     pub fn save(&self, run: &Run) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|error| Error::input(error.to_string()))?;
-        write_atomically(&run.path("metrics.json"), text.as_bytes())
+        atomic::write_bytes(&run.path("metrics.json"), text.as_bytes())
     }
 
     /// Reads `metrics.json`.

@@ -5,9 +5,9 @@ use riesz::geometry::{Better, METRICS};
 
 use super::draw::{Chart, Curve, chart, class_name, map};
 use super::{Settings, Summary, Thumb, Tone, verdict};
-use crate::eval::Row;
+use crate::progress::duration;
+use crate::protocols::Row;
 use crate::run::Epoch;
-use crate::train::progress::duration;
 use crate::{Error, Result};
 
 /// The report as HTML.

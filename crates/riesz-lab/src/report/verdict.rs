@@ -5,7 +5,7 @@
 //! √(p(1−p)/n + q(1−q)/n); queries are the same images, so this is the cautious side.
 
 use super::Summary;
-use crate::eval::Row;
+use crate::protocols::Row;
 
 /// How things stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

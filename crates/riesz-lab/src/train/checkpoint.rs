@@ -6,11 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use crate::encoder::{NamedTensor, from_bytes, to_bytes};
-use crate::run::{Run, write_atomically};
-use crate::{Error, Result};
+use crate::run::Run;
+use crate::tensors::{NamedTensor, digest, from_bytes, to_bytes};
+use crate::{Error, Result, atomic};
 
 /// A moment of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,9 +55,9 @@ impl Checkpoint {
         let bytes = to_bytes(&tensors, metadata)?;
         let last = run.path(LAST);
         if last.is_file() {
-            std::fs::rename(&last, run.path(PREVIOUS)).map_err(|error| Error::io(&last, &error))?;
+            atomic::rename(&last, &run.path(PREVIOUS))?;
         }
-        write_atomically(&last, &bytes)
+        atomic::write_bytes(&last, &bytes)
     }
 
     /// The newest checkpoint of a run; `None` if it has none yet.
@@ -116,18 +114,4 @@ impl Checkpoint {
             optimizer: part(OPTIMIZER),
         })
     }
-}
-
-/// SHA-256 over names and numbers, in order, as hexadecimal digits.
-pub fn digest(tensors: &[NamedTensor]) -> String {
-    let mut hash = Sha256::new();
-    for NamedTensor { name, values, .. } in tensors {
-        hash.update((name.len() as u64).to_le_bytes());
-        hash.update(name.as_bytes());
-        hash.update((values.len() as u64).to_le_bytes());
-        for value in values {
-            hash.update(value.to_le_bytes());
-        }
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

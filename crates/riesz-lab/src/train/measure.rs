@@ -9,7 +9,7 @@ use riesz::{Matrix, Points, normalize};
 use super::{Plan, matrix, tensor};
 use crate::data::{Image, Source};
 use crate::encoder::Encoder;
-use crate::eval::{knn, retrieval};
+use crate::protocols::{knn, retrieval};
 use crate::run::Epoch;
 use crate::{Error, Result};
 

@@ -5,9 +5,7 @@
 
 pub mod batches;
 pub mod checkpoint;
-pub mod interrupt;
 pub mod measure;
-pub mod progress;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -22,14 +20,14 @@ use crate::augment::Augment;
 use crate::data::{Dataset, Source, Unreadable};
 use crate::encoder::Encoder;
 use crate::optim::Optimizer;
+use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::run::{Epoch, Event, Lines, Run, Timing};
 use crate::tensorboard::EventWriter;
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt};
 use batches::{Batch, Decoded, Schedule};
 use checkpoint::Checkpoint;
 use measure::HeldOut;
-use progress::Progress;
 
 /// Bytes of decoded pixels that are kept in memory.
 const DECODED_BUDGET: usize = 2 << 30;

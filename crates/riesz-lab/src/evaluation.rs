@@ -9,7 +9,8 @@ use riesz::{Matrix, Points, geometry};
 
 use crate::data::Source;
 use crate::encoder::Encoder;
-use crate::eval::{self, Guard, Row, knn};
+use crate::progress::Progress;
+use crate::protocols::{self, Guard, Row, knn};
 use crate::report::map::{layout, thumbnail};
 use crate::report::{
     Cosines, Geometry, Map, MapPoint, Neighbors, SCHEMA_VERSION, Settings, Spectrum, StepPoint, Summary,
@@ -18,7 +19,6 @@ use crate::report::{
 use crate::run::{Event, Run};
 use crate::train::Plan;
 use crate::train::measure::{HeldOut, Measured, Sample, Shown, embed, measure, pixels, unit_rows};
-use crate::train::progress::Progress;
 use crate::{Error, Result};
 
 /// Raw pixels are a baseline while their rows are at most this wide; wider ones would not fit in memory.
@@ -45,7 +45,7 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &Encoder, quiet: bool) -> Resul
     let guard = Guard::new(&encoder.named_tensors());
     let untrained = plan.encoder()?;
     let images = Images::draw(plan)?;
-    let settings = eval::Settings {
+    let settings = protocols::Settings {
         // The table tells how many there were.
         neighbors: recipe.evaluation.neighbors.min(images.references.items.len()),
         temperature: recipe.evaluation.temperature,
@@ -223,9 +223,15 @@ impl<'a> Images<'a> {
         ))
     }
 
-    fn row(&self, name: &str, shown: &Representations, settings: &eval::Settings, key: Key) -> Result<Row> {
+    fn row(
+        &self,
+        name: &str,
+        shown: &Representations,
+        settings: &protocols::Settings,
+        key: Key,
+    ) -> Result<Row> {
         let (references, queries) = (self.references.all_labels(), self.queries.all_labels());
-        eval::evaluate_row(
+        protocols::evaluate_row(
             name,
             (&shown.references, references.as_deref()),
             (&shown.queries, queries.as_deref()),
@@ -243,7 +249,7 @@ impl<'a> Images<'a> {
         }
         let mut chosen = permutation(&mut key.stream("map").rng(), self.queries.items.len());
         chosen.truncate(MAPPED);
-        let rows = eval::unit(&take(&h.queries, &chosen))?;
+        let rows = protocols::unit(&take(&h.queries, &chosen))?;
         let places = layout(&rows, key.stream("layout"))?;
         let points = chosen
             .iter()

@@ -1,7 +1,6 @@
 //! The protocol guard: an encoder that is evaluated is frozen, and this proves it.
 
-use crate::encoder::NamedTensor;
-use crate::train::checkpoint::digest;
+use crate::tensors::{NamedTensor, digest};
 use crate::{Error, Result};
 
 /// Remembers every parameter and every BatchNorm buffer by a SHA-256 digest.

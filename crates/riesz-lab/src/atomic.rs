@@ -1,0 +1,74 @@
+//! Files that are whole or not there: written beside their place, flushed to the disk, and renamed.
+//!
+//! A reader sees the old bytes or the new ones, and a full disk or a power cut loses nothing that was there.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use crate::{Error, Result};
+
+/// Writes these bytes as the file `path`.
+///
+/// # Errors
+/// If they cannot be written; the file that was there before is untouched.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, |file| file.write_all(bytes))
+}
+
+/// Writes the file `path` by `fill`.
+///
+/// # Errors
+/// If it cannot be written; the file that was there before is untouched.
+pub fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>) -> Result<()> {
+    replace(path, |beside| {
+        let mut buffered = BufWriter::with_capacity(1 << 20, beside.as_file_mut());
+        fill(&mut buffered)?;
+        buffered.flush()
+    })
+}
+
+/// Writes the file `path` by a function that wants a path to write to.
+///
+/// # Errors
+/// If it cannot be written; the file that was there before is untouched.
+pub fn write_by_path(path: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
+    replace(path, |beside| fill(beside.path()))
+}
+
+fn replace(path: &Path, fill: impl FnOnce(&mut NamedTempFile) -> io::Result<()>) -> Result<()> {
+    let whole = || -> io::Result<()> {
+        let folder = folder(path);
+        let mut beside = NamedTempFile::new_in(folder)?;
+        fill(&mut beside)?;
+        beside.as_file().sync_all()?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            beside.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        }
+        beside.persist(path).map_err(|error| error.error)?;
+        sync_folder(folder)
+    };
+    whole().map_err(|error| Error::io(path, &error))
+}
+
+/// Renames a file within its folder, so that the new name survives a power cut.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).and_then(|()| sync_folder(folder(to))).map_err(|error| Error::io(from, &error))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A renamed file is found after a power cut only if its folder was flushed too; where folders cannot be opened as
+/// files (Windows), the file system does that by itself.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}

@@ -1,0 +1,116 @@
+//! Named tensors on the host, and their one file format, safetensors: encoders, checkpoints and embeddings.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io;
+
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
+
+/// A tensor by name, on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedTensor {
+    /// Its name in files.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers, row-major.
+    pub values: Vec<f32>,
+}
+
+/// Borrowed numbers with a shape, as safetensors wants to see them; turned into bytes one tensor at a time.
+pub(crate) struct Shaped<'a> {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) numbers: Numbers<'a>,
+}
+
+pub(crate) enum Numbers<'a> {
+    F32(&'a [f32]),
+    I64(Vec<i64>),
+}
+
+impl View for Shaped<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.numbers {
+            Numbers::F32(_) => Dtype::F32,
+            Numbers::I64(_) => Dtype::I64,
+        }
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(match &self.numbers {
+            Numbers::F32(numbers) => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Numbers::I64(numbers) => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        })
+    }
+    fn data_len(&self) -> usize {
+        match &self.numbers {
+            Numbers::F32(numbers) => 4 * numbers.len(),
+            Numbers::I64(numbers) => 8 * numbers.len(),
+        }
+    }
+}
+
+/// Named tensors as the bytes of a safetensors file, tensors in the order of their names; the metadata is one entry
+/// `riesz` of JSON.
+pub(crate) fn to_bytes(tensors: &[NamedTensor], metadata: BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let views = tensors.iter().map(|tensor| {
+        let view = Shaped { shape: tensor.shape.clone(), numbers: Numbers::F32(&tensor.values) };
+        (tensor.name.as_str(), view)
+    });
+    // One entry, as the format does not order them, and equal encoders shall be equal files.
+    let metadata = serde_json::to_string(&metadata).map_err(|error| Error::input(error.to_string()))?;
+    let metadata = std::iter::once(("riesz".to_owned(), metadata)).collect();
+    safetensors::serialize(views, Some(metadata)).map_err(|error| Error::input(error.to_string()))
+}
+
+/// The inverse of [`to_bytes`], in the order of the names.
+///
+/// # Errors
+/// If the bytes are damaged, or a tensor is not f32; the sentence says why, not where.
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Vec<NamedTensor>, BTreeMap<String, String>)> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| Error::input(error.to_string()))?;
+    let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get("riesz"));
+    let metadata = metadata.ok_or_else(|| Error::input("its metadata has no entry riesz"))?;
+    let metadata =
+        serde_json::from_str(metadata).map_err(|error| Error::input(format!("its metadata: {error}")))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| Error::input(error.to_string()))?;
+    let mut tensors = Vec::new();
+    for (name, view) in file.tensors() {
+        if view.dtype() != Dtype::F32 {
+            return Err(Error::input(format!("{name} is {:?}, not F32", view.dtype())));
+        }
+        let values =
+            view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        tensors.push(NamedTensor { name, shape: view.shape().to_vec(), values });
+    }
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((tensors, metadata))
+}
+
+/// An error of the format as one of writing a file.
+pub(crate) fn to_io(error: SafeTensorError) -> io::Error {
+    match error {
+        SafeTensorError::IoError(error) => error,
+        other => io::Error::other(other.to_string()),
+    }
+}
+
+/// SHA-256 over names and numbers, in order, as hexadecimal digits.
+pub fn digest(tensors: &[NamedTensor]) -> String {
+    let mut hash = Sha256::new();
+    for NamedTensor { name, values, .. } in tensors {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name.as_bytes());
+        hash.update((values.len() as u64).to_le_bytes());
+        for value in values {
+            hash.update(value.to_le_bytes());
+        }
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
