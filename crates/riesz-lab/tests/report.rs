@@ -3,7 +3,7 @@
 use riesz_lab::protocols::{Few, Measure, Probe, Recall, Row};
 use riesz_lab::report::{
     Comparison, Cosines, Geometry, Labels, Map, MapPoint, Neighbors, SCHEMA_VERSION, Settings, Spectrum,
-    StepPoint, Summary, Thumb, Tone, plain, render, verdict,
+    StepPoint, Summary, Thumb, Tone, markdown, plain, render, verdict,
 };
 use riesz_lab::run::Epoch;
 
@@ -328,4 +328,37 @@ fn the_terminal_shows_the_table_in_its_width() {
         }
     }
     assert!(!plain(&unlabeled()).contains("probe"));
+}
+
+#[test]
+fn runs_that_differ_in_their_seed_make_one_table() {
+    let seeded = |seed: u64, probe: f64| {
+        let mut summary = good();
+        summary.recipe = format!("seed = {seed}\nbatch = 256\n");
+        summary.run = format!("runs/seed-{seed}");
+        summary.rows =
+            vec![row("raw pixels", 0.83, 0.70, 0.79, 0.02), row("trained backbone", probe, 0.75, 0.84, 0.25)];
+        summary
+    };
+    let table = markdown(&[seeded(1, 0.84), seeded(2, 0.86), seeded(3, 0.88)]).unwrap();
+    assert!(
+        table.contains("| percent, 2000 held-out images | linear probe | 10 labels a class | kNN |"),
+        "{table}"
+    );
+    assert!(table.contains("| raw pixels (128) | 83.0 ± 0.0 |"), "{table}");
+    // 84, 86, 88: mean 86, and the squares 4 + 0 + 4 over n − 1 = 2 make a deviation of 2.
+    assert!(table.contains("| trained backbone (128) | **86.0 ± 2.0** | **75.0 ± 0.0** |"), "{table}");
+    assert!(table.contains("n = 3 (seeds 1, 2, 3); training at 750 to 750 images/s"), "{table}");
+    let single = markdown(&[seeded(1, 0.84)]).unwrap();
+    assert!(single.contains("| **84.0** |"), "{single}");
+
+    let refused = |summaries: &[Summary]| markdown(summaries).unwrap_err().to_string();
+    assert!(refused(&[]).contains("no finished run"));
+    assert!(refused(&[seeded(1, 0.84), seeded(1, 0.85)]).contains("has its seed 1 too"));
+    let mut other = seeded(2, 0.8);
+    other.recipe = "seed = 2\nbatch = 128\n".to_owned();
+    assert!(refused(&[seeded(1, 0.84), other]).contains("differ in more than the seed"));
+    let mut unlabeled = seeded(2, 0.8);
+    unlabeled.rows[1].probe = None;
+    assert!(refused(&[seeded(1, 0.84), unlabeled]).contains("has no number for linear probe"));
 }

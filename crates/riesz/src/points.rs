@@ -3,6 +3,8 @@
 //! Shapes: n rows, d columns, row-major, no padding.
 
 use crate::Error;
+use crate::elementary::Real;
+use crate::kernel::Tiled;
 
 mod sealed {
     pub trait Sealed {}
@@ -12,16 +14,7 @@ mod sealed {
 
 /// The number type of rows: `f32` or `f64`, nothing else. Long sums are in `f64` either way.
 pub trait Scalar:
-    sealed::Sealed
-    + Copy
-    + Send
-    + Sync
-    + Default
-    + PartialEq
-    + PartialOrd
-    + std::fmt::Debug
-    + std::fmt::Display
-    + 'static
+    sealed::Sealed + Real + Tiled + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static
 {
     /// The nearest value of this type.
     fn from_f64(x: f64) -> Self;

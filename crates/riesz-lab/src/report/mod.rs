@@ -5,6 +5,7 @@ mod draw;
 pub mod map;
 mod page;
 mod plain;
+mod seeds;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use crate::run::{Epoch, Run};
 use crate::{Error, Result, atomic};
 pub use page::render;
 pub use plain::plain;
+pub use seeds::markdown;
 pub use verdict::{Tone, Verdict, verdict};
 
 /// The version of `metrics.json`.

@@ -17,7 +17,16 @@
 //!
 //! Kernels of Koromilas et al., ICML 2024 (their Gaussian, logarithmic, inverse multiquadric and Riesz).
 
+mod tile;
+
 use std::fmt::Debug;
+
+use pulp::Simd;
+use tile::{Zonal, raised, tile_forms};
+
+use crate::Scalar;
+
+pub(crate) use tile::Tiled;
 
 /// A zonal kernel κ on the sphere.
 pub trait Kernel: Debug + Send + Sync {
@@ -30,18 +39,39 @@ pub trait Kernel: Debug + Send + Sync {
         (value.ln(), slope / value)
     }
 
-    /// `at` for many cosines; provided, so that one dynamic call serves a whole tile.
-    fn tile(&self, cosines: &[f64], value: &mut [f64], slope: &mut [f64]) {
+    /// [`Kernel::at`] for many cosines, in `f32`. Override for speed only: a test holds it to `at`.
+    fn tile_f32(&self, cosines: &[f32], value: &mut [f32], slope: &mut [f32]) {
+        for ((s, v), d) in cosines.iter().zip(value).zip(slope) {
+            let (first, second) = self.at(f64::from(*s));
+            (*v, *d) = (first as f32, second as f32);
+        }
+    }
+
+    /// [`Kernel::at`] for many cosines, in `f64`. Override for speed only: a test holds it to `at`.
+    fn tile_f64(&self, cosines: &[f64], value: &mut [f64], slope: &mut [f64]) {
         for ((s, v), d) in cosines.iter().zip(value).zip(slope) {
             (*v, *d) = self.at(*s);
         }
     }
 
-    /// `ln_at` for many cosines.
-    fn ln_tile(&self, cosines: &[f64], ln: &mut [f64], ratio: &mut [f64]) {
+    /// [`Kernel::ln_at`] for many cosines, in `f32`. Override for speed only: a test holds it to `ln_at`.
+    fn ln_tile_f32(&self, cosines: &[f32], ln: &mut [f32], ratio: &mut [f32]) {
+        for ((s, v), d) in cosines.iter().zip(ln).zip(ratio) {
+            let (first, second) = self.ln_at(f64::from(*s));
+            (*v, *d) = (first as f32, second as f32);
+        }
+    }
+
+    /// [`Kernel::ln_at`] for many cosines, in `f64`. Override for speed only: a test holds it to `ln_at`.
+    fn ln_tile_f64(&self, cosines: &[f64], ln: &mut [f64], ratio: &mut [f64]) {
         for ((s, v), d) in cosines.iter().zip(ln).zip(ratio) {
             (*v, *d) = self.ln_at(*s);
         }
+    }
+
+    /// If ln κ is affine in the cosine, how; engines then need one exponential a pair.
+    fn exponent(&self) -> Option<Exponent> {
+        None
     }
 
     /// Whether κ > 0 everywhere, so that its logarithm may be taken.
@@ -55,9 +85,26 @@ pub trait Kernel: Debug + Send + Sync {
     }
 }
 
+/// ln κ(s) = min(scale · s + offset, most), and κ′ = scale · κ.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Exponent {
+    /// Above 0.
+    pub scale: f64,
+    /// ln κ(0).
+    pub offset: f64,
+    /// The bound that rounding of the cosine may not exceed; ∞ for none.
+    pub most: f64,
+}
+
 /// Squared distance of two unit vectors at cosine `s`; rounding may not make it negative.
 fn squared_distance(s: f64) -> f64 {
     (2.0 - 2.0 * s).max(0.0)
+}
+
+/// The same for either scalar.
+#[inline(always)]
+fn square<T: Scalar>(s: T) -> T {
+    (T::from_f64(2.0) - T::from_f64(2.0) * s).larger(T::from_f64(0.0))
 }
 
 /// κ(s) = c s: the attraction of every loss of the InfoNCE family, with c = 1/τ.
@@ -73,6 +120,15 @@ impl Kernel for Cosine {
     }
     fn is_positive(&self) -> bool {
         false
+    }
+    tile_forms!();
+}
+
+impl Zonal for Cosine {
+    #[inline(always)]
+    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        let scale = T::from_f64(self.scale);
+        (scale * s, scale)
     }
 }
 
@@ -91,6 +147,25 @@ impl Kernel for Exponential {
     fn ln_at(&self, s: f64) -> (f64, f64) {
         (s / self.temperature, 1.0 / self.temperature)
     }
+    fn exponent(&self) -> Option<Exponent> {
+        let scale = 1.0 / self.temperature;
+        Some(Exponent { scale, offset: 0.0, most: f64::INFINITY })
+    }
+    tile_forms!();
+}
+
+impl Zonal for Exponential {
+    #[inline(always)]
+    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        let rate = T::from_f64(1.0 / self.temperature);
+        let value = (rate * s).exp::<S>();
+        (value, rate * value)
+    }
+    #[inline(always)]
+    fn ln_pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        let rate = T::from_f64(1.0 / self.temperature);
+        (rate * s, rate)
+    }
 }
 
 /// κ(s) = e^{−t r} with r = 2 − 2s and width t > 0: the exponential kernel of τ = 1/(2t), scaled to κ(1) = 1.
@@ -107,6 +182,22 @@ impl Kernel for Gaussian {
     }
     fn ln_at(&self, s: f64) -> (f64, f64) {
         (-self.width * squared_distance(s), 2.0 * self.width)
+    }
+    fn exponent(&self) -> Option<Exponent> {
+        Some(Exponent { scale: 2.0 * self.width, offset: -2.0 * self.width, most: 0.0 })
+    }
+    tile_forms!();
+}
+
+impl Zonal for Gaussian {
+    #[inline(always)]
+    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        let value = (T::from_f64(-self.width) * square(s)).exp::<S>();
+        (value, T::from_f64(2.0 * self.width) * value)
+    }
+    #[inline(always)]
+    fn ln_pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        (T::from_f64(-self.width) * square(s), T::from_f64(2.0 * self.width))
     }
 }
 
@@ -125,6 +216,16 @@ impl Kernel for Logarithmic {
     fn is_positive(&self) -> bool {
         false
     }
+    tile_forms!();
+}
+
+impl Zonal for Logarithmic {
+    #[inline(always)]
+    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        let width = T::from_f64(self.width);
+        let grown = width.mul_add::<S>(square(s), T::from_f64(1.0));
+        (T::from_f64(-0.5) * grown.ln::<S>(), width / grown)
+    }
 }
 
 /// κ(s) = −½ ln r: the logarithmic energy, the limit of Riesz exponents → 0. Infinite where two points meet.
@@ -142,6 +243,15 @@ impl Kernel for LogDistance {
     fn is_unbounded(&self) -> bool {
         true
     }
+    tile_forms!();
+}
+
+impl Zonal for LogDistance {
+    #[inline(always)]
+    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        let r = square(s);
+        (T::from_f64(-0.5) * r.ln::<S>(), T::from_f64(1.0) / r)
+    }
 }
 
 /// κ(s) = c (c² + r)^{−1/2}, c > 0.
@@ -155,6 +265,16 @@ impl Kernel for InverseMultiquadric {
     fn at(&self, s: f64) -> (f64, f64) {
         let square = self.offset * self.offset + squared_distance(s);
         let value = self.offset / square.sqrt();
+        (value, value / square)
+    }
+    tile_forms!();
+}
+
+impl Zonal for InverseMultiquadric {
+    #[inline(always)]
+    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        let square = T::from_f64(self.offset * self.offset) + square(s);
+        let value = T::from_f64(self.offset) / square.sqrt();
         (value, value / square)
     }
 }
@@ -189,6 +309,20 @@ impl Kernel for Riesz {
     fn is_unbounded(&self) -> bool {
         self.exponent > 0.0
     }
+    tile_forms!();
+}
+
+impl Zonal for Riesz {
+    #[inline(always)]
+    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        let r = square(s);
+        let p = self.exponent;
+        let power = raised::<T, S>(r, -0.5 * p);
+        let value = if p > 0.0 { power } else { -power };
+        let slope = T::from_f64(p) * value / r;
+        let meets = p < 0.0 && r == T::from_f64(0.0);
+        (value, if meets { T::from_f64(0.0) } else { slope })
+    }
 }
 
 /// κ(s) = r^{α/2} = ‖x − y‖^α, α > 0: what alignment sums (Wang & Isola, ICML 2020).
@@ -212,6 +346,18 @@ impl Kernel for DistancePower {
     }
     fn is_positive(&self) -> bool {
         false
+    }
+    tile_forms!();
+}
+
+impl Zonal for DistancePower {
+    #[inline(always)]
+    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        let r = square(s);
+        let value = raised::<T, S>(r, 0.5 * self.exponent);
+        let slope = T::from_f64(-self.exponent) * value / r;
+        let where_they_meet = T::from_f64(if self.exponent == 2.0 { -2.0 } else { 0.0 });
+        (value, if r == T::from_f64(0.0) { where_they_meet } else { slope })
     }
 }
 
@@ -264,6 +410,66 @@ mod tests {
     fn repelling_kernels_cost_more_when_nearer() {
         for kernel in all().into_iter().filter(|kernel| kernel.at(0.0).1 > 0.0) {
             assert!(kernel.at(0.8).0 > kernel.at(-0.8).0, "{kernel:?}");
+        }
+    }
+
+    /// Cosines of −1 ≤ s < 1, denser towards 1; then 1 itself.
+    fn cosines() -> Vec<f64> {
+        let open = (0..4000).map(|i| 1.0 - 2.0 * (1.0 - f64::from(i) / 4000.0).powi(3));
+        open.map(|s| f64::from(s as f32)).chain([1.0]).collect()
+    }
+
+    /// r is right to an ulp, so κ is right to an ulp times what a relative change of r does to it, at most 40 here.
+    fn assert_near(kernel: &dyn Kernel, s: f64, got: (f64, f64), want: (f64, f64), epsilon: f64) {
+        for (got, want) in [(got.0, want.0), (got.1, want.1)] {
+            let near = (got - want).abs() <= 40.0 * epsilon * (want.abs() + 0.1);
+            assert!(near || got == want, "{kernel:?} at {s}: {got:e} for {want:e}");
+        }
+    }
+
+    #[test]
+    fn tiles_are_the_definition() {
+        let s = cosines();
+        let narrow: Vec<f32> = s.iter().map(|&s| s as f32).collect();
+        let blank = vec![0.0; s.len()];
+        let narrow_blank = vec![0.0_f32; s.len()];
+        for kernel in all() {
+            let forms = if kernel.is_positive() { 2 } else { 1 };
+            for logarithmic in 0..forms {
+                let (mut first, mut second) = (blank.clone(), blank.clone());
+                let (mut narrow_first, mut narrow_second) = (narrow_blank.clone(), narrow_blank.clone());
+                if logarithmic == 0 {
+                    kernel.tile_f64(&s, &mut first, &mut second);
+                    kernel.tile_f32(&narrow, &mut narrow_first, &mut narrow_second);
+                } else {
+                    kernel.ln_tile_f64(&s, &mut first, &mut second);
+                    kernel.ln_tile_f32(&narrow, &mut narrow_first, &mut narrow_second);
+                }
+                for (i, &s) in s.iter().enumerate() {
+                    let want = if logarithmic == 0 { kernel.at(s) } else { kernel.ln_at(s) };
+                    if want.1.is_nan() {
+                        continue; // κ′/κ where both are infinite
+                    }
+                    assert_near(&*kernel, s, (first[i], second[i]), want, f64::EPSILON);
+                    let narrow = (f64::from(narrow_first[i]), f64::from(narrow_second[i]));
+                    assert_near(&*kernel, s, narrow, want, f64::from(f32::EPSILON));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_exponent_is_the_logarithm() {
+        for kernel in all() {
+            let Some(exponent) = kernel.exponent() else { continue };
+            for s in cosines() {
+                let ln = (exponent.scale * s + exponent.offset).min(exponent.most);
+                let (want, ratio) = kernel.ln_at(s);
+                assert!(
+                    (ln - want).abs() < 1e-14 * (1.0 + want.abs()) && ratio == exponent.scale,
+                    "{kernel:?}"
+                );
+            }
         }
     }
 }
