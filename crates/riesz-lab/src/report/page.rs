@@ -4,9 +4,10 @@ use minijinja::{AutoEscape, Environment, Value, context};
 use riesz::geometry::{Better, METRICS};
 
 use super::draw::{Chart, Curve, chart, class_name, map};
+use super::plain::{how_many_labels, unconverged};
 use super::{Settings, Summary, Thumb, Tone, verdict};
 use crate::progress::duration;
-use crate::protocols::Row;
+use crate::protocols::{Row, TOLERANCE};
 use crate::run::Epoch;
 use crate::{Error, Result};
 
@@ -52,7 +53,9 @@ pub fn render(summary: &Summary) -> Result<String> {
             tone => tone,
             headline => verdict.headline,
             reasons => verdict.reasons,
-            has_labels => summary.rows.iter().any(|row| row.knn.is_some()),
+            has_labels => summary.has_labels(),
+            tolerance => format!("{TOLERANCE:.0e}"),
+            notes => notes(summary),
             table => table(&summary.rows),
             chance => format!("{:.2}", 100.0 * recall_of_chance),
             loss_chart => safe(losses(summary)),
@@ -78,10 +81,28 @@ fn pairs(pairs: &[(String, String)]) -> Value {
     Value::from(pairs.iter().map(|(a, b)| Value::from(vec![a.clone(), b.clone()])).collect::<Vec<Value>>())
 }
 
+/// What has to be known beside the table, as sentences.
+fn notes(summary: &Summary) -> Vec<String> {
+    let sentences = [how_many_labels(summary), unconverged(summary)].into_iter().flatten();
+    sentences
+        .chain(summary.notes.iter().cloned())
+        .map(|sentence| {
+            let mut letters = sentence.chars();
+            let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+            // kNN keeps its spelling.
+            if sentence.starts_with("kNN") {
+                format!("{sentence}.")
+            } else {
+                format!("{first}{}.", letters.as_str())
+            }
+        })
+        .collect()
+}
+
 fn settings(summary: &Summary) -> Value {
-    let Settings { neighbors, temperature, references, queries, few_labels, few_draws, pairs } =
+    let Settings { neighbors, temperature, references, queries, few_labels, few_draws, pairs, gallery } =
         summary.settings;
-    context! { neighbors, temperature, references, queries, few_labels, few_draws, pairs }
+    context! { neighbors, temperature, references, queries, few_labels, few_draws, pairs, gallery }
 }
 
 /// Cells as text, with the best of each column marked.
@@ -112,9 +133,10 @@ fn table(rows: &[Row]) -> Value {
                 .collect();
             let probe = row.probe.map(|probe| {
                 format!(
-                    "λ = {:e}, {} iterations, {}",
+                    "λ = {:e}, {} iterations to a gradient of {:.1e} of its start, {}",
                     probe.penalty,
                     probe.iterations,
+                    probe.gradient,
                     if probe.converged { "converged" } else { "not converged" }
                 )
             });
