@@ -1,10 +1,14 @@
 //! Engines evaluate a loss and its gradient on unit rows. [`Reference`] is the definition; [`Fused`] is what runs.
 
+mod cached;
 mod fused;
 mod reference;
+mod temperature;
 
+pub use cached::value_and_grad_cached;
 pub use fused::Fused;
 pub use reference::Reference;
+pub use temperature::temperature_grad;
 
 use crate::loss::{Anchors, Link, Loss, Pairs, Role, Term};
 use crate::rows::are_finite;
