@@ -423,11 +423,10 @@ fn images_of_which_some_have_labels_get_their_numbers() {
         .collect();
     std::fs::write(here.join("labels.csv"), format!("name,label\n{table}")).unwrap();
     let labels = format!("data.labels={}", here.join("labels.csv").display());
-    let more =
-        ["photos", "--run", "r", "--set", &labels, "--set", "data.held-out=0.25", "--set", "data.limit=150"];
+    let more = ["photos", "--run", "r", "--set", &labels, "--set", "data.held-out=0.25"];
     let (out, err) = succeeds(&train(here, &more));
-    assert!(err.contains(" of 150 training images and "), "{err}");
-    assert!(out.contains("probe %") && out.contains(" of 150 training images and "), "{out}");
+    assert!(err.contains(" of 180 training images and "), "{err}");
+    assert!(out.contains("probe %") && out.contains(" of 180 training images and "), "{out}");
     assert!(out.contains("linear probe, all labels") && err.contains("  kNN "), "{out}\n{err}");
     let metrics: serde_json::Value =
         serde_json::from_slice(&std::fs::read(here.join("r/metrics.json")).unwrap()).unwrap();

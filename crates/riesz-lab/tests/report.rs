@@ -303,11 +303,14 @@ fn partly_missing_labels_and_probes_that_did_not_converge_are_told() {
         [plain(summary), render(summary).unwrap()].map(|text| text.contains(word)) == [true; 2]
     };
     let mut summary = good();
-    assert!(!plain(&summary).contains("labels: ") && !plain(&summary).contains("converged"));
+    assert!(!plain(&summary).contains("\nlabels: ") && !plain(&summary).contains("converged"));
     summary.labels = Labels { train: 5000, test: 1999 };
     (summary.settings.references, summary.settings.queries) = (5000, 1999);
     assert!(told(&summary, "abels: 5000 of 10000 training images and 1999 of 2000 held-out images have one"));
     assert!(told(&summary, "1999 held-out"));
+    assert!(!render(&summary).unwrap().contains("no label</span>"));
+    summary.map.as_mut().unwrap().points[0].label = None;
+    assert!(render(&summary).unwrap().contains("<span class=\"k\">no label</span>"));
     let probe = summary.rows[0].probe.as_mut().unwrap();
     (probe.gradient, probe.converged) = (3e-4, false);
     summary.rows[2].few.as_mut().unwrap().unconverged = 2;

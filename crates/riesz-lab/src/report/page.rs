@@ -52,7 +52,7 @@ pub fn render(summary: &Summary) -> Result<String> {
             images_per_second => format!("{:.0}", summary.images_per_second),
             tone => tone,
             headline => verdict.headline,
-            reasons => verdict.reasons,
+            reasons => verdict.reasons.iter().map(|reason| unbroken(reason)).collect::<Vec<_>>(),
             has_labels => summary.has_labels(),
             tolerance => format!("{TOLERANCE:.0e}"),
             notes => notes(summary),
@@ -79,6 +79,14 @@ fn plain(value: &serde_json::Value) -> String {
 
 fn pairs(pairs: &[(String, String)]) -> Value {
     Value::from(pairs.iter().map(|(a, b)| Value::from(vec![a.clone(), b.clone()])).collect::<Vec<Value>>())
+}
+
+/// A difference and its error stay on one line.
+fn unbroken(text: &str) -> String {
+    text.replace(" ± ", "\u{a0}±\u{a0}")
+        .replace(" points)", "\u{a0}points)")
+        .replace("(-", "(−")
+        .replace(" %", "\u{a0}%")
 }
 
 /// What has to be known beside the table, as sentences.
@@ -268,10 +276,14 @@ fn legend(summary: &Summary) -> Value {
     if labels.len() > 10 {
         labels.clear();
     }
-    let entries: Vec<Value> = labels
+    let mut entries: Vec<Value> = labels
         .into_iter()
         .map(|label| context! { class => format!("k{}", label % 10), name => class_name(summary, label) })
         .collect();
+    let some_have_none = summary.map.iter().flat_map(|map| &map.points).any(|point| point.label.is_none());
+    if some_have_none && !entries.is_empty() {
+        entries.push(context! { class => "k", name => "no label" });
+    }
     Value::from(entries)
 }
 
