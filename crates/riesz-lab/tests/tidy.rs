@@ -175,25 +175,39 @@ fn layers(crate_name: &str) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// The modules of a crate and the names that each imports from its siblings: `crate::x` and `crate::{x, y}`.
+/// The names in `{a, b::c, d}` or `a::b`, as far as the first `::` of each.
+fn first_names(import: &str) -> impl Iterator<Item = &str> {
+    let list = match import.strip_prefix('{') {
+        Some(list) => list.split_once('}').unwrap().0,
+        None => import.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap(),
+    };
+    list.split(',').map(|name| name.trim().split(':').next().unwrap())
+}
+
+/// A file without comments, on one line.
+fn code(path: &Path) -> String {
+    fs::read_to_string(path).unwrap().lines().map(|line| line.split("//").next().unwrap()).collect()
+}
+
+/// The modules of a crate and those that each imports: `crate::x`, `crate::{x, y}`, and names that the crate's root
+/// takes from a module.
 fn imports(source: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let mut given: BTreeMap<String, String> = BTreeMap::new();
+    for export in code(&source.join("lib.rs")).split("pub use ").skip(1) {
+        let (module, names) = export.split_once("::").unwrap();
+        given.extend(first_names(names).map(|name| (name.to_owned(), module.to_owned())));
+    }
     let mut found = Vec::new();
     files(source, "rs", &mut found);
     let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for path in found {
         let first = path.strip_prefix(source).unwrap().components().next().unwrap();
         let module = Path::new(&first).file_stem().unwrap().to_str().unwrap().to_owned();
-        let text = fs::read_to_string(&path).unwrap();
-        let code: String = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
         let used = imports.entry(module.clone()).or_default();
-        for rest in code.split("crate::").skip(1) {
-            let names = match rest.strip_prefix('{') {
-                Some(list) => list.split_once('}').unwrap().0,
-                None => rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default(),
-            };
+        for import in code(&path).split("crate::").skip(1) {
             let names =
-                names.split(',').map(|name| name.trim().split(':').next().unwrap_or_default().to_owned());
-            used.extend(names.filter(|name| name.starts_with(char::is_lowercase) && *name != module));
+                first_names(import).map(|name| given.get(name).map_or(name, String::as_str).to_owned());
+            used.extend(names.filter(|name| *name != module && name != "error"));
         }
     }
     imports

@@ -30,6 +30,11 @@ pub trait Real:
     + Mul<Output = Self>
     + Div<Output = Self>
     + Neg<Output = Self>
+    + Send
+    + Sync
+    + std::fmt::Debug
+    + std::fmt::Display
+    + 'static
 {
     /// −∞, whose exponential is 0.
     const NEG_INFINITY: Self;
@@ -37,6 +42,11 @@ pub trait Real:
     const LOWEST: Self;
     /// e^x and e^−x are normal numbers for 0 ≤ x ≤ this.
     const LARGEST_EXPONENT: f64;
+
+    /// The nearest value of this type.
+    fn from_f64(x: f64) -> Self;
+    /// The same value in `f64`.
+    fn to_f64(self) -> f64;
 
     /// self · by + plus: one rounding where that is one instruction, else two.
     fn mul_add<S: Simd>(self, by: Self, plus: Self) -> Self;
@@ -98,6 +108,16 @@ macro_rules! elementary {
             const NEG_INFINITY: Self = Self::NEG_INFINITY;
             const LOWEST: Self = Self::MIN;
             const LARGEST_EXPONENT: f64 = $largest;
+
+            #[inline(always)]
+            fn from_f64(x: f64) -> Self {
+                x as Self
+            }
+
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                self.into()
+            }
 
             #[inline(always)]
             fn mul_add<S: Simd>(self, by: Self, plus: Self) -> Self {

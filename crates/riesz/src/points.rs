@@ -14,32 +14,10 @@ mod sealed {
 }
 
 /// The number type of rows: `f32` or `f64`, nothing else. Long sums are in `f64` either way.
-pub trait Scalar:
-    sealed::Sealed + Real + Tiled + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static
-{
-    /// The nearest value of this type.
-    fn from_f64(x: f64) -> Self;
-    /// The same value in `f64`.
-    fn to_f64(self) -> f64;
-}
+pub trait Scalar: sealed::Sealed + Real + Tiled {}
 
-impl Scalar for f32 {
-    fn from_f64(x: f64) -> Self {
-        x as Self
-    }
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
-}
-
-impl Scalar for f64 {
-    fn from_f64(x: f64) -> Self {
-        x
-    }
-    fn to_f64(self) -> f64 {
-        self
-    }
-}
+impl Scalar for f32 {}
+impl Scalar for f64 {}
 
 /// An owned matrix of `n` rows and `dim` columns, row-major, with no invariant on the rows: raw encoder outputs
 /// `z`, and every gradient.

@@ -6,8 +6,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::Scalar;
-use crate::elementary::widest;
+use crate::elementary::{Real, widest};
 
 /// Independent sums within one row.
 const LANES: usize = 16;
@@ -26,7 +25,7 @@ fn per_chunk(dim: usize) -> usize {
 }
 
 /// dots_i = ⟨x_i, y_i⟩.
-pub(crate) fn dots<T: Scalar>(x: &[T], y: &[T], dim: usize, dots: &mut [f64]) {
+pub(crate) fn dots<T: Real>(x: &[T], y: &[T], dim: usize, dots: &mut [f64]) {
     let rows = per_chunk(dim);
     let chunks = x.chunks(rows * dim).zip(y.chunks(rows * dim)).zip(dots.chunks_mut(rows));
     for_each(chunks, |((x, y), dots)| widest(Dots { x, y, dim, dots }));
@@ -39,7 +38,7 @@ struct Dots<'a, T> {
     dots: &'a mut [f64],
 }
 
-impl<T: Scalar> WithSimd for Dots<'_, T> {
+impl<T: Real> WithSimd for Dots<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -52,7 +51,7 @@ impl<T: Scalar> WithSimd for Dots<'_, T> {
 }
 
 #[inline(always)]
-fn dot<T: Scalar>(x: &[T], y: &[T]) -> f64 {
+fn dot<T: Real>(x: &[T], y: &[T]) -> f64 {
     let mut lanes = [0.0; LANES];
     let (x, y) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
     let mut sum = 0.0;
@@ -71,7 +70,7 @@ fn dot<T: Scalar>(x: &[T], y: &[T]) -> f64 {
 }
 
 /// to_i += factors_i from_i.
-pub(crate) fn add_scaled<T: Scalar>(factors: &[T], from: &[T], dim: usize, to: &mut [T]) {
+pub(crate) fn add_scaled<T: Real>(factors: &[T], from: &[T], dim: usize, to: &mut [T]) {
     let rows = per_chunk(dim);
     let chunks = factors.chunks(rows).zip(from.chunks(rows * dim)).zip(to.chunks_mut(rows * dim));
     for_each(chunks, |((factors, from), to)| widest(AddScaled { factors, from, dim, to }));
@@ -84,7 +83,7 @@ struct AddScaled<'a, T> {
     to: &'a mut [T],
 }
 
-impl<T: Scalar> WithSimd for AddScaled<'_, T> {
+impl<T: Real> WithSimd for AddScaled<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -99,7 +98,7 @@ impl<T: Scalar> WithSimd for AddScaled<'_, T> {
 }
 
 /// x_i ← x_i / divisors_i.
-pub(crate) fn divide<T: Scalar>(x: &mut [T], dim: usize, divisors: &[f64]) {
+pub(crate) fn divide<T: Real>(x: &mut [T], dim: usize, divisors: &[f64]) {
     let rows = per_chunk(dim);
     let chunks = x.chunks_mut(rows * dim).zip(divisors.chunks(rows));
     for_each(chunks, |(x, divisors)| widest(Divide { x, dim, divisors }));
@@ -111,7 +110,7 @@ struct Divide<'a, T> {
     divisors: &'a [f64],
 }
 
-impl<T: Scalar> WithSimd for Divide<'_, T> {
+impl<T: Real> WithSimd for Divide<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -126,7 +125,7 @@ impl<T: Scalar> WithSimd for Divide<'_, T> {
 }
 
 /// g_i ← (g_i − ⟨g_i, u_i⟩ u_i) / divisors_i.
-pub(crate) fn project<T: Scalar>(u: &[T], dim: usize, divisors: &[f64], g: &mut [T]) {
+pub(crate) fn project<T: Real>(u: &[T], dim: usize, divisors: &[f64], g: &mut [T]) {
     let rows = per_chunk(dim);
     let chunks = u.chunks(rows * dim).zip(divisors.chunks(rows)).zip(g.chunks_mut(rows * dim));
     for_each(chunks, |((u, divisors), g)| widest(Project { u, dim, divisors, g }));
@@ -139,7 +138,7 @@ struct Project<'a, T> {
     g: &'a mut [T],
 }
 
-impl<T: Scalar> WithSimd for Project<'_, T> {
+impl<T: Real> WithSimd for Project<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -156,7 +155,7 @@ impl<T: Scalar> WithSimd for Project<'_, T> {
 }
 
 /// to = fromᵀ, `dim` columns of `from` becoming rows. Not dealt to threads.
-pub(crate) fn transpose<T: Scalar>(from: &[T], dim: usize, to: &mut [T]) {
+pub(crate) fn transpose<T: Real>(from: &[T], dim: usize, to: &mut [T]) {
     assert_eq!(from.len(), to.len(), "a transpose has as many numbers");
     widest(Transpose { from, dim, to });
 }
@@ -167,7 +166,7 @@ struct Transpose<'a, T> {
     to: &'a mut [T],
 }
 
-impl<T: Scalar> WithSimd for Transpose<'_, T> {
+impl<T: Real> WithSimd for Transpose<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -187,7 +186,7 @@ impl<T: Scalar> WithSimd for Transpose<'_, T> {
 }
 
 /// Whether every number is finite.
-pub(crate) fn are_finite<T: Scalar>(x: &[T]) -> bool {
+pub(crate) fn are_finite<T: Real>(x: &[T]) -> bool {
     widest(AreFinite { x })
 }
 
@@ -195,7 +194,7 @@ struct AreFinite<'a, T> {
     x: &'a [T],
 }
 
-impl<T: Scalar> WithSimd for AreFinite<'_, T> {
+impl<T: Real> WithSimd for AreFinite<'_, T> {
     type Output = bool;
 
     #[inline(always)]

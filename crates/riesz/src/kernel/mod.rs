@@ -26,7 +26,7 @@ use std::fmt::Debug;
 use pulp::Simd;
 use tile::{Zonal, raised, tile_forms};
 
-use crate::Scalar;
+use crate::elementary::Real;
 
 pub(crate) use tile::Tiled;
 
@@ -110,7 +110,7 @@ fn squared_distance(s: f64) -> f64 {
 
 /// The same for either scalar.
 #[inline(always)]
-fn square<T: Scalar>(s: T) -> T {
+fn square<T: Real>(s: T) -> T {
     (T::from_f64(2.0) - T::from_f64(2.0) * s).larger(T::from_f64(0.0))
 }
 
@@ -136,7 +136,7 @@ impl Kernel for Cosine {
 
 impl Zonal for Cosine {
     #[inline(always)]
-    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         let scale = T::from_f64(self.scale);
         (scale * s, scale)
     }
@@ -169,13 +169,13 @@ impl Kernel for Exponential {
 
 impl Zonal for Exponential {
     #[inline(always)]
-    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         let rate = T::from_f64(1.0 / self.temperature);
         let value = (rate * s).exp::<S>();
         (value, rate * value)
     }
     #[inline(always)]
-    fn ln_pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn ln_pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         let rate = T::from_f64(1.0 / self.temperature);
         (rate * s, rate)
     }
@@ -204,12 +204,12 @@ impl Kernel for Gaussian {
 
 impl Zonal for Gaussian {
     #[inline(always)]
-    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         let value = (T::from_f64(-self.width) * square(s)).exp::<S>();
         (value, T::from_f64(2.0 * self.width) * value)
     }
     #[inline(always)]
-    fn ln_pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn ln_pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         (T::from_f64(-self.width) * square(s), T::from_f64(2.0 * self.width))
     }
 }
@@ -234,7 +234,7 @@ impl Kernel for Logarithmic {
 
 impl Zonal for Logarithmic {
     #[inline(always)]
-    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         let width = T::from_f64(self.width);
         let grown = width.mul_add::<S>(square(s), T::from_f64(1.0));
         (T::from_f64(-0.5) * grown.ln::<S>(), width / grown)
@@ -261,7 +261,7 @@ impl Kernel for LogDistance {
 
 impl Zonal for LogDistance {
     #[inline(always)]
-    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         let r = square(s);
         (T::from_f64(-0.5) * r.ln::<S>(), T::from_f64(1.0) / r)
     }
@@ -285,7 +285,7 @@ impl Kernel for InverseMultiquadric {
 
 impl Zonal for InverseMultiquadric {
     #[inline(always)]
-    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         let square = T::from_f64(self.offset * self.offset) + square(s);
         let value = T::from_f64(self.offset) / square.sqrt();
         (value, value / square)
@@ -327,7 +327,7 @@ impl Kernel for Riesz {
 
 impl Zonal for Riesz {
     #[inline(always)]
-    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         let r = square(s);
         let p = self.exponent;
         let power = raised::<T, S>(r, -0.5 * p);
@@ -365,7 +365,7 @@ impl Kernel for DistancePower {
 
 impl Zonal for DistancePower {
     #[inline(always)]
-    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         let r = square(s);
         let value = raised::<T, S>(r, 0.5 * self.exponent);
         let slope = T::from_f64(-self.exponent) * value / r;
@@ -390,7 +390,7 @@ impl Kernel for SquaredCosine {
 
 impl Zonal for SquaredCosine {
     #[inline(always)]
-    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         (s * s, T::from_f64(2.0) * s)
     }
 }
@@ -416,7 +416,7 @@ impl Kernel for Softplus {
 
 impl Zonal for Softplus {
     #[inline(always)]
-    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         let (zero, one) = (T::from_f64(0.0), T::from_f64(1.0));
         let scale = T::from_f64(self.scale);
         let x = scale.mul_add::<S>(s, T::from_f64(self.offset));

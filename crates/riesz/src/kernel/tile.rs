@@ -4,24 +4,23 @@
 use pulp::{Simd, WithSimd};
 
 use super::Kernel;
-use crate::Scalar;
-use crate::elementary::widest;
+use crate::elementary::{Real, widest};
 
 /// A kernel's formulas for either scalar: what [`tile_forms`] makes the four tile methods of.
 pub(super) trait Zonal {
     /// (κ, κ′) at a cosine.
-    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T);
+    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T);
 
     /// (ln κ, κ′/κ) at a cosine.
     #[inline(always)]
-    fn ln_pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+    fn ln_pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
         let (value, slope) = self.pair::<T, S>(s);
         (value.ln::<S>(), slope / value)
     }
 }
 
 /// (κ, κ′) or, if `logarithmic`, (ln κ, κ′/κ) at every cosine.
-pub(super) fn fill<K: Zonal, T: Scalar>(
+pub(super) fn fill<K: Zonal, T: Real>(
     kernel: &K,
     logarithmic: bool,
     cosines: &[T],
@@ -43,7 +42,7 @@ struct Fill<'a, K, T> {
     second: &'a mut [T],
 }
 
-impl<K: Zonal, T: Scalar> WithSimd for Fill<'_, K, T> {
+impl<K: Zonal, T: Real> WithSimd for Fill<'_, K, T> {
     type Output = ();
 
     #[inline(always)]
@@ -63,7 +62,7 @@ impl<K: Zonal, T: Scalar> WithSimd for Fill<'_, K, T> {
 
 /// r^power for r ≥ 0; the powers of the usual exponents without a logarithm.
 #[inline(always)]
-pub(super) fn raised<T: Scalar, S: Simd>(r: T, power: f64) -> T {
+pub(super) fn raised<T: Real, S: Simd>(r: T, power: f64) -> T {
     let one = T::from_f64(1.0);
     if power == 0.5 {
         r.sqrt()
