@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -40,8 +41,6 @@ fn sources_open_with_what_they_are_and_stay_short() {
             !["utils", "util", "common", "helpers", "misc"].contains(&stem),
             "{place}: name what it is about"
         );
-        let unfinished = ["TO", "DO"].concat();
-        assert!(!text.contains(&unfinished), "{place} has an unfinished note");
     }
 }
 
@@ -83,5 +82,155 @@ fn recipes_open_with_what_they_are_and_a_command() {
         let text = fs::read_to_string(&path).unwrap();
         let head: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
         assert!(head.iter().any(|line| line.contains("riesz train")), "{} names no command", path.display());
+    }
+}
+
+/// Every text file of the repository that people read or that is compiled, except what others made.
+fn texts() -> Vec<PathBuf> {
+    let mut found = vec![root().join(".ci/run")];
+    for extension in ["md", "toml", "rs", "sh", "py", "html"] {
+        files(&root(), extension, &mut found);
+    }
+    assert!(found.len() > 80, "only {} texts were found", found.len());
+    found
+}
+
+/// The words that stand for something not yet written, each alone; spelled in parts, as this file is read too.
+fn placeholders(text: &str) -> Vec<String> {
+    let marks = [["@", "@"], ["BUILD", "_LINE"], ["RES", "ULT"], ["TO", "DO"], ["FIX", "ME"]]
+        .map(|part| part.concat());
+    let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let alone = |start: usize, mark: &str| {
+        !mark.starts_with(char::is_alphabetic)
+            || !(text[..start].ends_with(part_of_word)
+                || text[start + mark.len()..].starts_with(part_of_word))
+    };
+    marks
+        .iter()
+        .filter(|mark| text.match_indices(mark.as_str()).any(|(start, _)| alone(start, mark)))
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn nothing_stands_for_what_is_not_yet_written() {
+    for path in texts() {
+        let found = placeholders(&fs::read_to_string(&path).unwrap());
+        assert!(found.is_empty(), "{} has the placeholder {}", path.display(), found.join(", "));
+    }
+}
+
+#[test]
+fn a_placeholder_that_is_put_in_is_found() {
+    let marked = |parts: [&str; 3]| placeholders(&parts.concat()).len();
+    assert_eq!(marked(["The table: @", "@TABLE@", "@."]), 1);
+    assert_eq!(marked(["# CIFAR-10 in half an hour; RES", "ULT", "\n"]), 1);
+    assert_eq!(marked(["BUILD", "_LINE", ""]), 1);
+    assert_eq!(marked(["// TO", "DO: later", ""]), 1);
+    assert_eq!(marked(["RES", "ULTS and a mail@example.org", ""]), 0);
+}
+
+/// Links and pictures of a page in Markdown that lead to a file which does not exist.
+fn dead_links(text: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target.split('#').next().unwrap_or_default())
+        .filter(|target| !target.is_empty() && !target.contains("://") && !exists(target))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_link_and_picture_of_the_pages_exists() {
+    let mut pages = Vec::new();
+    files(&root(), "md", &mut pages);
+    assert!(pages.len() > 5, "only {} pages were found", pages.len());
+    for page in pages {
+        let folder = page.parent().unwrap();
+        let dead = dead_links(&fs::read_to_string(&page).unwrap(), |target| folder.join(target).exists());
+        assert!(dead.is_empty(), "{} leads to {}, which does not exist", page.display(), dead.join(", "));
+    }
+}
+
+#[test]
+fn a_link_to_nothing_is_found() {
+    let page =
+        "![A report](docs/none.png) and [here](README.md#top), [there](https://example.org/x), [below](#end)";
+    assert_eq!(dead_links(page, |target| target == "README.md"), ["docs/none.png"]);
+}
+
+/// The imports that ARCHITECTURE.md allows: `module  may use: others`, in the order from the ground up.
+fn layers(crate_name: &str) -> Vec<(String, Vec<String>)> {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let block =
+        text.split(&format!("```layers {crate_name}\n")).nth(1).expect("ARCHITECTURE.md draws the layers");
+    let (block, _) = block.split_once("```").unwrap();
+    block
+        .lines()
+        .map(|line| {
+            let (module, allowed) = line.split_once(':').unwrap_or((line, ""));
+            (module.trim().to_owned(), allowed.split_whitespace().map(str::to_owned).collect())
+        })
+        .collect()
+}
+
+/// The modules of a crate and the names that each imports from its siblings: `crate::x` and `crate::{x, y}`.
+fn imports(source: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found = Vec::new();
+    files(source, "rs", &mut found);
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in found {
+        let first = path.strip_prefix(source).unwrap().components().next().unwrap();
+        let module = Path::new(&first).file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        let code: String = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+        let used = imports.entry(module.clone()).or_default();
+        for rest in code.split("crate::").skip(1) {
+            let names = match rest.strip_prefix('{') {
+                Some(list) => list.split_once('}').unwrap().0,
+                None => rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default(),
+            };
+            let names =
+                names.split(',').map(|name| name.trim().split(':').next().unwrap_or_default().to_owned());
+            used.extend(names.filter(|name| name.starts_with(char::is_lowercase) && *name != module));
+        }
+    }
+    imports
+}
+
+#[test]
+fn no_import_runs_upwards() {
+    for (crate_name, at_the_top) in [("riesz", "lib"), ("riesz-lab", "lib main")] {
+        let layers = layers(crate_name);
+        for (place, (module, allowed)) in layers.iter().enumerate() {
+            for name in allowed {
+                let below = layers[..place].iter().any(|(lower, _)| lower == name);
+                assert!(
+                    below,
+                    "ARCHITECTURE.md: {crate_name}'s {module} may use {name}, which is not below it"
+                );
+            }
+        }
+        let source = root().join("crates").join(crate_name).join("src");
+        let modules: BTreeSet<&String> = layers.iter().map(|(module, _)| module).collect();
+        for (module, used) in imports(&source) {
+            if at_the_top.contains(&module) {
+                continue;
+            }
+            let Some((_, allowed)) = layers.iter().find(|(name, _)| *name == module) else {
+                panic!("ARCHITECTURE.md does not draw {crate_name}'s module {module}");
+            };
+            for name in used.iter().filter(|name| modules.contains(name)) {
+                assert!(
+                    allowed.contains(name),
+                    "{crate_name}'s {module} uses {name}, which ARCHITECTURE.md does not allow"
+                );
+            }
+        }
+        for (module, _) in &layers {
+            let exists = source.join(format!("{module}.rs")).exists() || source.join(module).is_dir();
+            assert!(exists, "ARCHITECTURE.md draws {crate_name}'s module {module}, which does not exist");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use crate::report::{self, Summary};
 use crate::run::{Event, Run};
 use crate::{Error, Result};
 
@@ -16,6 +17,9 @@ pub struct RunsArgs {
     /// JSON, for machines
     #[arg(long)]
     json: bool,
+    /// One Markdown table of these runs, which differ in their seed alone: mean ± standard deviation
+    #[arg(long, conflicts_with = "json")]
+    table: bool,
 }
 
 /// Lists.
@@ -27,6 +31,12 @@ pub fn run(args: &RunsArgs) -> Result<()> {
     let mut folders: Vec<PathBuf> =
         entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     folders.sort();
+    if args.table {
+        let runs = folders.iter().filter_map(|folder| Run::open(folder).ok());
+        let summaries: Vec<Summary> = runs.map(|run| Summary::load(&run)).collect::<Result<_>>()?;
+        print!("{}", report::markdown(&summaries)?);
+        return Ok(());
+    }
     let mut rows = Vec::new();
     for folder in folders {
         let Ok(run) = Run::open(&folder) else { continue };

@@ -1,0 +1,96 @@
+//! The same numbers as [`Reference`](super::Reference) by tiles of the cosine matrix, in memory linear in the batch, at
+//! the speed of the matrix product.
+//!
+//! N images, K views, rows p = (view, image), d dims. Whatever the loss, ∂L/∂s_pq depends on s_pq and on one number of
+//! row p, its log-sum; and s is symmetric. So rows are cut into blocks, a tile is the cosines of two blocks, and there
+//! are two sweeps over unordered pairs of blocks. The first collects the log-sums of a tile's rows and of its columns. The
+//! second recomputes the cosines, puts the weights W_pq + W_qp in their place, and adds W X to the gradient of one block
+//! and Wᵀ X to that of the other. That is four products of T² · d a pair of blocks of T rows, and two exponentials a
+//! pair of rows. Losses without a logarithm need the second sweep alone (three products), and terms over matched pairs
+//! alone need no tile.
+//!
+//! | file | what |
+//! |---|---|
+//! | `blocks` | blocks, and the rounds in which they meet: why no locks are needed and bits do not depend on threads |
+//! | `plan` | what a term asks of a tile; when a fixed shift of the exponent is safe |
+//! | `sums`, `weights` | the two sweeps |
+//! | `loops` | the loops over a strip of a tile, compiled for several instruction sets |
+//! | `matched` | terms over matched pairs |
+//! | `panels` | the rows of each block, and their transpose |
+//! | `scratch` | each thread's memory |
+
+mod blocks;
+mod loops;
+mod matched;
+mod panels;
+mod plan;
+mod scratch;
+mod sums;
+mod weights;
+
+use blocks::Schedule;
+use panels::Panels;
+use plan::Plan;
+
+use super::{Batch, Engine, Value, finish};
+use crate::loss::{Link, Loss, Pairs, Term};
+use crate::{Error, Points, Scalar};
+
+/// The engine that training runs: tiles and threads, no allocation of size N².
+///
+/// Besides the gradients it holds the rows once more, transposed, a few numbers a row, and one tile a thread. The bits of its results do not depend on the
+/// number of threads. In `f32` the products, exponentials and sums of up to 32 numbers are in `f32`, longer sums in `f64`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fused;
+
+impl<T: Scalar> Engine<T> for Fused {
+    fn add_grad(&self, loss: &Loss, views: &[Points<'_, T>], grads: &mut [&mut [T]]) -> Result<Value, Error> {
+        let batch = Batch::check(loss, views, grads)?;
+        let views_meet = loss.terms.iter().any(|term| !is_matched_mean(term) && reaches_other_views(term));
+        let schedule = Schedule::new(batch, views_meet);
+        let mut values = vec![0.0; loss.terms.len()];
+        let mut evaluate = || evaluate(batch, loss, views, &schedule, &mut values, grads);
+        if schedule.threaded {
+            // Inside the pool, so that a round does not wake it up.
+            rayon::scope(|_| evaluate());
+        } else {
+            evaluate();
+        }
+        finish(loss, values, grads)
+    }
+}
+
+/// Sums over matched pairs alone have no tiles.
+fn is_matched_mean(term: &Term) -> bool {
+    term.pairs == Pairs::MATCHED && matches!(term.link, Link::Mean | Link::RowSum)
+}
+
+fn reaches_other_views(term: &Term) -> bool {
+    term.pairs.cross || term.pairs.matched
+}
+
+fn evaluate<T: Scalar>(
+    batch: Batch,
+    loss: &Loss,
+    views: &[Points<'_, T>],
+    schedule: &Schedule,
+    values: &mut [f64],
+    grads: &mut [&mut [T]],
+) {
+    let terms = loss.terms.iter().enumerate();
+    let plans: Vec<Plan<'_, T>> = terms
+        .filter(|(_, term)| !is_matched_mean(term))
+        .map(|(index, term)| Plan::new(batch, index, term))
+        .collect();
+    if !plans.is_empty() {
+        let panels = Panels::new(batch, views, schedule);
+        let found = sums::sweep(&panels, schedule, &plans);
+        let swept = weights::sweep(&panels, schedule, &plans, &found, grads);
+        for ((plan, found), swept) in plans.iter().zip(&found).zip(swept) {
+            values[plan.index] = found.value + swept;
+        }
+    }
+    for (term, value) in loss.terms.iter().zip(values).filter(|(term, _)| is_matched_mean(term)) {
+        *value = matched::add(batch, term, views, grads);
+    }
+}

@@ -1,0 +1,144 @@
+//! The second sweep: cosines again, in their place the weights W_pq + W_qp with W = ∂L/∂s, and from these the gradient of
+//! the rows of both blocks: G_I += W X_J, G_J += Wᵀ X_I. Terms without a logarithm get their values here as well.
+
+use super::blocks::{Schedule, Tile};
+use super::loops;
+use super::panels::Panels;
+use super::plan::{Cover, Form, Plan};
+use super::scratch::{STRIP, Scratch, with_scratch};
+use super::sums::{Found, RowPulls};
+use crate::Scalar;
+use crate::product::{add_weighted_rows, add_weighted_rows_transposed};
+
+/// What a block gathers.
+struct Gathered<'a, T> {
+    place: usize,
+    grad: &'a mut [T],
+    /// One for each plan: the values of the tiles whose rows the block is.
+    values: Vec<f64>,
+}
+
+/// Adds to the gradients, and returns the value of each plan that has no logarithm.
+pub(super) fn sweep<T: Scalar>(
+    panels: &Panels<'_, T>,
+    schedule: &Schedule,
+    plans: &[Plan<'_, T>],
+    found: &[Found<T>],
+    grads: &mut [&mut [T]],
+) -> Vec<f64> {
+    let d = panels.batch.dim;
+    let mut rest: Vec<&mut [T]> = grads.iter_mut().map(|grad| &mut **grad).collect();
+    let mut states = Vec::with_capacity(schedule.blocks.len());
+    for (place, block) in schedule.blocks.iter().enumerate() {
+        // Blocks of a view come in order.
+        let (grad, after) = std::mem::take(&mut rest[block.view]).split_at_mut(block.len() * d);
+        rest[block.view] = after;
+        states.push(Gathered { place, grad, values: vec![0.0; plans.len()] });
+    }
+    let wanted = |tile: Tile| plans.iter().any(|plan| plan.cover(tile).is_some());
+    let states = schedule.for_each_tile(
+        states,
+        wanted,
+        |tile, rows: &mut Gathered<'_, T>, columns: Option<&mut Gathered<'_, T>>| {
+            with_scratch(|scratch: &mut Scratch<T>| {
+                scratch.fill(panels, tile);
+                let column_place = columns.as_ref().map_or(rows.place, |columns| columns.place);
+                let covered = plans
+                    .iter()
+                    .zip(found)
+                    .zip(&mut rows.values)
+                    .filter_map(|((plan, found), value)| Some((plan, found, value, plan.cover(tile)?)));
+                let terms = covered
+                    .map(|(plan, found, value, cover)| Weighing {
+                        plan,
+                        cover,
+                        rows: &found.pulls[rows.place],
+                        columns: &found.pulls[column_place],
+                        value,
+                    })
+                    .collect();
+                weigh(tile, terms, scratch);
+                let (x, y) = (panels.rows(tile.rows), panels.rows(tile.columns));
+                add_weighted_rows(&scratch.tile, y, tile.columns.len(), d, rows.grad);
+                if let Some(columns) = columns {
+                    add_weighted_rows_transposed(&scratch.tile, x, tile.rows.len(), d, columns.grad);
+                }
+            });
+        },
+    );
+    let mut values = vec![0.0; plans.len()];
+    for state in states {
+        for (value, share) in values.iter_mut().zip(state.values) {
+            *value += share;
+        }
+    }
+    values
+}
+
+/// A term on one tile.
+struct Weighing<'a, T> {
+    plan: &'a Plan<'a, T>,
+    cover: Cover,
+    rows: &'a RowPulls<T>,
+    columns: &'a RowPulls<T>,
+    value: &'a mut f64,
+}
+
+/// Turns a tile of cosines into the sum of the weights of `terms`.
+fn weigh<T: Scalar>(tile: Tile, mut terms: Vec<Weighing<'_, T>>, scratch: &mut Scratch<T>) {
+    let width = tile.columns.len();
+    let Scratch { tile: cells, first, second, .. } = scratch;
+    let (mut cosines, mut part) = (Vec::new(), Vec::new());
+    for (from, cells) in (0..).step_by(STRIP).zip(cells.chunks_mut(STRIP * width)) {
+        let (first, second) = (&mut first[..cells.len()], &mut second[..cells.len()]);
+        if let [term] = &mut terms[..] {
+            term.weigh(tile, from, cells, first, second);
+            continue;
+        }
+        cosines.clear();
+        cosines.extend_from_slice(cells);
+        cells.fill(T::default());
+        for term in &mut terms {
+            part.clear();
+            part.extend_from_slice(&cosines);
+            term.weigh(tile, from, &mut part, first, second);
+            loops::add(cells, &part);
+        }
+    }
+}
+
+impl<T: Scalar> Weighing<'_, T> {
+    /// Turns a strip's cosines into weights, and adds its value if the term has no logarithm. `first` and `second` are
+    /// room.
+    fn weigh(&mut self, tile: Tile, from: usize, cells: &mut [T], first: &mut [T], second: &mut [T]) {
+        let (plan, cover, width) = (self.plan, self.cover, tile.columns.len());
+        let rows = self.rows.part(from, cells.len() / width);
+        let ends = plan.ends(tile);
+        match plan.form {
+            Form::Power { power, scale, .. } => {
+                cover.mask(cells, width, from, T::NEG_INFINITY);
+                let total = loops::weigh_powers(power, cells, rows.pull, self.columns.all().pull);
+                if !plan.is_logarithmic() {
+                    // Each weight is scale times its pair's values; a block with itself has both orders in each weight,
+                    // and each order as an entry.
+                    *self.value += total / scale * if tile.is_diagonal() { 0.5 } else { 1.0 };
+                }
+            }
+            Form::Plain => {
+                T::tile(&*plan.term.kernel, cells, first, second);
+                cover.mask(first, width, from, T::default());
+                cover.mask(second, width, from, T::default());
+                let orders = if tile.is_diagonal() { 2.0 } else { ends };
+                let factor = T::from_f64(plan.factor * orders);
+                let total = loops::weigh_slopes(first, second, factor, width, cells);
+                *self.value += plan.factor * ends * total;
+            }
+            Form::Logarithmic => {
+                T::ln_tile(&*plan.term.kernel, cells, first, second);
+                cover.mask(first, width, from, T::NEG_INFINITY);
+                cover.mask(second, width, from, T::default());
+                loops::weigh_logarithms(first, second, rows, self.columns.all(), cells);
+            }
+        }
+    }
+}
