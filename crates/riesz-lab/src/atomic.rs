@@ -69,6 +69,6 @@ fn folder(path: &Path) -> &Path {
 
 /// A renamed file is found after a power cut only if its folder was flushed too; where folders cannot be opened as
 /// files (Windows), the file system does that by itself.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }

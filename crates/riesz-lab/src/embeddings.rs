@@ -2,14 +2,17 @@
 //!
 //! | format | read | written | beside the matrix |
 //! |---|---|---|---|
-//! | `.npy` | f16, f32, f64 in C order | f32, f64 | a CSV of names and labels, by [`write_names`] |
+//! | `.npy` | f16, f32, f64, integers, booleans; both byte orders, C and Fortran order | f32, f64 | a CSV of names and labels, by [`write_names`] |
+//! | `.npz` | the same, by array name; stored or deflated | – | other arrays |
 //! | `.safetensors` | f16, bf16, f32, f64 by tensor name | f32 | tensor `labels`, i64, −1 where there is none |
 //! | `.parquet` | – | columns `name`, `label`, `embedding` | in the file |
 //!
-//! Half-precision numbers widen to f32 without loss. Every writer writes beside its place and renames, so that a
+//! Half-precision numbers and integers of up to 16 bits widen to f32 without loss, longer integers to f64 (without loss
+//! below 2⁵³). What a header promises is never allocated before it is there, and at most 16 GiB. Every writer writes beside its place and renames, so that a
 //! reader sees the old file or the new one and a full disk loses nothing.
 
 mod npy;
+mod npz;
 mod parquet;
 mod safetensors;
 
@@ -27,9 +30,9 @@ pub use safetensors::write_safetensors;
 /// A matrix as it was in a file: n rows × d columns, both at least 1.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rows {
-    /// From f16, bf16 or f32.
+    /// From f16, bf16, f32, or integers of 8 or 16 bits.
     F32(Matrix<f32>),
-    /// From f64.
+    /// From f64, or integers of 32 or 64 bits.
     F64(Matrix<f64>),
 }
 
@@ -91,18 +94,18 @@ pub fn check_finite<T: Scalar>(rows: &Matrix<T>) -> Result<()> {
     }
 }
 
-/// Reads a matrix from a `.npy` or `.safetensors` file. `name` chooses a tensor of a safetensors file; it is not
-/// needed if only one of them is a matrix of floating-point numbers.
+/// Reads a matrix from a `.npy`, `.npz` or `.safetensors` file. `name` chooses an array of an npz or a tensor of a
+/// safetensors file; it is not needed if only one of them is a matrix of numbers.
 ///
 /// # Errors
-/// One sentence with the path if the file cannot be read, is damaged, holds something else than a matrix of
-/// floating-point numbers with at least one row and one column, or if the name does not choose one.
+/// One sentence with the path if the file cannot be read, is damaged, holds something else than a matrix of numbers
+/// with at least one row and one column, or if the name does not choose one.
 pub fn read(path: &Path, name: Option<&str>) -> Result<Rows> {
     let file = File::open(path).map_err(|error| Error::io(path, &error))?;
     let metadata = file.metadata().map_err(|error| Error::io(path, &error))?;
     if metadata.is_dir() {
         return Err(Error::input(format!(
-            "{}: is a folder; expected a .npy or .safetensors file",
+            "{}: is a folder; expected a .npy, .npz or .safetensors file",
             path.display()
         )));
     }
@@ -112,8 +115,9 @@ pub fn read(path: &Path, name: Option<&str>) -> Result<Rows> {
             "an npy file holds one array, without a name; leave the name out".to_owned(),
         )),
         Some("npy") => npy::read(&mut file, metadata.len()),
+        Some("npz") => npz::read(&mut file, metadata.len(), name),
         Some("safetensors") => safetensors::read(&mut file, metadata.len(), name),
-        _ => Err(Failure::Content("the file's name must end in .npy or .safetensors".to_owned())),
+        _ => Err(Failure::Content("the file's name must end in .npy, .npz or .safetensors".to_owned())),
     };
     rows.map_err(|failure| match failure {
         Failure::Disk(error) => Error::io(path, &error),
@@ -155,22 +159,49 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// A floating-point type of a file, little-endian.
+/// A type of numbers in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Float {
+enum Number {
     F16,
     Bf16,
     F32,
     F64,
+    I8,
+    U8,
+    I16,
+    U16,
+    I32,
+    U32,
+    I64,
+    U64,
 }
 
-impl Float {
+impl Number {
     fn bytes(self) -> usize {
         match self {
-            Self::F16 | Self::Bf16 => 2,
-            Self::F32 => 4,
-            Self::F64 => 8,
+            Self::I8 | Self::U8 => 1,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F64 | Self::I64 | Self::U64 => 8,
         }
+    }
+}
+
+/// How the numbers of a matrix lie in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Layout {
+    number: Number,
+    big_endian: bool,
+    /// Column after column (Fortran order), not row after row.
+    by_columns: bool,
+    rows: usize,
+    dim: usize,
+}
+
+impl Layout {
+    /// Bytes of the numbers.
+    fn bytes(self) -> u128 {
+        self.rows as u128 * self.dim as u128 * self.number.bytes() as u128
     }
 }
 
@@ -182,35 +213,55 @@ fn matrix_shape(shape: &[usize]) -> std::result::Result<(usize, usize), String> 
     }
 }
 
-/// Reads `rows × dim` numbers. The caller has checked that the file holds that many, so that a header cannot ask for
-/// more memory than the file has bytes (times two, for half precision).
-fn read_numbers(file: &mut impl Read, float: Float, rows: usize, dim: usize) -> io::Result<Rows> {
-    let count = rows * dim;
-    Ok(match float {
-        Float::F16 => {
-            Rows::F32(Matrix::new(decode(file, count, |b| half::f16::from_le_bytes(b).to_f32())?, dim))
-        }
-        Float::Bf16 => {
-            Rows::F32(Matrix::new(decode(file, count, |b| half::bf16::from_le_bytes(b).to_f32())?, dim))
-        }
-        Float::F32 => Rows::F32(Matrix::new(decode(file, count, f32::from_le_bytes)?, dim)),
-        Float::F64 => Rows::F64(Matrix::new(decode(file, count, f64::from_le_bytes)?, dim)),
+/// More numbers than any matrix that is asked about here.
+const MOST_BYTES: u128 = 16 << 30;
+
+/// Reads the numbers of a matrix. The caller has checked that the file claims to hold them.
+fn read_numbers(file: &mut impl Read, layout: Layout) -> std::result::Result<Rows, Failure> {
+    if layout.bytes() > MOST_BYTES {
+        let Layout { rows, dim, .. } = layout;
+        return Err(Failure::Content(format!("{rows} × {dim} numbers are more than 16 GiB")));
+    }
+    Ok(match layout.number {
+        Number::F16 => Rows::F32(decode(file, layout, |b| half::f16::from_le_bytes(b).to_f32())?),
+        Number::Bf16 => Rows::F32(decode(file, layout, |b| half::bf16::from_le_bytes(b).to_f32())?),
+        Number::F32 => Rows::F32(decode(file, layout, f32::from_le_bytes)?),
+        Number::F64 => Rows::F64(decode(file, layout, f64::from_le_bytes)?),
+        Number::I8 => Rows::F32(decode(file, layout, |b| f32::from(i8::from_le_bytes(b)))?),
+        Number::U8 => Rows::F32(decode(file, layout, |b| f32::from(u8::from_le_bytes(b)))?),
+        Number::I16 => Rows::F32(decode(file, layout, |b| f32::from(i16::from_le_bytes(b)))?),
+        Number::U16 => Rows::F32(decode(file, layout, |b| f32::from(u16::from_le_bytes(b)))?),
+        Number::I32 => Rows::F64(decode(file, layout, |b| f64::from(i32::from_le_bytes(b)))?),
+        Number::U32 => Rows::F64(decode(file, layout, |b| f64::from(u32::from_le_bytes(b)))?),
+        Number::I64 => Rows::F64(decode(file, layout, |b| i64::from_le_bytes(b) as f64)?),
+        Number::U64 => Rows::F64(decode(file, layout, |b| u64::from_le_bytes(b) as f64)?),
     })
 }
 
-fn decode<const BYTES: usize, T>(
+/// Reads numbers into a row-major matrix; memory grows with what is there.
+fn decode<const BYTES: usize, T: Scalar>(
     file: &mut impl Read,
-    count: usize,
+    layout: Layout,
     number: impl Fn([u8; BYTES]) -> T,
-) -> io::Result<Vec<T>> {
-    let mut numbers = Vec::with_capacity(count);
-    let mut buffer = vec![0; (1 << 16) * BYTES];
-    while numbers.len() < count {
-        let part = &mut buffer[..(count - numbers.len()).min(1 << 16) * BYTES];
+) -> io::Result<Matrix<T>> {
+    const AT_ONCE: usize = 1 << 16;
+    let Layout { rows, dim, .. } = layout;
+    let mut numbers = Vec::new();
+    let mut buffer = vec![0; AT_ONCE * BYTES];
+    while numbers.len() < rows * dim {
+        let part = &mut buffer[..(rows * dim - numbers.len()).min(AT_ONCE) * BYTES];
         file.read_exact(part)?;
-        numbers.extend(part.as_chunks().0.iter().map(|bytes| number(*bytes)));
+        numbers.extend(part.as_chunks_mut().0.iter_mut().map(|bytes| {
+            if layout.big_endian {
+                bytes.reverse();
+            }
+            number(*bytes)
+        }));
     }
-    Ok(numbers)
+    if layout.by_columns {
+        numbers = (0..rows * dim).map(|i| numbers[i % dim * rows + i / dim]).collect();
+    }
+    Ok(Matrix::new(numbers, dim))
 }
 
 /// Writes all numbers of a matrix, little-endian, in its own width.
@@ -254,6 +305,108 @@ mod tests {
         assert_eq!(read(&path, None).unwrap(), Rows::F32(rows.clone()), "labels are no matrix");
         assert_eq!(read(&path, Some("embeddings")).unwrap().to_f64(), wide);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
+    }
+
+    fn golden(name: &str) -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/arrays").join(name)
+    }
+
+    const MATRIX: [f64; 6] = [0.0, 1.0, 2.0, 3.0, 4.0, 100.0];
+
+    #[test]
+    fn arrays_are_read_as_numpy_saves_them() {
+        let mut types = 0;
+        for entry in std::fs::read_dir(golden("")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if !name.ends_with(".npy") {
+                continue;
+            }
+            types += 1;
+            let rows = read(&path, None).unwrap();
+            let want = if name == "booleans.npy" { [0.0, 0.0, 0.0, 1.0, 1.0, 1.0] } else { MATRIX };
+            assert_eq!(rows.to_f64(), Matrix::new(want.to_vec(), 2), "{name}");
+            let is_wide =
+                ["f8", "4.npy", "8.npy"].iter().any(|end| name.contains(end)) && !name.contains("f4");
+            assert_eq!(matches!(rows, Rows::F64(_)), is_wide, "{name}");
+        }
+        assert_eq!(types, 20);
+    }
+
+    #[test]
+    fn an_array_of_an_npz_is_chosen_by_name_or_is_the_only_matrix() {
+        let narrow = Rows::F32(Matrix::new(MATRIX.map(|x| x as f32).to_vec(), 2));
+        assert_eq!(read(&golden("one.npz"), None).unwrap(), narrow);
+        assert_eq!(read(&golden("one.npz"), Some("arr_0")).unwrap(), narrow);
+        let wide = Rows::F64(Matrix::new(MATRIX.to_vec(), 2));
+        assert_eq!(read(&golden("named.npz"), None).unwrap(), wide, "deflated, big-endian, by columns");
+        assert_eq!(read(&golden("several.npz"), None).unwrap(), narrow, "labels and names are no matrix");
+        let half = MATRIX.map(|x| x + 0.5).to_vec();
+        assert_eq!(read(&golden("two.npz"), Some("v")).unwrap(), Rows::F64(Matrix::new(half, 2)));
+        for (file, name, expected) in [
+            ("two.npz", None, "two.npz: holds several arrays; name one of u, v"),
+            ("two.npz", Some("w"), "has no array w; it has u, v"),
+            ("several.npz", Some("labels"), "array labels has the shape [3]; expected [rows, columns]"),
+            ("several.npz", Some("names"), "array names holds values of type <U1"),
+        ] {
+            let message = read(&golden(file), name).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    /// Whatever is in a file, the answer is a matrix or a sentence.
+    #[test]
+    fn mutated_arrays_never_panic() {
+        use riesz::rng::{Key, below};
+        let folder = tempfile::tempdir().unwrap();
+        let mut read_anyway = 0;
+        for (file, name) in
+            ["named.npz", "two.npz", "one.npz", "fortran.npy", "version-2.npy"].iter().zip(0..)
+        {
+            let whole = std::fs::read(golden(file)).unwrap();
+            let path = folder.path().join(file);
+            for case in 0..400 {
+                let mut rng = Key::new(11).at(name).at(case).rng();
+                let mut bytes = whole.clone();
+                for _ in 0..=below(&mut rng, 3) {
+                    let at = below(&mut rng, bytes.len() as u64) as usize;
+                    bytes[at] = [0, 0xff, below(&mut rng, 256) as u8][below(&mut rng, 3) as usize];
+                }
+                if below(&mut rng, 4) == 0 {
+                    bytes.truncate(below(&mut rng, bytes.len() as u64) as usize);
+                }
+                std::fs::write(&path, &bytes).unwrap();
+                match read(&path, None) {
+                    Ok(_) => read_anyway += 1,
+                    Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+                }
+            }
+        }
+        assert!(read_anyway > 0, "some mutations leave the file readable");
+    }
+
+    #[test]
+    fn a_damaged_npz_is_called_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        let whole = std::fs::read(golden("one.npz")).unwrap();
+        // The last number of the array, which is stored; the size in the directory; the end.
+        let last = whole.len() - 22 - 55 - 1;
+        let mut changed = whole.clone();
+        changed[last] ^= 1;
+        let mut promised = whole.clone();
+        let directory = whole.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+        promised[directory + 24..directory + 28].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
+        for (bytes, expected) in [
+            (&changed[..], "array arr_0 is damaged: its checksum does not hold"),
+            (&promised, "array arr_0 claims more bytes than it can hold"),
+            (&whole[..whole.len() - 30], "its directory is damaged or missing"),
+            (b"text", "does not start with PK"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let message = read(&path, None).unwrap_err().to_string();
+            assert!(message.contains(expected) && message.contains("a.npz"), "{message}");
+        }
     }
 
     #[test]
@@ -301,7 +454,7 @@ mod tests {
                 "{message}"
             );
         };
-        refused("a.txt", b"", None, "must end in .npy or .safetensors");
+        refused("a.txt", b"", None, "must end in .npy, .npz or .safetensors");
         refused("a.npy", b"", Some("x"), "without a name");
         refused("a.npy", b"", None, "too early");
         refused("a.safetensors", b"", None, "too early");

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use riesz::rng::Key;
-use riesz_lab::augment::crop::{Region, resized_crop};
+use riesz_lab::augment::crop::{Region, resized_crop, resized_window};
 use riesz_lab::augment::picture::Picture;
 use riesz_lab::augment::{AugmentRecipe, Interpolation, blur, color};
 use riesz_lab::data::Image;
@@ -177,10 +177,76 @@ fn clean_images_are_resized_by_the_shorter_side_and_cut_in_the_middle() {
     assert_eq!(augment.clean(&wide), want);
 }
 
+/// A window of a resized image has the bits that cutting it out of the whole would give.
+#[test]
+fn a_window_of_a_resized_image_is_cut_out_of_it() {
+    for (height, width, channels, resized) in [
+        (40, 50, 3, [24, 30]),
+        (17, 90, 1, [32, 169]),
+        (90, 17, 3, [169, 32]),
+        (30, 30, 3, [64, 64]),
+        (2, 300, 3, [32, 4800]),
+    ] {
+        let image = image(height, width, channels);
+        for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+            let whole = resized_crop(&image, Region::whole(&image), resized[0], resized[1], interpolation);
+            let side = resized[0].min(resized[1]);
+            for window in [
+                Region::middle(resized, side),
+                Region { top: 0, left: 0, height: 1, width: 1 },
+                Region { top: resized[0] - 5, left: resized[1] - 9, height: 5, width: 9 },
+            ] {
+                let part = resized_window(&image, Region::whole(&image), resized, window, interpolation);
+                let rows = window.top..window.top + window.height;
+                let cut: Vec<f32> = rows
+                    .flat_map(|row| {
+                        let from = (row * resized[1] + window.left) * channels;
+                        whole.pixels[from..from + window.width * channels].iter().copied()
+                    })
+                    .collect();
+                assert!(
+                    part.pixels.iter().map(|x| x.to_bits()).eq(cut.iter().map(|x| x.to_bits())),
+                    "{window:?}"
+                );
+            }
+        }
+    }
+}
+
+/// Resized whole, the first of these would take 6 GB, the last 10 TB.
+#[test]
+fn long_strips_take_no_more_memory_than_their_middle() {
+    let augment = recipe(&["size=224"]).unwrap().plan().unwrap();
+    for (height, width) in [(2, 20_000), (20_000, 2), (1, 1 << 22), (1 << 22, 1)] {
+        let strip = image(height, width, 3);
+        let clean = augment.clean(&strip);
+        assert_eq!(clean.len(), 224 * 224 * 3);
+        assert!(clean.iter().all(|x| (0.0..=1.0).contains(x)));
+        // What is shown is the middle, so the middle 200 pixels alone show the same.
+        let (shorter, longer) = (height.min(width), height.max(width));
+        let first = (longer - 200) / 2;
+        let mut middle =
+            Image { width: width.min(200), height: height.min(200), channels: 3, pixels: Vec::new() };
+        for row in 0..middle.height {
+            for column in 0..middle.width {
+                let (y, x) = if height > width { (first + row, column) } else { (row, first + column) };
+                middle.pixels.extend_from_slice(&strip.pixels[(y * width + x) * 3..][..3]);
+            }
+        }
+        assert_eq!(middle.pixels.len(), shorter * 200 * 3);
+        let apart = clean.iter().zip(augment.clean(&middle)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-4, "{height} × {width}: {apart}");
+        let mut view = vec![0.0; clean.len()];
+        augment.view(&strip, Key::new(1), &mut view);
+        assert!(view.iter().all(|x| (0.0..=1.0).contains(x)));
+    }
+}
+
 #[test]
 fn numbers_out_of_range_are_refused_by_name() {
     for (key, named) in [
         ("size=2", "augment.size"),
+        ("size=1000000000000000000", "augment.size"),
         ("channels=2", "augment.channels"),
         ("flip=1.5", "augment.flip"),
         ("crop.scale=[0.5, 0.2]", "augment.crop.scale"),

@@ -4,6 +4,8 @@
 //! the pixels x within r · support of c, weighted by filter((x + ½ − c)/r); weights sum to 1. The filter is the triangle
 //! (support 1) or the cubic with a = −½ (support 2), whose overshoot is clamped to [0, 1].
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::picture::Picture;
@@ -36,6 +38,16 @@ impl Region {
     /// All of an image.
     pub fn whole(image: &Image) -> Self {
         Self { top: 0, left: 0, height: image.height, width: image.width }
+    }
+
+    /// The middle `side` × `side` pixels of a picture of that height and width, as torchvision's CenterCrop rounds them.
+    ///
+    /// # Panics
+    /// If the picture is smaller.
+    pub fn middle([height, width]: [usize; 2], side: usize) -> Self {
+        assert!(side <= height && side <= width, "{side} of {height} × {width}");
+        let start = |room: usize| (room as f64 / 2.0).round_ties_even() as usize;
+        Self { top: start(height - side), left: start(width - side), height: side, width: side }
     }
 
     /// The largest region in the middle whose width over height is within `ratio`.
@@ -82,6 +94,21 @@ pub fn resized_crop(
     width: usize,
     interpolation: Interpolation,
 ) -> Picture {
+    resized_window(image, region, [height, width], Region { top: 0, left: 0, height, width }, interpolation)
+}
+
+/// The part `window` of the region of an image resized to `height` × `width`: the same bits as if it were cut out
+/// afterwards, but only the pixels that it needs are looked at.
+///
+/// # Panics
+/// If the region is empty or not inside the image, or the window not inside the resized region.
+pub fn resized_window(
+    image: &Image,
+    region: Region,
+    [height, width]: [usize; 2],
+    window: Region,
+    interpolation: Interpolation,
+) -> Picture {
     let Region { top, left, height: rows, width: columns } = region;
     assert!(
         rows > 0 && columns > 0 && top + rows <= image.height && left + columns <= image.width,
@@ -89,15 +116,20 @@ pub fn resized_crop(
         image.height,
         image.width
     );
+    assert!(
+        window.top + window.height <= height && window.left + window.width <= width,
+        "{window:?} of {height} × {width}"
+    );
     let c = image.channels;
-    let across = Filter::new(columns, width, interpolation);
-    let down = Filter::new(rows, height, interpolation);
-    // Bytes to numbers, and the horizontal pass: rows × width.
-    let mut line = vec![0.0_f32; columns * c];
-    let mut narrow = vec![0.0_f32; rows * width * c];
-    for (y, narrow) in narrow.chunks_exact_mut(width * c).enumerate() {
-        let from = ((top + y) * image.width + left) * c;
-        for (x, &byte) in line.iter_mut().zip(&image.pixels[from..from + columns * c]) {
+    let across = Filter::new(columns, width, window.left..window.left + window.width, interpolation);
+    let down = Filter::new(rows, height, window.top..window.top + window.height, interpolation);
+    let (height, width) = (window.height, window.width);
+    // Bytes to numbers, and the horizontal pass: the needed rows × width.
+    let mut line = vec![0.0_f32; across.needed.len() * c];
+    let mut narrow = vec![0.0_f32; down.needed.len() * width * c];
+    for (y, narrow) in down.needed.clone().zip(narrow.chunks_exact_mut(width * c)) {
+        let from = ((top + y) * image.width + left + across.needed.start) * c;
+        for (x, &byte) in line.iter_mut().zip(&image.pixels[from..]) {
             *x = f32::from(byte) / 255.0;
         }
         for (pixel, taps) in narrow.chunks_exact_mut(c).zip(&across.taps) {
@@ -123,22 +155,25 @@ pub fn resized_crop(
     Picture { height, width, channels: c, pixels }
 }
 
-/// For each output pixel, the input pixels that it is a mean of.
+/// For each wanted output pixel, the input pixels that it is a mean of.
 struct Filter {
+    /// The input pixels that any of them needs.
+    needed: Range<usize>,
     taps: Vec<Taps>,
 }
 
 struct Taps {
+    /// Counted from the first that is needed.
     first: usize,
     weights: Vec<f32>,
 }
 
 impl Filter {
-    fn new(input: usize, output: usize, interpolation: Interpolation) -> Self {
+    fn new(input: usize, output: usize, wanted: Range<usize>, interpolation: Interpolation) -> Self {
         let scale = input as f64 / output as f64;
         let stretch = scale.max(1.0);
         let support = interpolation.support() * stretch;
-        let taps = (0..output)
+        let mut taps: Vec<Taps> = wanted
             .map(|i| {
                 let center = scale * (i as f64 + 0.5);
                 let first = (center - support + 0.5).max(0.0) as usize;
@@ -149,6 +184,9 @@ impl Filter {
                 Taps { first, weights: weights.iter().map(|weight| (weight / total) as f32).collect() }
             })
             .collect();
-        Self { taps }
+        let start = taps.iter().map(|taps| taps.first).min().unwrap_or(0);
+        let end = taps.iter().map(|taps| taps.first + taps.weights.len()).max().unwrap_or(0);
+        taps.iter_mut().for_each(|taps| taps.first -= start);
+        Self { needed: start..end, taps }
     }
 }

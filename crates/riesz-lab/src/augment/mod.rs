@@ -91,6 +91,9 @@ pub struct SolarizeRecipe {
     pub threshold: f64,
 }
 
+/// Views above this side are a slip of the keys; a batch of them would not fit into memory.
+const LARGEST_VIEW: usize = 4096;
+
 /// A checked recipe.
 #[derive(Clone, Debug)]
 pub struct Augment {
@@ -104,8 +107,8 @@ impl AugmentRecipe {
     /// One sentence for the first that is out of range.
     pub fn plan(&self) -> Result<Augment> {
         let refuse = |message: String| Err(Error::input(format!("augment.{message}")));
-        if self.size < 4 {
-            return refuse(format!("size is {}; it must be at least 4", self.size));
+        if !(4..=LARGEST_VIEW).contains(&self.size) {
+            return refuse(format!("size is {}; it must be from 4 to {LARGEST_VIEW}", self.size));
         }
         if self.channels != 1 && self.channels != 3 {
             return refuse(format!("channels is {}; it must be 1 or 3", self.channels));
@@ -230,10 +233,10 @@ impl Augment {
             let shorter = image.height.min(image.width);
             // The longer side as torchvision's Resize rounds it: down.
             let longer = |side: usize| if side == shorter { size } else { size * side / shorter };
-            let (height, width) = (longer(image.height), longer(image.width));
-            let whole =
-                crop::resized_crop(image, Region::whole(image), height, width, self.recipe.interpolation);
-            whole.middle(size)
+            let resized = [longer(image.height), longer(image.width)];
+            // A long strip would be resized to more than memory holds: only the middle is made of it.
+            let middle = Region::middle(resized, size);
+            crop::resized_window(image, Region::whole(image), resized, middle, self.recipe.interpolation)
         };
         picture.write(self.channels(), &mut out);
         out

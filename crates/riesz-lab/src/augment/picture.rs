@@ -38,22 +38,6 @@ impl Picture {
         }
     }
 
-    /// The middle `side` × `side` pixels, as torchvision's CenterCrop rounds them.
-    ///
-    /// # Panics
-    /// If the picture is smaller.
-    pub fn middle(&self, side: usize) -> Self {
-        assert!(side <= self.height && side <= self.width, "{side} of {} × {}", self.height, self.width);
-        let start = |room: usize| (room as f64 / 2.0).round_ties_even() as usize;
-        let (top, left) = (start(self.height - side), start(self.width - side));
-        let mut pixels = Vec::with_capacity(side * side * self.channels);
-        for y in top..top + side {
-            let from = (y * self.width + left) * self.channels;
-            pixels.extend_from_slice(&self.pixels[from..from + side * self.channels]);
-        }
-        Self { height: side, width: side, channels: self.channels, pixels }
-    }
-
     /// Writes the picture with 1 channel (luma) or 3 (grey repeated).
     ///
     /// # Panics

@@ -31,11 +31,11 @@ enum Verb {
     Show {
         /// A known name, a folder, a tar, or IDX, CIFAR or STL-10 files
         source: String,
-        /// auto, folders, none, or a CSV file with the header name,label
+        /// auto, folders, none, or a table (.csv, .tsv, .txt) with a header such as name,label
         #[arg(long, default_value = "auto")]
         labels: String,
     },
-    /// Fetch a known data set from its official address; an interrupted fetch goes on
+    /// Fetch a known data set from its official address, and unpack it; an interrupted fetch goes on
     Fetch {
         /// fashion-mnist, cifar10, cifar100 or stl10
         name: String,
@@ -137,6 +137,9 @@ fn show(source: &str, labels: &str) -> Result<()> {
         let named: Vec<&str> = dataset.classes.iter().take(12).map(String::as_str).collect();
         let more = if dataset.classes.len() > named.len() { ", …" } else { "" };
         println!("classes    {}: {}{more}", dataset.classes.len(), named.join(", "));
+    }
+    for note in &dataset.notes {
+        println!("note       {note}");
     }
     for index in 0..dataset.train.len().min(3) {
         println!("for example {}", dataset.train.name(index));

@@ -20,6 +20,7 @@ use crate::{Error, Result};
   riesz loss kcl --kernel gaussian --repulsion-kernel riesz --repulsion-exponent 1 --input u.npy --second v.npy
 
 One array of 2M rows holds both views: rows 0..M are view one, M..2M view two; or each view is a file of its own.
+Arrays: npy and npz (float, integer, boolean; any byte order; C or Fortran order), safetensors (f16, bf16, f32, f64).
 Rows are scaled to unit length; the gradient is with respect to the rows as they are in the file.
 Losses: info-nce, info-nce-symmetric, nt-xent, nt-xent-one-sided, dcl, dcl-one-sided, dcl-cross, dclw, dhel, kcl,
 align-uniform. Kernels: gaussian and logarithmic (--width), inverse-multiquadric (--offset), riesz (--exponent),
@@ -27,16 +28,16 @@ log-distance, exponential (--temperature); gaussian-riesz attracts by the first 
 pub struct LossArgs {
     /// The loss by name
     loss: String,
-    /// A .npy or .safetensors file with both views, or with view one
+    /// A .npy, .npz or .safetensors file with both views, or with view one
     #[arg(long)]
     input: PathBuf,
-    /// The tensor in a safetensors file
+    /// The array in an npz file, or the tensor in a safetensors file
     #[arg(long)]
     name: Option<String>,
     /// A file with view two, when --input holds only view one
     #[arg(long)]
     second: Option<PathBuf>,
-    /// The tensor of view two: in --second, or in --input when that is not given
+    /// The array or tensor of view two: in --second, or in --input when that is not given
     #[arg(long)]
     second_name: Option<String>,
     /// Temperature τ of an exponential

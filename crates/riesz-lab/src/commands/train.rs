@@ -175,7 +175,9 @@ impl TrainArgs {
 
 /// A path is stored absolute, so that the run can be continued and evaluated from any folder; a known name stays.
 fn absolute(data: &str) -> String {
-    std::fs::canonicalize(data).map_or_else(|_| data.to_owned(), |path| path.display().to_string())
+    let absolute = std::fs::canonicalize(data).map(std::path::PathBuf::into_os_string);
+    // A folder above may have a name that no recipe can hold: then the path stays as it was given.
+    absolute.ok().and_then(|path| path.into_string().ok()).unwrap_or_else(|| data.to_owned())
 }
 
 /// Says, before anything long happens, what is about to happen.
@@ -193,6 +195,9 @@ fn tell(plan: &Plan, origin: &str, where_to: &str) -> Result<()> {
             format!(", {} classes", plan.data.classes.len())
         }
     );
+    for note in &plan.data.notes {
+        eprintln!("note       {note}");
+    }
     eprintln!("encoder    {}", plan.encoder()?.describe());
     eprintln!("loss       {}", recipe.loss.describe());
     eprintln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));

@@ -1,38 +1,42 @@
 //! Tar archives, plain or compressed (gzip, xz, zstd), found out by content.
 //!
 //! Of a plain tar only the offsets are kept. Of a compressed one the files' own bytes are kept in memory, up to
-//! [`MOST_BYTES`]: compressed images are small, and a compressed stream cannot be read from the middle.
+//! [`MOST_BYTES`]: compressed images are small, and a compressed stream cannot be read from the middle. What is
+//! fetched, and may be larger, is unpacked once (`unpack.rs`).
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::path::{Component, Path, PathBuf};
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::tree::{Content, Entry, Progress};
+use super::tree::{Content, Entry, LeftAside, Progress, Tree, is_hidden};
 use crate::{Error, Result};
 
 /// What the files of a compressed archive may take in memory.
-const MOST_BYTES: u64 = 4 << 30;
+const MOST_BYTES: u64 = 2 << 30;
 
-/// The files of the archive at `path`; `None` if it is no tar.
+/// Lists the files of the archive at `path`; `None` if it is no tar.
 ///
 /// # Errors
-/// If the archive is damaged, truncated, or too large for memory.
-pub(super) fn entries(path: &Path, progress: Progress<'_>) -> Result<Option<Vec<Entry>>> {
+/// If the archive is damaged, truncated, or too large for memory, or no member of it can be taken.
+pub(super) fn list(path: &Path, progress: Progress<'_>) -> Result<Option<Tree>> {
     let wrong = |error: std::io::Error| Error::io(path, &error);
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(wrong)?);
     let start = file.fill_buf().map_err(wrong)?;
+    let mut left_aside = LeftAside::default();
     let Some(mut stream) = decompressed(start).map(|open| open(file)) else {
         let mut head = Vec::new();
-        let file = File::open(path).map_err(wrong)?;
+        let mut file = File::open(path).map_err(wrong)?;
         (&file).take(HEADER).read_to_end(&mut head).map_err(wrong)?;
         if !is_tar(&head) {
             return Ok(None);
         }
-        return spans(path, progress).map(Some).map_err(|error| damaged(path, &error));
+        file.rewind().map_err(wrong)?;
+        let found = spans(file, &mut left_aside, progress).map_err(|error| damaged(path, &error))?;
+        return listed(path, found, &left_aside).map(Some);
     };
     let mut head = Vec::new();
     // A compressed stream that breaks within its first bytes is not known to be a tar; as such it is told.
@@ -40,12 +44,34 @@ pub(super) fn entries(path: &Path, progress: Progress<'_>) -> Result<Option<Vec<
     if !is_tar(&head) {
         return Ok(None);
     }
-    contents(Cursor::new(head).chain(stream), path, progress).map(Some)
+    let found = contents(Cursor::new(head).chain(stream), path, &mut left_aside, progress)?;
+    listed(path, found, &left_aside).map(Some)
+}
+
+/// Hands every file of a compressed tar to `take`, with its name and a reader of its bytes.
+///
+/// # Errors
+/// If the stream is no compressed tar, or is damaged or truncated, or what `take` returns.
+pub(super) fn each(
+    stream: impl Read + 'static,
+    mut take: impl FnMut(&Path, u64, &mut dyn Read) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut stream = BufReader::with_capacity(1 << 16, stream);
+    let start = stream.fill_buf()?;
+    let Some(open) = decompressed(start) else { return Err(broken("it is no compressed archive")) };
+    for entry in tar::Archive::new(open(stream)).entries()? {
+        let mut entry = entry?;
+        if let Member::File(name) = member(&entry)? {
+            let length = entry.size();
+            take(&name, length, &mut entry)?;
+        }
+    }
+    Ok(())
 }
 
 /// A reader of the content, if the first bytes are those of a compressed stream.
 #[expect(clippy::type_complexity, reason = "one private table of three functions")]
-fn decompressed(start: &[u8]) -> Option<fn(BufReader<File>) -> Box<dyn Read>> {
+fn decompressed<R: Read + 'static>(start: &[u8]) -> Option<fn(BufReader<R>) -> Box<dyn Read>> {
     match start {
         [0x1f, 0x8b, ..] => Some(|file| Box::new(flate2::bufread::MultiGzDecoder::new(file))),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(|file| Box::new(lzma_rust2::XzReader::new(file, true))),
@@ -70,15 +96,17 @@ fn is_tar(head: &[u8]) -> bool {
     stored == Ok(sum(&head[..148]) + 8 * u32::from(b' ') + sum(&head[156..512]))
 }
 
+/// Files by name. A file that occurs twice is the later one, as when it is unpacked.
+type Found = BTreeMap<PathBuf, Content>;
+
 /// Where the files of an uncompressed tar lie.
-fn spans(path: &Path, progress: Progress<'_>) -> std::io::Result<Vec<Entry>> {
-    let file = File::open(path)?;
+fn spans(file: File, left_aside: &mut LeftAside, progress: Progress<'_>) -> std::io::Result<Found> {
     let whole = file.metadata()?.len();
     let mut archive = tar::Archive::new(file);
     let mut found = BTreeMap::new();
     for entry in archive.entries_with_seek()? {
         let entry = entry?;
-        let Some(name) = file_name(&entry)? else { continue };
+        let Some(name) = member(&entry)?.file(left_aside) else { continue };
         let (start, length) = (entry.raw_file_position(), entry.size());
         if start.checked_add(length).is_none_or(|end| end > whole) {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
@@ -86,20 +114,25 @@ fn spans(path: &Path, progress: Progress<'_>) -> std::io::Result<Vec<Entry>> {
         found.insert(name, Content::Span { start, length });
         progress(found.len());
     }
-    Ok(listed(found))
+    Ok(found)
 }
 
 /// The files of a compressed tar, with their bytes.
-fn contents(stream: impl Read, path: &Path, progress: Progress<'_>) -> Result<Vec<Entry>> {
+fn contents(
+    stream: impl Read,
+    path: &Path,
+    left_aside: &mut LeftAside,
+    progress: Progress<'_>,
+) -> Result<Found> {
     let wrong = |error: std::io::Error| damaged(path, &error);
     let mut archive = tar::Archive::new(stream);
     let mut found = BTreeMap::new();
-    let mut total = 0;
+    let mut total = 0_u64;
     for entry in archive.entries().map_err(wrong)? {
         let mut entry = entry.map_err(wrong)?;
-        let Some(name) = file_name(&entry).map_err(wrong)? else { continue };
+        let Some(name) = member(&entry).map_err(wrong)?.file(left_aside) else { continue };
         let length = entry.size();
-        total += length;
+        total = total.saturating_add(length);
         if total > MOST_BYTES {
             return Err(Error::input(format!(
                 "{}: its files take more than {} GiB of memory; unpack it (tar -xf) and give the folder",
@@ -116,28 +149,73 @@ fn contents(stream: impl Read, path: &Path, progress: Progress<'_>) -> Result<Ve
         found.insert(name, Content::Memory(bytes));
         progress(found.len());
     }
-    Ok(listed(found))
+    Ok(found)
 }
 
-/// The name of a plain file without `./`; `None` for folders, links and names that lead out of the archive.
-fn file_name<R: Read>(entry: &tar::Entry<'_, R>) -> std::io::Result<Option<PathBuf>> {
-    if !entry.header().entry_type().is_file() {
-        return Ok(None);
+/// What a member of a tar is.
+enum Member {
+    /// A visible plain file: its name without `./`.
+    File(PathBuf),
+    /// A folder, a hidden file, or a record about the archive: nothing to tell.
+    Nothing,
+    /// What might have been an image: its name, and why it is not taken.
+    Refused(PathBuf, &'static str),
+}
+
+impl Member {
+    /// The name of a file; what is refused is noted.
+    fn file(self, left_aside: &mut LeftAside) -> Option<PathBuf> {
+        match self {
+            Self::File(name) => Some(name),
+            Self::Nothing => None,
+            Self::Refused(name, why) => {
+                left_aside.add(&name, why);
+                None
+            }
+        }
     }
+}
+
+fn member<R: Read>(entry: &tar::Entry<'_, R>) -> std::io::Result<Member> {
+    use tar::EntryType;
     let path = entry.path()?;
-    let parts = path.components().filter(|part| *part != Component::CurDir);
-    if parts.clone().any(|part| !matches!(part, Component::Normal(_))) {
-        return Ok(None);
+    let refused = |why| Ok(Member::Refused(path.to_path_buf(), why));
+    match entry.header().entry_type() {
+        EntryType::Regular | EntryType::Continuous => {}
+        EntryType::Link | EntryType::Symlink => return refused("a link"),
+        EntryType::GNUSparse => return refused("a sparse file"),
+        EntryType::Char | EntryType::Block | EntryType::Fifo => return refused("a device or pipe"),
+        _ => return Ok(Member::Nothing),
     }
-    Ok(Some(parts.collect()))
+    if entry.path_bytes().ends_with(b"/") {
+        // A folder of the oldest tars.
+        return Ok(Member::Nothing);
+    }
+    let parts = path.components().filter(|part| *part != Component::CurDir);
+    for part in parts.clone() {
+        match part {
+            Component::Normal(_) => {}
+            Component::ParentDir => return refused("its name leads out of the archive"),
+            _ => return refused("its name begins at the root of a disk"),
+        }
+    }
+    let name: PathBuf = parts.collect();
+    Ok(if is_hidden(&name) { Member::Nothing } else { Member::File(name) })
 }
 
-/// A file that occurs twice is the later one, as when it is unpacked.
-fn listed(found: BTreeMap<PathBuf, Content>) -> Vec<Entry> {
-    found.into_iter().map(|(path, content)| Entry { path, content }).collect()
+fn listed(path: &Path, found: Found, left_aside: &LeftAside) -> Result<Tree> {
+    if let Some(told) = left_aside.told().filter(|_| found.is_empty()) {
+        return Err(Error::input(format!(
+            "{}: a tar without a file that can be taken; {told}",
+            path.display()
+        )));
+    }
+    let entries = found.into_iter().map(|(path, content)| Entry { path, content }).collect();
+    Ok(Tree::new(path, "tar", entries, left_aside))
 }
 
-fn damaged(path: &Path, error: &std::io::Error) -> Error {
+/// The sentence for an archive that cannot be read to its end.
+pub(super) fn damaged(path: &Path, error: &std::io::Error) -> Error {
     let reason = match error.kind() {
         std::io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
         _ => error.to_string().replace('\n', " "),
@@ -146,13 +224,13 @@ fn damaged(path: &Path, error: &std::io::Error) -> Error {
 }
 
 /// All frames of a zstd stream one after another, skippable frames left out.
-struct ZstdFrames {
-    source: BufReader<File>,
+struct ZstdFrames<R> {
+    source: BufReader<R>,
     decoder: FrameDecoder,
     in_frame: bool,
 }
 
-impl Read for ZstdFrames {
+impl<R: Read> Read for ZstdFrames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         loop {
             if self.in_frame {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::table;
 use crate::{Error, Result};
 
 /// Where labels come from, as the recipe says it.
@@ -19,7 +20,7 @@ pub(super) enum Labels {
     Folders,
     /// None, whatever the data has.
     None,
-    /// From a CSV file with the header `name,label` or `filename,label`.
+    /// From a file of rows with names and labels.
     Table(PathBuf),
 }
 
@@ -27,15 +28,16 @@ impl Labels {
     /// Reads the recipe's word.
     ///
     /// # Errors
-    /// If it is none of `auto`, `folders`, `none`, and no path that ends in `.csv`.
+    /// If it is none of `auto`, `folders`, `none`, and no path of a table.
     pub(super) fn parse(text: &str) -> Result<Self> {
         match text {
             "auto" => Ok(Self::Auto),
             "folders" => Ok(Self::Folders),
             "none" => Ok(Self::None),
-            path if path.to_lowercase().ends_with(".csv") => Ok(Self::Table(path.into())),
+            path if table::is_table(path) => Ok(Self::Table(path.into())),
             other => Err(Error::input(format!(
-                "data.labels is \"{other}\"; it must be \"auto\", \"folders\", \"none\" or the path of a .csv file"
+                "data.labels is \"{other}\"; it must be \"auto\", \"folders\", \"none\" or the path of a \
+                 .csv, .tsv or .txt file"
             ))),
         }
     }
@@ -59,8 +61,8 @@ pub(super) struct Arrangement {
     pub(super) test: Option<Vec<Item>>,
     /// Names of the classes, sorted.
     pub(super) classes: Vec<String>,
-    /// Images that lie beside the folders of the split.
-    pub(super) left_aside: usize,
+    /// What a user should know of it, in sentences.
+    pub(super) notes: Vec<String>,
 }
 
 const HELD_OUT_FOLDERS: [&str; 4] = ["test", "val", "valid", "validation"];
@@ -88,17 +90,26 @@ pub(super) fn arrange(names: &[Cow<'_, str>], labels: &Labels, place: &Path) -> 
             _ => left_aside += 1,
         }
     }
+    let mut notes = Vec::new();
+    if let (Some(folder), 1..) = (held_out, left_aside) {
+        notes.push(format!("{left_aside} images outside the folders train and {folder} left aside"));
+    }
     let (label_of, classes) = match labels {
         Labels::None => (vec![None; names.len()], Vec::new()),
         Labels::Auto if split.has_evident_classes() => split.classes(names)?,
         Labels::Auto => (vec![None; names.len()], Vec::new()),
         Labels::Folders => split.classes(names)?,
-        Labels::Table(path) => table(path, names, place)?,
+        Labels::Table(path) => {
+            let table = table::read(path, names, place)?;
+            notes.extend(table.notes);
+            let class_of: Vec<Option<&str>> = table.class_of.iter().map(Option::as_deref).collect();
+            numbered(&class_of, table.classes.iter().map(String::as_str).collect())
+        }
     };
     let items = |list: Vec<(usize, &str)>| -> Vec<Item> {
         list.into_iter().map(|(image, _)| Item { image, label: label_of[image] }).collect()
     };
-    Ok(Arrangement { train: items(split.train), test: split.test.map(items), classes, left_aside })
+    Ok(Arrangement { train: items(split.train), test: split.test.map(items), classes, notes })
 }
 
 /// Images with what is left of their names below the split's folder.
@@ -177,56 +188,6 @@ fn shared_folders(names: &[Cow<'_, str>]) -> usize {
     shared
 }
 
-/// Labels from a CSV file. Each row must name an image, by its relative path; images without a row have no label.
-/// Classes are sorted as numbers if all are numbers, else by bytes.
-fn table(path: &Path, names: &[Cow<'_, str>], place: &Path) -> Result<(Vec<Option<u32>>, Vec<String>)> {
-    let beside = place.join(path);
-    let path = if beside.is_file() { &beside } else { path };
-    let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, &error))?;
-    let wrong = |message: String| Error::input(message).at(path.display());
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
-    let column = |wanted: &[&str]| header.iter().position(|found| wanted.contains(&found.trim()));
-    let (Some(name_column), Some(label_column)) = (column(&["name", "filename"]), column(&["label"])) else {
-        let found: Vec<&str> = header.iter().collect();
-        return Err(wrong(format!(
-            "its header is `{}`; expected name,label or filename,label",
-            found.join(",")
-        )));
-    };
-    let images: BTreeMap<&str, usize> =
-        names.iter().enumerate().map(|(image, name)| (name.as_ref(), image)).collect();
-    let mut rows: BTreeMap<usize, String> = BTreeMap::new();
-    for row in reader.records() {
-        let row = row.map_err(|error| wrong(error.to_string()))?;
-        let line = row.position().map_or(0, csv::Position::line);
-        let (name, label) = (row[name_column].trim(), row[label_column].trim());
-        let Some(&image) = images.get(name) else {
-            return Err(wrong(format!(
-                "line {line}: {name} is not among the images; names are relative paths such as {}",
-                names.first().map_or("", |name| name.as_ref())
-            )));
-        };
-        if label.is_empty() {
-            return Err(wrong(format!("line {line}: {name} has an empty label")));
-        }
-        if rows.insert(image, label.to_owned()).is_some_and(|before| before != label) {
-            return Err(wrong(format!("line {line}: {name} has two different labels")));
-        }
-    }
-    let distinct: BTreeSet<&str> = rows.values().map(String::as_str).collect();
-    let mut classes: Vec<&str> = distinct.into_iter().collect();
-    if classes.len() < 2 {
-        return Err(wrong(format!("it has {} different labels; at least 2 are needed", classes.len())));
-    }
-    if classes.iter().all(|class| class.parse::<i64>().is_ok()) {
-        classes.sort_by_key(|class| class.parse::<i64>().unwrap_or_default());
-    }
-    let class_of: Vec<Option<&str>> =
-        (0..names.len()).map(|image| rows.get(&image).map(String::as_str)).collect();
-    Ok(numbered(&class_of, classes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,7 +238,8 @@ mod tests {
         assert_eq!(found.test, Some(vec![Item { image: 0, label: Some(1) }]));
 
         let found = arranged(&["val/1.png", "train/2.png", "readme.png"], &Labels::Auto).unwrap();
-        assert_eq!((found.train.len(), found.test.map(|test| test.len()), found.left_aside), (1, Some(1), 1));
+        assert_eq!((found.train.len(), found.test.map(|test| test.len())), (1, Some(1)));
+        assert_eq!(found.notes, ["1 images outside the folders train and val left aside"]);
         let found = arranged(&["train/a/1.png", "train/b/2.png"], &Labels::Folders).unwrap();
         assert_eq!((found.test, found.classes.len()), (None, 2), "without a test folder nothing is split");
         // `testing/` is a class, not a split.
@@ -293,32 +255,6 @@ mod tests {
         assert_eq!(shared_folders(&names(&["ab/1", "ac/1"])), 0);
         assert_eq!(shared_folders(&names(&["é/ü/1", "é/ü/2"])), "é/ü/".len());
         assert_eq!(shared_folders(&[]), 0);
-    }
-
-    #[test]
-    fn a_table_gives_labels_and_says_what_does_not_fit() {
-        let folder = tempfile::tempdir().unwrap();
-        let names = [Cow::Borrowed("a.png"), Cow::Borrowed("b.png"), Cow::Borrowed("c.png")];
-        let with = |text: &str| {
-            std::fs::write(folder.path().join("labels.csv"), text).unwrap();
-            arrange(&names, &Labels::parse("labels.csv").unwrap(), folder.path())
-        };
-        let found = with("filename,label,more\na.png,10,x\nc.png,9,y\n").unwrap();
-        assert_eq!(
-            (found.classes, labels_of(&found.train)),
-            (vec!["9".into(), "10".into()], vec![Some(1), None, Some(0)])
-        );
-        for (text, expected) in [
-            ("file,class\na.png,1\n", "its header is `file,class`"),
-            ("name,label\nz.png,1\n", "line 2: z.png is not among the images"),
-            ("name,label\na.png,1\na.png,2\n", "line 3: a.png has two different labels"),
-            ("name,label\na.png,1\n", "1 different labels"),
-            ("name,label\na.png,\n", "empty label"),
-            ("name,label\na.png\n", "fields"),
-        ] {
-            let message = with(text).unwrap_err().to_string();
-            assert!(message.contains(expected) && message.contains("labels.csv"), "{message}");
-        }
     }
 
     #[test]

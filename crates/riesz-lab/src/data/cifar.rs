@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::records::{File, Layout, Order, Records, count};
+use super::records::{File, Layout, Order, Records, count, find, last_of_heads};
 use super::tree::Tree;
 use super::{Opened, Source};
 use crate::{Error, Result};
@@ -43,15 +43,10 @@ pub(super) fn open(tree: &Arc<Tree>) -> Result<Option<Opened>> {
     Ok(None)
 }
 
-/// The entry whose file name is `name`, in whatever folder.
-fn find(tree: &Tree, name: &str) -> Option<usize> {
-    tree.entries.iter().position(|entry| entry.path.file_name().is_some_and(|found| found == name))
-}
-
 /// Class names, one a line.
 fn names(tree: &Tree, file: &str) -> Result<Option<Vec<String>>> {
     let Some(index) = find(tree, file) else { return Ok(None) };
-    let text = tree.read(index)?;
+    let text = tree.read(index, 1 << 20)?;
     let text = String::from_utf8_lossy(&text);
     Ok(Some(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()))
 }
@@ -70,22 +65,21 @@ fn files(
             Error::input(format!("{}: {kind} files, but {name} is missing", tree.place.display()))
         })?;
         let count = count(tree, entry, layout)?;
-        let bytes = tree.read(entry)?;
-        // The last byte of the head is the label: CIFAR-100 has the coarse one before the fine one.
-        let labels: Vec<u32> =
-            (0..count).map(|record| u32::from(bytes[record * layout.bytes() + head - 1])).collect();
-        if let Some(wrong) = labels.iter().find(|&&label| label as usize >= classes.len()) {
+        // CIFAR-100 has the coarse label before the fine one.
+        let labels = last_of_heads(tree, entry, layout, count)?;
+        if let Some(wrong) = labels.iter().find(|&&label| usize::from(label) >= classes.len()) {
             return Err(Error::input(format!(
                 "{}: label {wrong} of {} classes; the file is damaged or of another format",
-                tree.place.join(&tree.entries[entry].path).display(),
+                tree.whereabouts(entry),
                 classes.len()
             )));
         }
-        Ok(File { entry, name: split, labels: labels.into_iter().map(Some).collect() })
+        Ok(File { entry, name: split, labels: labels.into_iter().map(|label| Some(label.into())).collect() })
     };
     let source =
         |files: Vec<File>| -> Box<dyn Source> { Box::new(Records { tree: Arc::clone(tree), layout, files }) };
     let train = train.iter().map(|name| file(name, "train")).collect::<Result<Vec<File>>>()?;
     let test = vec![file(test, "test")?];
-    Ok(Opened { kind: kind.to_owned(), classes, train: source(train), test: Some(source(test)) })
+    let notes = Vec::new();
+    Ok(Opened { kind: kind.to_owned(), classes, notes, train: source(train), test: Some(source(test)) })
 }

@@ -174,11 +174,49 @@ mod tests {
         assert_eq!(decode(&bytes).unwrap().pixels, [200, 100, 50], "alpha is dropped without blending");
     }
 
+    /// Small files of every format whose headers claim gigapixels.
     #[test]
     fn a_bomb_is_refused_by_its_header() {
-        let mut bytes = b"P6 60000 60000 255\n".to_vec();
-        bytes.extend([0; 100]);
-        assert!(decode(&bytes).unwrap_err().contains("64 megapixels"));
+        let claimed = |format, [at, length]: [usize; 2], side: &[u8], other_at: usize| {
+            let mut bytes = picture(format);
+            bytes[at..at + length].copy_from_slice(side);
+            bytes[other_at..other_at + length].copy_from_slice(side);
+            if format == ImageFormat::Png {
+                let checksum = crc32(&bytes[12..29]).to_be_bytes();
+                bytes[29..33].copy_from_slice(&checksum);
+            }
+            bytes
+        };
+        let mut pnm = b"P6 60000 60000 255\n".to_vec();
+        pnm.extend([0; 100]);
+        let jpeg = picture(ImageFormat::Jpeg);
+        let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+        for (name, bytes) in [
+            ("pnm", pnm),
+            ("png", claimed(ImageFormat::Png, [16, 4], &60_000_u32.to_be_bytes(), 20)),
+            ("bmp", claimed(ImageFormat::Bmp, [18, 4], &30_000_u32.to_le_bytes(), 22)),
+            ("gif", claimed(ImageFormat::Gif, [6, 2], &60_000_u16.to_le_bytes(), 8)),
+            ("jpeg", claimed(ImageFormat::Jpeg, [frame + 5, 2], &60_000_u16.to_be_bytes(), frame + 7)),
+        ] {
+            let reason = decode(&bytes).unwrap_err();
+            assert!(reason.contains("are above the limit of 64 megapixels"), "{name}: {reason}");
+        }
+        // TIFF keeps the sides in its directory: tags 256 and 257.
+        let mut tiff = picture(ImageFormat::Tiff);
+        for tag in [256_u16, 257] {
+            let at = tiff.windows(2).rposition(|bytes| bytes == tag.to_le_bytes()).unwrap();
+            tiff[at + 2..at + 4].copy_from_slice(&4_u16.to_le_bytes());
+            tiff[at + 8..at + 12].copy_from_slice(&60_000_u32.to_le_bytes());
+        }
+        let reason = decode(&tiff).unwrap_err();
+        assert!(reason.contains("megapixels") || reason.contains("tiff"), "{reason}");
+    }
+
+    /// The checksum of a PNG's chunks.
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut sum = flate2::Crc::new();
+        sum.update(bytes);
+        sum.sum()
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Fetching the files of a known data set from their official addresses: with progress, resumed where an earlier
-//! attempt stopped, and checked by their published MD5.
+//! attempt stopped, checked by their published MD5, and archives unpacked.
 //!
-//! `NAME.part` grows while a file is fetched; only a complete and right one gets its name.
+//! `NAME.part` grows while a file is fetched; only a complete and right one gets its name. One process works in a folder
+//! at a time.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
 
+use super::unpack::unpack;
 use super::{Known, Remote, megabytes};
 use crate::interrupt;
 use crate::progress::Progress;
@@ -24,28 +26,65 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Bytes read at once.
 const CHUNK: usize = 1 << 16;
 
-/// Fetches every file of `known` into `folder` that is not there yet. With `mirror`, files come from
-/// `mirror/FILE-NAME` instead of their official addresses. Returns the files' paths.
+/// Fetches every file of `known` into `folder` that is not there yet, and unpacks archives (which stay beside and may be
+/// deleted). With `mirror`, files come from `mirror/FILE-NAME` instead of their official addresses. Returns the paths of
+/// files and of unpacked folders.
 ///
 /// # Errors
 /// If an address cannot be reached or answers with an error, a file's checksum is wrong (it is deleted), the disk
-/// refuses, or the user interrupts; what was fetched stays, and the next call goes on from it.
+/// refuses, another process fetches into the folder, or the user interrupts; what was fetched stays, and the next call
+/// goes on from it.
 pub fn fetch(known: &Known<'_>, folder: &Path, mirror: Option<&str>, quiet: bool) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(folder).map_err(|error| Error::io(folder, &error))?;
+    let _alone = alone(folder)?;
     let mut paths = Vec::new();
     for file in known.files {
+        paths.push(file.path(folder));
+        if file.is_whole(folder) {
+            continue;
+        }
         let name = file.name();
         let path = folder.join(name);
-        if !path.is_file() {
+        if path.is_file() {
+            checked(file, &path)?;
+        } else {
             let url = mirror.map_or_else(
                 || file.url.to_owned(),
                 |mirror| format!("{}/{name}", mirror.trim_end_matches('/')),
             );
             fetch_file(file, &url, &path, quiet)?;
         }
-        paths.push(path);
+        if file.unpacked().is_some() {
+            unpack(&path, &file.path(folder), quiet)?;
+        }
     }
     Ok(paths)
+}
+
+/// Holds the folder against another process that fetches into it, until dropped; the system lets go when the process
+/// dies. Where folders cannot be locked, nothing is held.
+fn alone(folder: &Path) -> Result<Option<File>> {
+    let Ok(held) = File::open(folder) else { return Ok(None) };
+    match held.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::input(format!(
+            "{}: another `riesz data fetch` is at work there; wait for it",
+            folder.display()
+        ))),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(held)),
+    }
+}
+
+/// Checks an archive that lies there under its final name, before it is unpacked.
+fn checked(file: &Remote<'_>, path: &Path) -> Result<()> {
+    let found = md5_of(path)?;
+    if found == file.md5 {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "{}: the file's MD5 is {found}, not the published {}; delete it and call again to fetch it anew",
+        path.display(),
+        file.md5
+    )))
 }
 
 fn fetch_file(file: &Remote<'_>, url: &str, path: &Path, quiet: bool) -> Result<()> {

@@ -3,7 +3,7 @@
 //! `00 00 TT NN`, then NN sizes as big-endian u32, then the values, row-major. TT = 08 (unsigned bytes) is read.
 //! Images are [count, height, width] or [count, height, width, channels], labels [count].
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
@@ -31,7 +31,8 @@ pub(super) fn open(tree: &Arc<Tree>) -> Result<Option<Opened>> {
     if train.is_empty() && test.is_empty() {
         return Ok(None);
     }
-    let one = |found: &[&String], split: &'static str| -> Result<Option<Packed>> {
+    let mut notes = Vec::new();
+    let mut one = |found: &[&String], split: &'static str| -> Result<Option<Packed>> {
         let [name] = found else {
             return match found {
                 [] => Ok(None),
@@ -44,11 +45,13 @@ pub(super) fn open(tree: &Arc<Tree>) -> Result<Option<Opened>> {
         };
         let read = |name: &str| -> Result<Idx> {
             let index = names.iter().position(|found| found == name).expect("the name is one of the list");
-            let place = tree.place.join(&tree.entries[index].path);
-            parse(&tree.read(index)?).map_err(|error| error.at(place.display()))
+            parse(tree.reader(index)?).map_err(|error| error.at(tree.whereabouts(index)))
         };
-        let labels = labels_name(name, &names).map(|name| read(&name).map(|idx| (name, idx))).transpose()?;
-        Packed::new(split, read(name)?, labels.as_ref().map(|(_, idx)| idx))
+        let labels = labels_name(name, &names).map(|name| read(&name)).transpose()?;
+        if labels.is_none() {
+            notes.push(format!("{name} has no file of labels beside it; its images have no label"));
+        }
+        Packed::new(split, read(name)?, labels.as_ref())
             .map(Some)
             .map_err(|error| error.at(tree.place.join(name.as_str()).display()))
     };
@@ -61,7 +64,26 @@ pub(super) fn open(tree: &Arc<Tree>) -> Result<Option<Opened>> {
         (None, Some(only)) => (boxed(only), None),
         (None, None) => return Ok(None),
     };
-    Ok(Some(Opened { kind: "IDX".to_owned(), classes, train, test }))
+    Ok(Some(Opened { kind: "IDX".to_owned(), classes, notes, train, test }))
+}
+
+/// Opens one IDX file of images, without labels; `None` if the file is of another kind.
+///
+/// # Errors
+/// If it is damaged, or an IDX file of something else.
+pub(super) fn open_one(tree: &Tree) -> Result<Option<Opened>> {
+    let mut head = Vec::new();
+    let start = unpacked(tree.reader(0)?).map(|stream| stream.take(4).read_to_end(&mut head));
+    let named = is_idx(&tree.name(0), &[]);
+    if !named && (start.is_err() || !matches!(head[..], [0, 0, 8..=14, 1..=4])) {
+        return Ok(None);
+    }
+    let packed = parse(tree.reader(0)?).and_then(|idx| match idx.sizes[..] {
+        [_] => Err(Error::input("one list of labels; give the folder that holds its images too")),
+        _ => Packed::new("train", idx, None),
+    })?;
+    let train = Box::new(packed);
+    Ok(Some(Opened { kind: "IDX".to_owned(), classes: Vec::new(), notes: Vec::new(), train, test: None }))
 }
 
 /// Opens two pairs of gzipped IDX files in memory: training images and labels, test images and labels.
@@ -74,6 +96,7 @@ pub(super) fn open_bytes([images, labels, test_images, test_labels]: [&[u8]; 4])
     Ok(Opened {
         kind: "IDX".to_owned(),
         classes: Vec::new(),
+        notes: Vec::new(),
         train: Box::new(train),
         test: Some(Box::new(test)),
     })
@@ -105,20 +128,29 @@ struct Idx {
     values: Vec<u8>,
 }
 
-fn parse(bytes: &[u8]) -> Result<Idx> {
-    let mut reader: Box<dyn Read + '_> = match bytes {
-        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(bytes)),
-        _ => Box::new(bytes),
-    };
+/// The content of a stream that may be gzipped.
+fn unpacked<'a>(stream: impl Read + 'a) -> std::io::Result<Box<dyn Read + 'a>> {
+    let mut stream = BufReader::with_capacity(1 << 16, stream);
+    Ok(match stream.fill_buf()? {
+        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(stream)),
+        _ => Box::new(stream),
+    })
+}
+
+fn parse(stream: impl Read) -> Result<Idx> {
     let short = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::UnexpectedEof => Error::input("the file ends too early; it is truncated"),
-        _ => Error::input(format!("damaged gzip: {error}")),
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => {
+            Error::input(format!("damaged gzip: {error}"))
+        }
+        _ => Error::input(error.to_string()),
     };
+    let mut reader = unpacked(stream).map_err(short)?;
     let mut head = [0; 4];
     reader.read_exact(&mut head).map_err(short)?;
     let [0, 0, kind, dimensions] = head else {
         return Err(Error::input(format!(
-            "not an IDX file: it begins with {head:02x?}, not with two zero bytes"
+            "not an IDX file, or a damaged one: it begins with {head:02x?}, not with two zero bytes"
         )));
     };
     if kind != 8 {
@@ -139,7 +171,7 @@ fn parse(bytes: &[u8]) -> Result<Idx> {
     if values.len() != total {
         let found = if values.len() > total { "more".to_owned() } else { format!("only {}", values.len()) };
         return Err(Error::input(format!(
-            "its header says {sizes:?} = {total} values, but the file has {found}"
+            "damaged IDX file: its header says {sizes:?} = {total} values, but it has {found}"
         )));
     }
     Ok(Idx { sizes, values })

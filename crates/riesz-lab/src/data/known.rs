@@ -120,7 +120,7 @@ impl Known<'static> {
 }
 
 impl Known<'_> {
-    /// Folders that are looked at, in this order: the fetched one, then installed ones.
+    /// Folders that are looked in, in this order: the fetched one, then installed ones.
     pub fn places(&self) -> Vec<PathBuf> {
         let fetched = cache().map(|cache| cache.join(self.name));
         fetched.into_iter().chain(self.installed.iter().map(PathBuf::from)).collect()
@@ -132,13 +132,16 @@ impl Known<'_> {
     /// If it is nowhere, or not all of it; the sentence says where it was looked for and how to get it.
     pub fn find(&self) -> Result<PathBuf> {
         let places = self.places();
-        let whole = |place: &&PathBuf| place.is_dir() && !self.is_unfinished(place);
-        places.iter().find(whole).cloned().ok_or_else(|| {
+        let whole = |place: &PathBuf| match self.files {
+            [archive] if archive.is_whole(place) => Some(archive.path(place)),
+            _ => (place.is_dir() && !self.is_unfinished(place)).then(|| place.clone()),
+        };
+        places.iter().find_map(whole).ok_or_else(|| {
             let name = self.name;
             if let Some(place) = places.iter().find(|place| self.is_unfinished(place)) {
                 let place = place.display();
                 return Error::input(format!(
-                    "{name}: {place} has only a part of it; `riesz data fetch {name}` goes on from there"
+                    "{name}: {place} has only a part of it, or has it packed; `riesz data fetch {name}` goes on from there"
                 ));
             }
             let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
@@ -150,14 +153,19 @@ impl Known<'_> {
         })
     }
 
-    /// Whether `folder` has some of the files, or parts of them, and not all. A folder with none of them may hold the
-    /// data set unpacked.
+    /// Whether a fetch into `folder` has begun and not ended: some of the files, or parts of them, or archives that are
+    /// not unpacked. A folder without any may hold the data set from elsewhere, and so may one in which the user has
+    /// unpacked the archive.
     pub fn is_unfinished(&self, folder: &Path) -> bool {
-        let there = |end: &str| {
-            let is_there = |file: &&Remote<'_>| folder.join(format!("{}{end}", file.name())).is_file();
-            self.files.iter().filter(is_there).count()
+        let whole = self.files.iter().filter(|file| file.is_whole(folder)).count();
+        let is_begun = |file: &&Remote<'_>| {
+            [file.name().to_owned(), format!("{}.part", file.name())]
+                .iter()
+                .any(|name| folder.join(name).is_file())
         };
-        there("") < self.files.len() && there("") + there(".part") > 0
+        let begun = self.files.iter().filter(is_begun).count();
+        let unpacked_by_hand = self.files.iter().any(|file| file.unpacked().is_some()) && has_folder(folder);
+        whole < self.files.len() && whole + begun > 0 && !unpacked_by_hand
     }
 
     /// Bytes to fetch.
@@ -171,6 +179,30 @@ impl Remote<'_> {
     pub fn name(&self) -> &str {
         self.url.rsplit('/').next().unwrap_or(self.url)
     }
+
+    /// The folder that an archive is unpacked into: its name without the ending. `None` for a file that is used as it is.
+    pub fn unpacked(&self) -> Option<&str> {
+        self.name().strip_suffix(".tar.gz")
+    }
+
+    /// What is used of it, when it was fetched into `folder`: the file, or the folder it is unpacked into.
+    pub fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(self.unpacked().unwrap_or(self.name()))
+    }
+
+    /// Whether it was fetched into `folder`, and unpacked.
+    pub fn is_whole(&self, folder: &Path) -> bool {
+        let path = self.path(folder);
+        if self.unpacked().is_some() { path.is_dir() } else { path.is_file() }
+    }
+}
+
+/// Whether there is a visible folder in `folder`.
+fn has_folder(folder: &Path) -> bool {
+    let is_visible = |name: &std::ffi::OsStr| !name.as_encoded_bytes().starts_with(b".");
+    std::fs::read_dir(folder).is_ok_and(|entries| {
+        entries.flatten().any(|entry| is_visible(&entry.file_name()) && entry.path().is_dir())
+    })
 }
 
 /// A number of bytes for people: `31 MB`.

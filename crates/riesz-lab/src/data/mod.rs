@@ -5,7 +5,7 @@
 //!
 //! Shapes: an [`Image`] is height × width × channels, 8 bits, channels last.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use riesz::rng::{Key, permutation};
@@ -18,18 +18,22 @@ mod arrange;
 mod cifar;
 mod decode;
 pub mod fetch;
+mod folder;
 mod idx;
 mod images;
 mod known;
 mod records;
+mod single;
 mod split;
 mod stl;
+mod table;
 mod tree;
+mod unpack;
 mod unreadable;
 
 use arrange::Labels;
 pub use known::{BUILT_IN, KNOWN, Known, Remote, cache, megabytes};
-use tree::{Progress, Tree};
+use tree::{Content, Entry, LeftAside, Progress, Tree};
 pub use unreadable::Unreadable;
 
 /// One decoded picture: 8-bit pixels, row-major, channels last.
@@ -78,6 +82,8 @@ pub struct Dataset {
     pub test: Box<dyn Source>,
     /// Names of the classes; empty without labels.
     pub classes: Vec<String>,
+    /// What a user should know of what was found: sentences on files left aside, images without a label.
+    pub notes: Vec<String>,
 }
 
 /// Which images, as a recipe says it.
@@ -88,7 +94,7 @@ pub struct DataRecipe {
     /// them (also .gz, .xz, .zst), or a folder, tar or file in the IDX, CIFAR or STL-10 format.
     pub source: String,
     /// `auto`: the labels that the data has, class folders if they are evident. `folders`: class folders, or an error.
-    /// `none`. Or a CSV file with the header `name,label`, looked for in the data's folder first.
+    /// `none`. Or a table (.csv, .tsv or .txt) with columns of names and labels, looked for in the data's folder first.
     pub labels: String,
     /// Share of the images held out where the data has no test set of its own: from 0 to 0.5. At least 50 images
     /// are held out (but not more than half), and none if the share is 0.
@@ -132,7 +138,7 @@ pub fn open_with_progress(recipe: &DataRecipe, seed: u64, progress: Progress<'_>
         Some(limit) => split::limit(train, limit, seed),
         None => train,
     };
-    Ok(Dataset { name, train, test, classes: opened.classes })
+    Ok(Dataset { name, train, test, classes: opened.classes, notes: opened.notes })
 }
 
 /// The usual shorter side of the images at `source` (the median of a few), and 3 if any of them has color, else 1.
@@ -176,6 +182,7 @@ struct Opened {
     /// For the data's name: `IDX`, `folder of images`.
     kind: String,
     classes: Vec<String>,
+    notes: Vec<String>,
     train: Box<dyn Source>,
     /// `None` if the data has no test set of its own.
     test: Option<Box<dyn Source>>,
@@ -201,7 +208,7 @@ fn locate(source: &str, labels: &Labels, progress: Progress<'_>) -> Result<(Stri
         }
         return Ok((format!("{source} ({}, {})", place.display(), opened.kind), opened));
     }
-    let path = PathBuf::from(source);
+    let path = Path::new(source);
     if !path.exists() && path.components().count() == 1 {
         let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
         return Err(Error::input(format!(
@@ -209,19 +216,43 @@ fn locate(source: &str, labels: &Labels, progress: Progress<'_>) -> Result<(Stri
             names.join(", ")
         )));
     }
-    let opened = open_path(&path, labels, progress)?;
+    let opened = open_path(path, labels, progress)?;
     Ok((format!("{source} ({})", opened.kind), opened))
 }
 
 /// Finds out what lies at `path`.
 fn open_path(path: &Path, labels: &Labels, progress: Progress<'_>) -> Result<Opened> {
-    let tree = Arc::new(Tree::open(path, progress)?);
+    let tree = Arc::new(list(path, progress)?);
+    if tree.kind == "file" {
+        let opened = single::open(&tree).map_err(|error| error.at(path.display()))?;
+        return own_labels(opened, labels).map_err(|error| error.at(path.display()));
+    }
     for reader in [idx::open, cifar::open, stl::open] {
         if let Some(opened) = reader(&tree)? {
             return own_labels(opened, labels).map_err(|error| error.at(path.display()));
         }
     }
     images::open(&tree, labels)
+}
+
+/// Lists the files of a folder or an archive, or the one file that lies at `path`.
+fn list(path: &Path, progress: Progress<'_>) -> Result<Tree> {
+    let found = std::fs::metadata(path).map_err(|error| Error::io(path, &error))?;
+    if found.is_dir() {
+        return folder::list(path, progress);
+    }
+    if !found.is_file() {
+        return Err(Error::input(format!(
+            "{}: neither a folder nor a plain file; give the folder or the tar that holds the images",
+            path.display()
+        )));
+    }
+    if let Some(tree) = archive::list(path, progress)? {
+        return Ok(tree);
+    }
+    let name = path.file_name().map(Into::into).unwrap_or_default();
+    let entries = vec![Entry { path: name, content: Content::File }];
+    Ok(Tree::new(path.parent().unwrap_or(Path::new("")), "file", entries, &LeftAside::default()))
 }
 
 /// Formats with labels of their own take none from elsewhere.

@@ -70,11 +70,32 @@ pub(super) fn count(tree: &Tree, entry: usize, layout: Layout) -> Result<usize> 
     let (bytes, record) = (tree.length(entry)?, layout.bytes() as u64);
     if bytes == 0 || bytes % record != 0 {
         return Err(Error::input(format!(
-            "{}: {bytes} bytes are no multiple of a record's {record}; the file is truncated or of another format",
-            tree.place.join(&tree.entries[entry].path).display()
+            "{}: {bytes} bytes are not a whole number of records of {record}; the file is damaged or truncated",
+            tree.whereabouts(entry)
         )));
     }
     Ok((bytes / record) as usize)
+}
+
+/// The entry whose file name is `name`, in whatever folder.
+pub(super) fn find(tree: &Tree, name: &str) -> Option<usize> {
+    tree.entries.iter().position(|entry| entry.path.file_name().is_some_and(|found| found == name))
+}
+
+/// The last byte before the pixels of each of `count` records. A few records are held at a time.
+///
+/// # Errors
+/// If they cannot be read.
+pub(super) fn last_of_heads(tree: &Tree, entry: usize, layout: Layout, count: usize) -> Result<Vec<u8>> {
+    const AT_ONCE: usize = 1000;
+    let bytes = layout.bytes();
+    let mut found = Vec::new();
+    for first in (0..count).step_by(AT_ONCE) {
+        let records = AT_ONCE.min(count - first);
+        let part = tree.read_at(entry, first as u64 * bytes as u64, records * bytes)?;
+        found.extend(part.chunks_exact(bytes).map(|record| record[layout.head - 1]));
+    }
+    Ok(found)
 }
 
 /// Records of several files, one after another.
@@ -123,7 +144,7 @@ impl Source for Records {
     fn image(&self, index: usize) -> Result<Image> {
         let (file, record, _) = self.find(index);
         let bytes = self.layout.bytes();
-        let record = self.tree.read_at(file.entry, (record * bytes) as u64, bytes)?;
+        let record = self.tree.read_at(file.entry, record as u64 * bytes as u64, bytes)?;
         Ok(self.layout.image(&record))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::records::{File, Layout, Order, Records, count};
+use super::records::{File, Layout, Order, Records, count, find};
 use super::tree::Tree;
 use super::{Opened, Source};
 use crate::{Error, Result};
@@ -20,38 +20,34 @@ const LAYOUT: Layout = Layout { head: 0, side: 96, order: Order::Columns };
 /// # Errors
 /// If a file is missing or damaged, or images and labels do not fit each other.
 pub(super) fn open(tree: &Arc<Tree>) -> Result<Option<Opened>> {
-    let find = |name: &str| {
-        tree.entries.iter().position(|entry| entry.path.file_name().is_some_and(|found| found == name))
-    };
-    if find("train_X.bin").is_none() && find("test_X.bin").is_none() {
+    if find(tree, "train_X.bin").is_none() && find(tree, "test_X.bin").is_none() {
         return Ok(None);
     }
     let need = |name: &str| {
-        find(name).ok_or_else(|| {
+        find(tree, name).ok_or_else(|| {
             Error::input(format!("{}: STL-10 files, but {name} is missing", tree.place.display()))
         })
     };
     let labeled = |name: &'static str| -> Result<File> {
         let entry = need(&format!("{name}_X.bin"))?;
         let labels_entry = need(&format!("{name}_y.bin"))?;
-        let (images, labels) = (count(tree, entry, LAYOUT)?, tree.read(labels_entry)?);
-        let place = tree.place.join(&tree.entries[labels_entry].path);
-        if labels.len() != images {
+        let (images, labels) = (count(tree, entry, LAYOUT)?, tree.length(labels_entry)?);
+        let place = tree.whereabouts(labels_entry);
+        if labels != images as u64 {
             return Err(Error::input(format!(
-                "{}: {} labels for {images} images",
-                place.display(),
-                labels.len()
+                "{place}: {labels} labels for {images} images; one of the two files is damaged or truncated"
             )));
         }
+        let labels = tree.read(labels_entry, labels)?;
         if let Some(wrong) = labels.iter().find(|label| !(1..=10).contains(*label)) {
-            return Err(Error::input(format!("{}: label {wrong}; STL-10 has 1 to 10", place.display())));
+            return Err(Error::input(format!("{place}: label {wrong}; STL-10 has 1 to 10")));
         }
         Ok(File { entry, name, labels: labels.iter().map(|&label| Some(u32::from(label) - 1)).collect() })
     };
     let mut train = vec![labeled("train")?];
     let test = vec![labeled("test")?];
     let mut kind = "STL-10 binary, without its unlabeled images".to_owned();
-    if let Some(entry) = find("unlabeled_X.bin") {
+    if let Some(entry) = find(tree, "unlabeled_X.bin") {
         let images = count(tree, entry, LAYOUT)?;
         kind = format!("STL-10 binary, {images} of the training images unlabeled");
         train.push(File { entry, name: "unlabeled", labels: vec![None; images] });
@@ -59,5 +55,6 @@ pub(super) fn open(tree: &Arc<Tree>) -> Result<Option<Opened>> {
     let source =
         |files| -> Box<dyn Source> { Box::new(Records { tree: Arc::clone(tree), layout: LAYOUT, files }) };
     let classes = CLASSES.map(str::to_owned).to_vec();
-    Ok(Some(Opened { kind, classes, train: source(train), test: Some(source(test)) }))
+    let notes = Vec::new();
+    Ok(Some(Opened { kind, classes, notes, train: source(train), test: Some(source(test)) }))
 }

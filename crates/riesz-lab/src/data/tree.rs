@@ -1,17 +1,15 @@
-//! A folder or an archive, listed: relative paths in byte order, and their bytes when asked.
+//! A listed folder, archive or single file: relative paths in byte order, and their bytes when asked.
 //!
-//! Listing opens no file of a folder and decodes nothing, so a million paths take seconds. Hidden files are skipped
-//! (a dot before any component below the root). Bytes are read by path or by offset, without keeping files open.
+//! Hidden files are skipped (a dot before any component below the root). Bytes are read by path or by offset, without
+//! keeping files open, and never more of them than the caller expects.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
-
-use super::archive;
 use crate::{Error, Result};
 
 /// What is told while a folder or an archive is listed: how many files were found so far.
@@ -25,6 +23,8 @@ pub(super) struct Tree {
     pub(super) kind: &'static str,
     /// Sorted by the bytes of the path.
     pub(super) entries: Vec<Entry>,
+    /// What was left aside, in sentences.
+    pub(super) notes: Vec<String>,
 }
 
 /// One file of a [`Tree`].
@@ -50,38 +50,50 @@ pub(super) enum Content {
     },
 }
 
-impl Tree {
-    /// Lists what lies at `path`: a folder, a tar (also compressed), or one file.
-    ///
-    /// # Errors
-    /// If there is nothing, or it cannot be read; the sentence names the path.
-    pub(super) fn open(path: &Path, progress: Progress<'_>) -> Result<Self> {
-        let found = std::fs::metadata(path).map_err(|error| Error::io(path, &error))?;
-        let (kind, entries) = if found.is_dir() {
-            ("folder", folder(path, progress)?)
-        } else if let Some(entries) = archive::entries(path, progress)? {
-            ("tar", entries)
-        } else {
-            let name = path.file_name().map(PathBuf::from).unwrap_or_default();
-            let place = path.parent().map(Path::to_path_buf).unwrap_or_default();
-            return Ok(Self {
-                place,
-                kind: "file",
-                entries: vec![Entry { path: name, content: Content::File }],
-            });
-        };
-        let mut entries: Vec<Entry> = entries.into_iter().filter(|entry| !is_hidden(&entry.path)).collect();
-        entries.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
-        Ok(Self { place: path.to_path_buf(), kind, entries })
+/// What a listing finds and does not take: how much, and the first few with the reason.
+#[derive(Default)]
+pub(super) struct LeftAside {
+    count: usize,
+    first: Vec<String>,
+}
+
+impl LeftAside {
+    /// Notes one.
+    pub(super) fn add(&mut self, path: &Path, why: &str) {
+        self.count += 1;
+        if self.first.len() < 3 {
+            self.first.push(format!("{} ({why})", readable(path)));
+        }
     }
 
-    /// Entry `index`'s relative path with `/` between components; what is not Unicode is replaced.
+    /// In words: `2 left aside: a (reason), b (reason)`; `None` if nothing was.
+    pub(super) fn told(&self) -> Option<String> {
+        let more = if self.count > self.first.len() { ", …" } else { "" };
+        (self.count > 0).then(|| format!("{} left aside: {}{more}", self.count, self.first.join(", ")))
+    }
+}
+
+impl Tree {
+    /// The tree of these files: visible ones, in the order of their paths.
+    pub(super) fn new(
+        place: &Path,
+        kind: &'static str,
+        mut entries: Vec<Entry>,
+        left_aside: &LeftAside,
+    ) -> Self {
+        entries.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
+        Self { place: place.to_path_buf(), kind, entries, notes: left_aside.told().into_iter().collect() }
+    }
+
+    /// Entry `index`'s relative path with `/` between components; bytes that are not Unicode as `\xff`, so that two
+    /// files never have one name.
     pub(super) fn name(&self, index: usize) -> Cow<'_, str> {
-        let name = self.entries[index].path.to_string_lossy();
-        if std::path::MAIN_SEPARATOR == '/' {
-            return name;
-        }
-        Cow::Owned(name.replace(std::path::MAIN_SEPARATOR, "/"))
+        readable(&self.entries[index].path)
+    }
+
+    /// Where entry `index` is, for sentences.
+    pub(super) fn whereabouts(&self, index: usize) -> String {
+        self.place.join(&self.entries[index].path).display().to_string()
     }
 
     /// How many bytes entry `index` has.
@@ -94,28 +106,48 @@ impl Tree {
             Content::Memory(bytes) => Ok(bytes.len() as u64),
             Content::Span { length, .. } => Ok(*length),
             Content::File => {
-                let path = self.place.join(&entry.path);
-                Ok(std::fs::metadata(&path).map_err(|error| Error::io(&path, &error))?.len())
+                let found = std::fs::metadata(self.place.join(&entry.path));
+                Ok(found.map_err(|error| Error::io(self.name(index).as_ref(), &error))?.len())
             }
         }
     }
 
-    /// All bytes of entry `index`.
+    /// All bytes of entry `index`, if they are at most `most`.
     ///
     /// # Errors
-    /// If they cannot be read; the sentence names the entry.
-    pub(super) fn read(&self, index: usize) -> Result<Cow<'_, [u8]>> {
-        let entry = &self.entries[index];
-        match &entry.content {
-            Content::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
-            Content::Span { length, .. } => Ok(Cow::Owned(self.read_at(index, 0, *length as usize)?)),
-            Content::File => {
-                let path = self.place.join(&entry.path);
-                std::fs::read(&path)
-                    .map(Cow::Owned)
-                    .map_err(|error| Error::io(self.name(index).as_ref(), &error))
-            }
+    /// If they are more, or cannot be read; the sentence names the entry.
+    pub(super) fn read(&self, index: usize, most: u64) -> Result<Cow<'_, [u8]>> {
+        if let Content::Memory(bytes) = &self.entries[index].content {
+            return Ok(Cow::Borrowed(bytes));
         }
+        if self.length(index)? > most {
+            let limit = format!("the file is larger than {} MiB", most >> 20);
+            return Err(Error::input(limit).at(self.name(index)));
+        }
+        let mut bytes = Vec::new();
+        let mut content = self.reader(index)?.take(most);
+        content.read_to_end(&mut bytes).map_err(|error| Error::io(self.name(index).as_ref(), &error))?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// The bytes of entry `index`, one after another.
+    ///
+    /// # Errors
+    /// If its file cannot be opened; the sentence names the entry.
+    pub(super) fn reader(&self, index: usize) -> Result<Box<dyn Read + '_>> {
+        let entry = &self.entries[index];
+        let open = || -> io::Result<Box<dyn Read + '_>> {
+            Ok(match &entry.content {
+                Content::Memory(bytes) => Box::new(Cursor::new(bytes)),
+                Content::Span { start, length } => {
+                    let mut file = File::open(&self.place)?;
+                    file.seek(SeekFrom::Start(*start))?;
+                    Box::new(file.take(*length))
+                }
+                Content::File => Box::new(File::open(self.place.join(&entry.path))?),
+            })
+        };
+        open().map_err(|error| Error::io(self.name(index).as_ref(), &error))
     }
 
     /// `length` bytes of entry `index`, from `offset` on.
@@ -124,25 +156,23 @@ impl Tree {
     /// If there are fewer, or they cannot be read.
     pub(super) fn read_at(&self, index: usize, offset: u64, length: usize) -> Result<Vec<u8>> {
         let entry = &self.entries[index];
-        let wrong = |error: std::io::Error| Error::io(self.name(index).as_ref(), &error);
+        let wrong = |error: io::Error| Error::io(self.name(index).as_ref(), &error);
         let (path, start) = match &entry.content {
             Content::Memory(bytes) => {
                 let from = usize::try_from(offset).unwrap_or(usize::MAX);
                 let part = from.checked_add(length).and_then(|end| bytes.get(from..end));
-                return part
-                    .map(<[u8]>::to_vec)
-                    .ok_or_else(|| wrong(std::io::ErrorKind::UnexpectedEof.into()));
+                return part.map(<[u8]>::to_vec).ok_or_else(|| wrong(io::ErrorKind::UnexpectedEof.into()));
             }
             Content::Span { start, .. } => (self.place.clone(), *start),
             Content::File => (self.place.join(&entry.path), 0),
         };
         let mut file = File::open(&path).map_err(wrong)?;
-        file.seek(SeekFrom::Start(start + offset)).map_err(wrong)?;
+        file.seek(SeekFrom::Start(start.saturating_add(offset))).map_err(wrong)?;
         let mut bytes = Vec::new();
         // `take` and not a buffer of `length`: a damaged archive may claim more than memory holds.
         file.take(length as u64).read_to_end(&mut bytes).map_err(wrong)?;
         if bytes.len() < length {
-            return Err(wrong(std::io::ErrorKind::UnexpectedEof.into()));
+            return Err(wrong(io::ErrorKind::UnexpectedEof.into()));
         }
         Ok(bytes)
     }
@@ -162,44 +192,38 @@ impl Tree {
         let told: Vec<String> =
             counts.iter().take(4).map(|(extension, count)| format!("{count} {extension}")).collect();
         let more = if counts.len() > 4 { ", …" } else { "" };
-        match self.entries.len() {
-            0 => format!("the {} is empty", self.kind),
+        let found = match self.entries.len() {
+            0 if self.notes.is_empty() => format!("the {} is empty", self.kind),
+            0 => "no file".to_owned(),
             1 => format!("1 file ({})", self.name(0)),
             files => format!("{files} files, of them {}{more}", told.join(", ")),
-        }
+        };
+        [&[found], &self.notes[..]].concat().join("; ")
     }
 }
 
-/// Every file below a folder; links are followed.
-fn folder(root: &Path, progress: Progress<'_>) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    let visible = |entry: &walkdir::DirEntry| entry.depth() == 0 || !starts_with_dot(entry.file_name());
-    for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(visible) {
-        let entry = entry.map_err(|error| unlisted(root, &error))?;
-        if entry.file_type().is_file() {
-            let path = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_path_buf();
-            entries.push(Entry { path, content: Content::File });
-            progress(entries.len());
+/// A relative path for people: `/` between components, bytes that are not Unicode as `\xff`.
+fn readable(path: &Path) -> Cow<'_, str> {
+    let name: Cow<'_, str> = match path.to_str() {
+        Some(name) => Cow::Borrowed(name),
+        None => {
+            let mut name = String::new();
+            for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+                name.push_str(chunk.valid());
+                for byte in chunk.invalid() {
+                    write!(name, "\\x{byte:02x}").expect("writing to a string succeeds");
+                }
+            }
+            Cow::Owned(name)
         }
+    };
+    if std::path::MAIN_SEPARATOR == '/' {
+        return name;
     }
-    Ok(entries)
+    Cow::Owned(name.replace(std::path::MAIN_SEPARATOR, "/"))
 }
 
-fn unlisted(root: &Path, error: &walkdir::Error) -> Error {
-    let path = error.path().unwrap_or(root);
-    match (error.loop_ancestor(), error.io_error()) {
-        (Some(ancestor), _) => {
-            Error::input(format!("{}: a link that leads back to {}", path.display(), ancestor.display()))
-        }
-        (None, Some(error)) => Error::io(path, error),
-        (None, None) => Error::input(format!("{}: cannot be listed", path.display())),
-    }
-}
-
-fn is_hidden(path: &Path) -> bool {
-    path.components().any(|component| starts_with_dot(component.as_os_str()))
-}
-
-fn starts_with_dot(name: &std::ffi::OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".")
+/// Whether any component of a relative path begins with a dot.
+pub(super) fn is_hidden(path: &Path) -> bool {
+    path.components().any(|component| component.as_os_str().as_encoded_bytes().starts_with(b"."))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use riesz::{Matrix, Scalar};
 
-use super::{Failure, Float, Rows, matrix_shape, read_numbers, write_numbers};
+use super::{Failure, Layout, Number, Rows, matrix_shape, read_numbers, write_numbers};
 use crate::{Result, atomic};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -42,10 +42,29 @@ pub fn write_npy<T: Scalar>(path: &Path, rows: &Matrix<T>) -> Result<()> {
 
 /// Reads a matrix from an npy file of `length` bytes.
 pub(super) fn read(file: &mut impl Read, length: u64) -> std::result::Result<Rows, Failure> {
+    let (layout, header) = read_header(file)?;
+    let found = length.saturating_sub(header);
+    let expected = layout.bytes();
+    if u128::from(found) != expected {
+        let Layout { rows, dim, .. } = layout;
+        return Err(Failure::Content(format!(
+            "{rows} × {dim} numbers are {expected} bytes, but the file has {found}; it is damaged or truncated"
+        )));
+    }
+    read_numbers(file, layout)
+}
+
+/// Reads what comes before the numbers: how they lie, and its own length.
+pub(super) fn read_header(file: &mut impl Read) -> std::result::Result<(Layout, u64), Failure> {
     let mut start = [0; 8];
     file.read_exact(&mut start)?;
     if &start[..6] != MAGIC {
-        return Err(Failure::Content("is not an npy file: it does not start with \\x93NUMPY".to_owned()));
+        let what = if start.starts_with(b"PK") {
+            "it is a zip archive, as .npz files are"
+        } else {
+            "it does not start with \\x93NUMPY"
+        };
+        return Err(Failure::Content(format!("is not an npy file: {what}")));
     }
     let (prefix, header_length) = match start[6] {
         1 => {
@@ -65,37 +84,48 @@ pub(super) fn read(file: &mut impl Read, length: u64) -> std::result::Result<Row
     }
     let mut header = vec![0; header_length];
     file.read_exact(&mut header)?;
-    let (float, rows, dim) = parse(&String::from_utf8_lossy(&header)).map_err(Failure::Content)?;
-    let found = length.saturating_sub((prefix + header_length) as u64);
-    let expected = rows as u128 * dim as u128 * float.bytes() as u128;
-    if u128::from(found) != expected {
-        return Err(Failure::Content(format!(
-            "{rows} × {dim} numbers are {expected} bytes, but the file has {found}; it is damaged or truncated"
-        )));
-    }
-    Ok(read_numbers(file, float, rows, dim)?)
+    let layout = parse(&String::from_utf8_lossy(&header)).map_err(Failure::Content)?;
+    Ok((layout, (prefix + header_length) as u64))
 }
 
-/// Number type and shape that a header tells.
-fn parse(header: &str) -> std::result::Result<(Float, usize, usize), String> {
+/// Number type, order and shape that a header tells.
+fn parse(header: &str) -> std::result::Result<Layout, String> {
     let descr = value_of(header, "descr")?;
-    let float = match descr.strip_prefix(['\'', '"']).and_then(|rest| rest.split(['\'', '"']).next()) {
-        Some("<f2") => Float::F16,
-        Some("<f4") => Float::F32,
-        Some("<f8") => Float::F64,
-        Some("|O") => return Err("is an object array; expected floating-point numbers".to_owned()),
-        Some(other) => {
+    let descr = descr
+        .strip_prefix(['\'', '"'])
+        .and_then(|rest| rest.split(['\'', '"']).next())
+        .ok_or("is a structured array; expected a matrix of numbers")?;
+    let (order, kind) = descr.split_at_checked(1).unwrap_or_default();
+    let number = match kind {
+        "f2" => Number::F16,
+        "f4" => Number::F32,
+        "f8" => Number::F64,
+        "b1" | "u1" => Number::U8,
+        "i1" => Number::I8,
+        "i2" => Number::I16,
+        "u2" => Number::U16,
+        "i4" => Number::I32,
+        "u4" => Number::U32,
+        "i8" => Number::I64,
+        "u8" => Number::U64,
+        "O" => return Err("is an array of Python objects; expected a matrix of numbers".to_owned()),
+        _ => {
             return Err(format!(
-                "holds numbers of type {other}; expected f16, f32 or f64, little-endian (<f2, <f4, <f8)"
+                "holds values of type {descr}; expected floating-point numbers (f2, f4, f8), integers or booleans"
             ));
         }
-        None => return Err("is a structured array; expected a matrix of floating-point numbers".to_owned()),
     };
-    if !value_of(header, "fortran_order")?.starts_with("False") {
-        return Err(
-            "is stored column by column (Fortran order); save it with numpy.ascontiguousarray".to_owned()
-        );
-    }
+    let big_endian = match order {
+        "<" => false,
+        ">" => true,
+        "|" if number.bytes() == 1 => false,
+        _ => return Err(format!("holds values of type {descr}, which has no byte order; it is damaged")),
+    };
+    let fortran = value_of(header, "fortran_order")?;
+    let by_columns = match (fortran.starts_with("True"), fortran.starts_with("False")) {
+        (false, false) => return Err("has a header whose order cannot be read; it is damaged".to_owned()),
+        (by_columns, _) => by_columns,
+    };
     let shape: Vec<usize> = value_of(header, "shape")?
         .strip_prefix('(')
         .and_then(|rest| rest.split_once(')'))
@@ -103,7 +133,7 @@ fn parse(header: &str) -> std::result::Result<(Float, usize, usize), String> {
         .and_then(|parts| parts.map(|part| part.trim_end_matches('L').parse().ok()).collect())
         .ok_or("has a header whose shape cannot be read; it is damaged")?;
     let (rows, dim) = matrix_shape(&shape)?;
-    Ok((float, rows, dim))
+    Ok(Layout { number, big_endian, by_columns, rows, dim })
 }
 
 /// What follows `'key':` in the header.
@@ -152,11 +182,14 @@ mod tests {
     #[test]
     fn what_is_no_plain_matrix_is_refused_in_a_sentence() {
         let cases = [
-            ("{'descr': '|O', 'fortran_order': False, 'shape': (1, 2), }", "object array"),
-            ("{'descr': '<i8', 'fortran_order': False, 'shape': (1, 2), }", "<i8"),
-            ("{'descr': '>f4', 'fortran_order': False, 'shape': (1, 2), }", "little-endian"),
+            ("{'descr': '|O', 'fortran_order': False, 'shape': (1, 2), }", "Python objects"),
+            ("{'descr': '<c8', 'fortran_order': False, 'shape': (1, 2), }", "type <c8"),
+            ("{'descr': '<U4', 'fortran_order': False, 'shape': (1, 2), }", "type <U4"),
+            ("{'descr': '|f4', 'fortran_order': False, 'shape': (1, 2), }", "no byte order"),
+            ("{'descr': 'é', 'fortran_order': False, 'shape': (1, 2), }", "type é"),
+            ("{'descr': '', 'fortran_order': False, 'shape': (1, 2), }", "values of type"),
             ("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1, 2), }", "structured"),
-            ("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2), }", "Fortran"),
+            ("{'descr': '<f4', 'fortran_order': 1, 'shape': (1, 2), }", "order cannot be read"),
             ("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "[2]"),
             ("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", "[]"),
             ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 1), }", "[1, 2, 1]"),

@@ -8,7 +8,7 @@ use ::safetensors::Dtype;
 use ::safetensors::tensor::{Metadata, TensorInfo};
 use riesz::Matrix;
 
-use super::{Failure, Float, Rows, matrix_shape, read_numbers};
+use super::{Failure, Layout, Number, Rows, matrix_shape, read_numbers};
 use crate::tensors::{Numbers, Shaped, to_io};
 use crate::{Result, atomic};
 
@@ -71,13 +71,13 @@ pub(super) fn read(
         return Err(damaged(format!("its tensors are {} bytes, but it has {found}", metadata.data_len())));
     }
     let (name, info) = choose(&metadata, name).map_err(Failure::Content)?;
-    let float = float(info.dtype).ok_or_else(|| {
+    let number = float(info.dtype).ok_or_else(|| {
         Failure::Content(format!("tensor {name} holds {}; expected F16, BF16, F32 or F64", info.dtype))
     })?;
     let (rows, dim) =
         matrix_shape(&info.shape).map_err(|what| Failure::Content(format!("tensor {name} {what}")))?;
     file.seek(SeekFrom::Start(8 + header_length + info.data_offsets.0 as u64))?;
-    Ok(read_numbers(file, float, rows, dim)?)
+    read_numbers(file, Layout { number, big_endian: false, by_columns: false, rows, dim })
 }
 
 fn choose<'a>(
@@ -104,12 +104,12 @@ fn choose<'a>(
     }
 }
 
-fn float(dtype: Dtype) -> Option<Float> {
+fn float(dtype: Dtype) -> Option<Number> {
     match dtype {
-        Dtype::F16 => Some(Float::F16),
-        Dtype::BF16 => Some(Float::Bf16),
-        Dtype::F32 => Some(Float::F32),
-        Dtype::F64 => Some(Float::F64),
+        Dtype::F16 => Some(Number::F16),
+        Dtype::BF16 => Some(Number::Bf16),
+        Dtype::F32 => Some(Number::F32),
+        Dtype::F64 => Some(Number::F64),
         _ => None,
     }
 }

@@ -270,7 +270,13 @@ mod tests {
         let source = |images| -> Box<dyn Source> { Box::new(Halves { images, has_label }) };
         let classes = vec!["above".to_owned(), "below".to_owned()];
         Plan {
-            data: Dataset { name: "halves".to_owned(), train: source(60), test: source(45), classes },
+            data: Dataset {
+                name: "halves".to_owned(),
+                train: source(60),
+                test: source(45),
+                classes,
+                notes: Vec::new(),
+            },
             augment: recipe.augment.plan().unwrap(),
             loss: recipe.loss.loss().unwrap(),
             device: burn::tensor::Device::flex(),
