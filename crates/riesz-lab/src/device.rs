@@ -4,45 +4,82 @@ use burn::tensor::Device;
 
 use crate::{Error, Result};
 
-/// The device of that name: `cpu`, or a GPU that the program was built for.
+/// The GPU devices that this program was built for, the most portable first.
+pub const GPUS: &[&str] = &[
+    #[cfg(feature = "wgpu")]
+    "wgpu",
+    #[cfg(feature = "vulkan")]
+    "vulkan",
+    #[cfg(feature = "metal")]
+    "metal",
+    #[cfg(feature = "cuda")]
+    "cuda",
+    #[cfg(feature = "rocm")]
+    "rocm",
+];
+
+/// The device of that name: `cpu`, or a GPU that the program was built for. It is opened here, not at its first tensor.
 ///
 /// # Errors
-/// If the name is unknown, or the program was built without that device.
+/// If the name is unknown, the program was built without that device, or the machine does not have it.
 pub fn open(name: &str) -> Result<Device> {
     match name {
         "cpu" => Ok(Device::flex()),
-        "vulkan" => vulkan(),
-        "metal" => metal(),
-        "webgpu" => webgpu(),
-        "cuda" => cuda(),
-        "rocm" => rocm(),
+        "wgpu" | "vulkan" | "metal" | "cuda" | "rocm" if !GPUS.contains(&name) => Err(Error::input(format!(
+            "--device {name}: this program was built without it; build with `cargo build --release --features {name}`"
+        ))),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => graphics::open(name, burn::tensor::wgpu::WgpuBackend::Auto),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => graphics::open(name, burn::tensor::wgpu::WgpuBackend::Vulkan),
+        #[cfg(feature = "metal")]
+        "metal" => graphics::open(name, burn::tensor::wgpu::WgpuBackend::Metal),
+        #[cfg(feature = "cuda")]
+        "cuda" => first(name, burn::tensor::DeviceType::Cuda),
+        #[cfg(feature = "rocm")]
+        "rocm" => first(name, burn::tensor::DeviceType::Rocm),
         _ => Err(Error::input(format!(
-            "--device {name}: no such device; expected cpu, vulkan, metal, webgpu, cuda or rocm"
+            "--device {name}: no such device; expected cpu, wgpu, vulkan, metal, cuda or rocm"
         ))),
     }
 }
 
-macro_rules! gpu {
-    ($name:ident, $feature:literal, $device:expr) => {
-        #[cfg(feature = $feature)]
-        fn $name() -> Result<Device> {
-            Ok($device)
-        }
-        #[cfg(not(feature = $feature))]
-        fn $name() -> Result<Device> {
-            Err(Error::input(concat!(
-                "--device ",
-                $feature,
-                ": this program was built without it; build with `cargo build --release --features ",
-                $feature,
-                "`"
-            )))
-        }
-    };
+#[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
+fn absent(name: &str, why: impl std::fmt::Display) -> Error {
+    Error::input(format!(
+        "--device {name}: this machine does not offer that device ({why}); install its driver, or take --device cpu"
+    ))
 }
 
-gpu!(vulkan, "vulkan", Device::vulkan(burn::tensor::DeviceKind::default()));
-gpu!(metal, "metal", Device::metal(burn::tensor::DeviceKind::default()));
-gpu!(webgpu, "webgpu", Device::webgpu(burn::tensor::DeviceKind::default()));
-gpu!(cuda, "cuda", Device::cuda(0));
-gpu!(rocm, "rocm", Device::rocm(0));
+/// The first device of that kind. Burn opens it at its first tensor, and panics there if it is missing: so it is looked
+/// for here.
+#[cfg(any(feature = "cuda", feature = "rocm"))]
+fn first(name: &str, kind: burn::tensor::DeviceType) -> Result<Device> {
+    Device::enumerate(kind).first().cloned().ok_or_else(|| absent(name, "its driver lists none"))
+}
+
+/// Devices behind a graphics API.
+#[cfg(feature = "wgpu")]
+mod graphics {
+    use std::collections::BTreeMap;
+    use std::sync::{Mutex, PoisonError};
+
+    use burn::tensor::Device;
+    use burn::tensor::wgpu::WgpuBackend;
+
+    use crate::Result;
+
+    /// Burn opens a device once in a process; who asks again gets the same one.
+    static OPENED: Mutex<BTreeMap<String, Device>> = Mutex::new(BTreeMap::new());
+
+    pub(super) fn open(name: &str, api: WgpuBackend) -> Result<Device> {
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = opened.get(name) {
+            return Ok(device.clone());
+        }
+        let device =
+            Device::wgpu_options().graphics_api(api).init().map_err(|error| super::absent(name, error))?;
+        opened.insert(name.to_owned(), device.clone());
+        Ok(device)
+    }
+}

@@ -35,7 +35,7 @@ pub struct EmbedArgs {
     /// Which images [default: of the run's own the held-out ones, of others all]
     #[arg(long, value_enum)]
     split: Option<Split>,
-    /// Where tensors live
+    /// Where tensors live: cpu, or a GPU that the program was built for (`riesz train --help`)
     #[arg(long, default_value = "cpu")]
     device: String,
     /// CPU threads [default: all]

@@ -12,7 +12,7 @@ use crate::{Result, device};
 pub struct EvalArgs {
     /// The run folder
     run: PathBuf,
-    /// Where tensors live
+    /// Where tensors live: cpu, or a GPU that the program was built for (`riesz train --help`)
     #[arg(long, default_value = "cpu")]
     device: String,
     /// CPU threads [default: all]

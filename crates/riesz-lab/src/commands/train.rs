@@ -55,7 +55,8 @@ pub struct TrainArgs {
     /// Any recipe key: --set loss.temperature=0.2 (again for more)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Where tensors live: cpu, or a GPU the program was built for
+    /// Where tensors live: cpu, or wgpu, vulkan, metal, cuda or rocm in a program that was built with that feature. Of
+    /// these wgpu was run, on SwiftShader (a device in software); none was run on a real GPU
     #[arg(long, default_value = "cpu")]
     device: String,
     /// CPU threads [default: all]; the results are the same bits for any number

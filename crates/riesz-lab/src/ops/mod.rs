@@ -17,7 +17,7 @@ use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
 /// Forward operations, dispatched to the device that holds the tensors.
-#[backend_extension(Autodiff, Flex, Cube: cfg(any(feature = "vulkan", feature = "metal", feature = "webgpu", feature = "cuda", feature = "rocm")))]
+#[backend_extension(Autodiff, Flex, Cube: cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm")))]
 pub trait ChannelsLast: Backend {
     /// `x [n, h, w, c]`, `weight [o, c, k, k]` → `[n, h', w', o]`, zeros around, no bias.
     fn convolve(
@@ -116,14 +116,13 @@ pub struct NormalizeGradients<B: Backend> {
     pub residual: FloatTensor<B>,
 }
 
-#[cfg(any(feature = "vulkan", feature = "metal", feature = "webgpu", feature = "cuda", feature = "rocm"))]
+#[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
 mod cube {
     use super::{ChannelsLast, ChannelsLastGradients};
-    use burn::backend::CubeBackend;
-    use burn::backend::cubecl::CubeRuntime;
+    use burn::backend::Cube;
 
-    impl<R: CubeRuntime> ChannelsLast for CubeBackend<R> {}
-    impl<R: CubeRuntime> ChannelsLastGradients for CubeBackend<R> {}
+    impl ChannelsLast for Cube {}
+    impl ChannelsLastGradients for Cube {}
 }
 
 /// Convolution: `x [n, h, w, c]`, `weight [o, c, k, k]` (torch's order) → `[n, h', w', o]`, h' = (h + 2p − k)/s + 1.
