@@ -1,18 +1,17 @@
 //! `riesz embed`: the rows that a run's encoder gives to images, in a file that other programs read.
 
-#![expect(clippy::print_stderr, reason = "what was written is told")]
-
 use std::path::PathBuf;
 
 use riesz::Matrix;
 
+use crate::console::errln;
 use crate::data::Source;
 use crate::encoder::Encoder;
 use crate::progress::Progress;
 use crate::run::Run;
 use crate::train::Plan;
 use crate::train::measure::{Sample, Shown, embed};
-use crate::{Error, Result, device, embeddings};
+use crate::{Error, Result, device, embeddings, interrupt};
 
 /// Arguments of `riesz embed`.
 #[derive(clap::Args)]
@@ -78,6 +77,8 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
             args.output.display()
         )));
     }
+    interrupt::listen();
+    let embedding = interrupt::expendable(format!("interrupted; {} was not written", args.output.display()));
     let run = Run::open(&args.run)?;
     let mut recipe = run.recipe()?;
     if let Some(data) = &args.data {
@@ -127,6 +128,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     let rows =
         rows.ok_or_else(|| Error::input(format!("{}: none of {total} images can be read", plan.data.name)))?;
     let matrix = Matrix::new(rows, dim);
+    drop(embedding);
     match format.as_str() {
         "npy" => {
             embeddings::write_npy(&args.output, &matrix)?;
@@ -135,7 +137,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
         "parquet" => embeddings::write_parquet(&args.output, &names, Some(&labels), &matrix)?,
         _ => embeddings::write_safetensors(&args.output, &[("embeddings", &matrix)], Some(&labels))?,
     }
-    eprintln!(
+    errln!(
         "{}: {} rows of {dim}{}",
         args.output.display(),
         matrix.len(),
