@@ -79,6 +79,12 @@ pub struct Epoch {
     pub recall_at_1: f64,
     /// kNN accuracy on held-out images, if there are labels.
     pub knn: Option<f64>,
+    /// Training images with a label that it votes with.
+    #[serde(default)]
+    pub knn_references: usize,
+    /// Held-out images with a label that it is asked of.
+    #[serde(default)]
+    pub knn_queries: usize,
     /// What the collapse alarm says, in words; `None` when all is well.
     pub alarm: Option<String>,
 }

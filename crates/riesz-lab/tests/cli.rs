@@ -427,3 +427,50 @@ fn bad_arrays_are_refused() {
     let output = riesz(here, &["loss", "kcl", "--kernel", "riesz", "--exponent", "1", "--input", "u.npy"]);
     refuses(&output, &["riesz: loss kcl: the attraction kernel grows without bound"]);
 }
+
+#[test]
+fn images_of_which_some_have_labels_get_their_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    photos(&here.join("photos"), 240);
+    // Every other image of each class has a row.
+    let table: String = (0..240)
+        .filter(|i| i % 4 < 2)
+        .map(|i| {
+            let class = if i % 2 == 0 { "cats" } else { "dogs" };
+            format!("{class}/{i:03}.png,{class}\n")
+        })
+        .collect();
+    std::fs::write(here.join("labels.csv"), format!("name,label\n{table}")).unwrap();
+    let labels = format!("data.labels={}", here.join("labels.csv").display());
+    let more = ["photos", "--run", "r", "--set", &labels, "--set", "data.held-out=0.25"];
+    let (out, err) = succeeds(&train(here, &more));
+    assert!(err.contains(" of 180 training images and "), "{err}");
+    assert!(out.contains("probe %") && out.contains(" of 180 training images and "), "{out}");
+    assert!(out.contains("linear probe, all labels") && err.contains("  kNN "), "{out}\n{err}");
+    let metrics: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(here.join("r/metrics.json")).unwrap()).unwrap();
+    let log = std::fs::read_to_string(here.join("r/log.jsonl")).unwrap();
+    let queries = metrics["labels"]["test"].as_u64().unwrap();
+    assert!(log.contains("\"knn_queries\":") && (15..=45).contains(&queries), "{log}");
+    assert_eq!(metrics["settings"]["queries"].as_u64(), Some(queries));
+    assert_eq!(metrics["settings"]["references"], metrics["labels"]["train"]);
+
+    // Other images are none of the run's: all of them are embedded, and neither its labels nor its limit are asked.
+    std::fs::remove_file(here.join("labels.csv")).unwrap();
+    photos(&here.join("other"), 260);
+    succeeds(&riesz(here, &["embed", "r", "other", "--output", "e.npy"]));
+    let rows = embeddings::read(&here.join("e.npy"), None).unwrap();
+    let names = std::fs::read_to_string(here.join("e.csv")).unwrap();
+    assert_eq!((rows.len(), names.lines().count()), (260, 261));
+    assert!(names.contains("\n0,cats/000.png,0\n") && names.contains("dogs/259.png,1"), "{names}");
+    // A single image is enough; a split that other images do not have is named.
+    std::fs::create_dir(here.join("one")).unwrap();
+    std::fs::copy(here.join("other/cats/000.png"), here.join("one/a.png")).unwrap();
+    succeeds(&riesz(here, &["embed", "r", "one", "--output", "one.npy"]));
+    assert_eq!(embeddings::read(&here.join("one.npy"), None).unwrap().len(), 1);
+    refuses(
+        &riesz(here, &["embed", "r", "one", "--split", "test", "--output", "two.npy"]),
+        &["one", "no images of that split"],
+    );
+}

@@ -1,9 +1,9 @@
 //! The report: needs no network, shows every section, escapes what it is given, draws only numbers, and tells the truth.
 
-use riesz_lab::protocols::{Few, Probe, Recall, Row};
+use riesz_lab::protocols::{Few, Measure, Probe, Recall, Row};
 use riesz_lab::report::{
-    Cosines, Geometry, Map, MapPoint, Neighbors, Settings, Spectrum, StepPoint, Summary, Thumb, Tone,
-    markdown, plain, render, verdict,
+    Comparison, Cosines, Geometry, Labels, Map, MapPoint, Neighbors, SCHEMA_VERSION, Settings, Spectrum,
+    StepPoint, Summary, Thumb, Tone, markdown, plain, render, verdict,
 };
 use riesz_lab::run::Epoch;
 
@@ -12,9 +12,37 @@ fn row(name: &str, probe: f64, few: f64, knn: f64, recall: f64) -> Row {
         name: name.to_owned(),
         dim: 128,
         knn: Some(knn),
-        probe: Some(Probe { accuracy: probe, penalty: 1e-3, iterations: 200, converged: true }),
-        few: Some(Few { mean: few, deviation: 0.02 }),
+        probe: Some(Probe {
+            accuracy: probe,
+            penalty: 1e-3,
+            iterations: 200,
+            gradient: 9e-5,
+            converged: true,
+        }),
+        few: Some(Few { mean: few, deviation: 0.02, unconverged: 0 }),
         recall: Recall { at_1: recall, at_5: (2.0 * recall).min(1.0) },
+    }
+}
+
+const MEASURES: [Measure; 4] = [Measure::Retrieval, Measure::Probe, Measure::FewLabels, Measure::Knn];
+
+/// The trained backbone against the others, every difference with this margin.
+fn compare(summary: &mut Summary, margin: Option<f64>) {
+    summary.comparisons.clear();
+    let Some(ours) = summary.row("trained backbone").cloned() else { return };
+    for measure in MEASURES {
+        for theirs in ["raw pixels", "untrained backbone"] {
+            let other = summary.row(theirs).and_then(|row| row.value(measure));
+            if let (Some(value), Some(other)) = (ours.value(measure), other) {
+                summary.comparisons.push(Comparison {
+                    measure,
+                    ours: ours.name.clone(),
+                    theirs: theirs.to_owned(),
+                    difference: value - other,
+                    margin,
+                });
+            }
+        }
     }
 }
 
@@ -34,16 +62,19 @@ fn good() -> Summary {
         geometry: vec![("alignment".to_owned(), 0.5), ("uniformity".to_owned(), -3.0)],
         recall_at_1: 0.1 * epoch as f64,
         knn: Some(0.8),
+        knn_references: 5000,
+        knn_queries: 1000,
         alarm: None,
     };
     let bins = vec![0.01; 100];
-    Summary {
-        schema_version: 1,
+    let mut summary = Summary {
+        schema_version: SCHEMA_VERSION,
         run: "runs/example".to_owned(),
         data: "example".to_owned(),
         classes: vec!["cat".to_owned(), "dog".to_owned()],
         train_images: 10_000,
         test_images: 2000,
+        labels: Labels { train: 10_000, test: 2000 },
         encoder: "resnet-small".to_owned(),
         loss: "dhel".to_owned(),
         optimizer: "SGD".to_owned(),
@@ -57,6 +88,7 @@ fn good() -> Summary {
             few_labels: 10,
             few_draws: 10,
             pairs: 1000,
+            gallery: 10_000,
         },
         rows: vec![
             row("raw pixels", 0.83, 0.70, 0.79, 0.02),
@@ -64,6 +96,8 @@ fn good() -> Summary {
             row("trained backbone", 0.87, 0.76, 0.84, 0.25),
             row("trained projector", 0.84, 0.74, 0.83, 0.35),
         ],
+        comparisons: Vec::new(),
+        notes: Vec::new(),
         epochs: (1..=3).map(epoch).collect(),
         steps: (0..30)
             .map(|step| StepPoint { step, loss: 10.0, attraction: -1.0, repulsion: 11.0 })
@@ -90,7 +124,9 @@ fn good() -> Summary {
             nearest: vec![thumb("train/1", Some(1))],
         }],
         unreadable: vec![("broken.jpg".to_owned(), "truncated jpeg".to_owned())],
-    }
+    };
+    compare(&mut summary, Some(0.01));
+    summary
 }
 
 /// The same without labels.
@@ -100,6 +136,9 @@ fn unlabeled() -> Summary {
     for row in &mut summary.rows {
         (row.knn, row.probe, row.few) = (None, None, None);
     }
+    compare(&mut summary, Some(0.01));
+    summary.labels = Labels { train: 0, test: 0 };
+    (summary.settings.references, summary.settings.queries) = (0, 0);
     summary.epochs.iter_mut().for_each(|epoch| epoch.knn = None);
     summary.map.iter_mut().flat_map(|map| &mut map.points).for_each(|point| point.label = None);
     for line in &mut summary.neighbors {
@@ -183,32 +222,103 @@ fn the_verdict_says_what_the_table_says() {
 
     let mut mixed = good();
     mixed.rows[2].knn = Some(0.70);
+    compare(&mut mixed, Some(0.01));
     let found = verdict(&mixed);
     assert_eq!(found.tone, Tone::Mixed);
     assert!(
         found.reasons.iter().any(|reason| reason.starts_with("kNN: 70.0 %; worse than raw pixels at 79.0 %"))
     );
 
-    // 84.0 against 83.0 with 2,000 queries each is no difference: twice the standard error is 2.3 points.
     let mut close = good();
-    close.rows[2].probe = Some(Probe { accuracy: 0.84, ..close.rows[2].probe.unwrap() });
-    assert!(verdict(&close).reasons.iter().any(|reason| reason.contains("within the error of raw pixels")));
+    close.rows[2].probe = Some(Probe { accuracy: 0.835, ..close.rows[2].probe.unwrap() });
+    compare(&mut close, Some(0.01));
+    let found = verdict(&close);
+    assert!(
+        found
+            .reasons
+            .iter()
+            .any(|reason| reason.contains("within the error of raw pixels at 83.0 % (+0.5 ± 1.0 points)"))
+    );
+    assert!(found.tone == Tone::Good && found.headline.contains("worse in nothing"));
 
     let mut worse = good();
     worse.rows[2] = Row { name: "trained backbone".to_owned(), ..row("", 0.5, 0.4, 0.4, 0.0) };
-    worse.rows.pop();
+    compare(&mut worse, Some(0.01));
     assert_eq!(verdict(&worse).tone, Tone::Bad);
 
-    let mut small = good();
-    (small.settings.queries, small.settings.pairs) = (5, 2);
-    let found = verdict(&small);
+    let mut few = good();
+    compare(&mut few, Some(0.9));
+    let found = verdict(&few);
     assert_eq!(found.tone, Tone::Mixed);
     assert!(found.headline.starts_with("Nothing can be told apart"), "{found:?}");
+
+    // A single draw of labels says nothing of the spread over draws, and is not judged.
+    let mut single = good();
+    for comparison in single.comparisons.iter_mut().filter(|found| found.measure == Measure::FewLabels) {
+        comparison.margin = None;
+    }
+    let found = verdict(&single);
+    assert!(found.reasons[2].contains("not judged against raw pixels at 70.0 % (+6.0 points; a single draw"));
+    assert!(!found.headline.contains("everything"), "{found:?}");
 
     let mut collapsed = good();
     collapsed.alarm = Some("the embeddings have collapsed".to_owned());
     let found = verdict(&collapsed);
     assert_eq!((found.tone, found.reasons[0].as_str()), (Tone::Bad, "the embeddings have collapsed"));
+}
+
+/// The better of two trained rows against one untrained row would be unfair: only like is compared with like.
+#[test]
+fn the_verdict_compares_like_with_like() {
+    let mut summary = good();
+    // The projector is far better than anything; the backbone, which is used later, is not.
+    summary.rows[3] = Row { name: "trained projector".to_owned(), ..row("", 0.99, 0.99, 0.99, 0.99) };
+    summary.rows[2] = Row { name: "trained backbone".to_owned(), ..row("", 0.78, 0.57, 0.75, 0.02) };
+    compare(&mut summary, Some(0.01));
+    let found = verdict(&summary);
+    assert!(found.tone == Tone::Bad && !found.reasons.join(" ").contains("99.0"), "{found:?}");
+    assert!(found.reasons[0].starts_with("retrieval of the other view (recall@1): 2.0 %"), "{found:?}");
+}
+
+#[test]
+fn a_baseline_that_was_left_out_is_not_claimed_to_be_beaten() {
+    let mut summary = good();
+    summary.rows.remove(0);
+    compare(&mut summary, Some(0.01));
+    summary.notes = vec!["raw pixels are left out: rows of 150528 numbers; up to 12288 are asked".to_owned()];
+    let found = verdict(&summary);
+    assert_eq!(
+        found.headline,
+        "The encoder learned: it is better than an untrained encoder in everything asked."
+    );
+    for text in [plain(&summary), render(&summary).unwrap()] {
+        assert!(text.to_lowercase().contains("raw pixels are left out: rows of 150528 numbers"), "{text}");
+    }
+    assert!(verdict(&good()).headline.contains("better than raw pixels and an untrained encoder"));
+}
+
+#[test]
+fn partly_missing_labels_and_probes_that_did_not_converge_are_told() {
+    let told = |summary: &Summary, word: &str| {
+        [plain(summary), render(summary).unwrap()].map(|text| text.contains(word)) == [true; 2]
+    };
+    let mut summary = good();
+    assert!(!plain(&summary).contains("\nlabels: ") && !plain(&summary).contains("converged"));
+    summary.labels = Labels { train: 5000, test: 1999 };
+    (summary.settings.references, summary.settings.queries) = (5000, 1999);
+    assert!(told(&summary, "abels: 5000 of 10000 training images and 1999 of 2000 held-out images have one"));
+    assert!(told(&summary, "1999 held-out"));
+    assert!(!render(&summary).unwrap().contains("no label</span>"));
+    summary.map.as_mut().unwrap().points[0].label = None;
+    assert!(render(&summary).unwrap().contains("<span class=\"k\">no label</span>"));
+    let probe = summary.rows[0].probe.as_mut().unwrap();
+    (probe.gradient, probe.converged) = (3e-4, false);
+    summary.rows[2].few.as_mut().unwrap().unconverged = 2;
+    assert!(told(
+        &summary,
+        "ot converged to a gradient of 1e-4 of its start in 4000 iterations: raw pixels (gradient at 3e-4 of its \
+         start), trained backbone (2 draws of few labels)"
+    ));
 }
 
 #[test]

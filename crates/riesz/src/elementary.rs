@@ -47,6 +47,9 @@ pub trait Real:
     /// √self.
     fn sqrt(self) -> Self;
 
+    /// self / divisor, in `f64` and rounded once; `inverse` is 1 / divisor, which is as good for an `f32`.
+    fn over(self, divisor: f64, inverse: f64) -> Self;
+
     /// The larger number.
     #[inline(always)]
     fn larger(self, other: Self) -> Self {
@@ -87,7 +90,7 @@ fn polynomial<T: Real, S: Simd, const N: usize>(x: T, coefficients: [T; N]) -> T
 /// Both series are cut where their rest is below a tenth of an ulp.
 macro_rules! elementary {
     (
-        $real:ident, $bits:ident, mantissa: $mantissa:literal, bias: $bias:literal, ln2: $high:expr, $low:expr;
+        $real:ident, $bits:ident, $over:expr, mantissa: $mantissa:literal, bias: $bias:literal, ln2: $high:expr, $low:expr;
         exp from $lowest:literal to $highest:literal, its series $exp:expr; ln: its series $ln:expr;
         largest exponent $largest:literal
     ) => {
@@ -135,6 +138,12 @@ macro_rules! elementary {
             }
 
             #[inline(always)]
+            fn over(self, divisor: f64, inverse: f64) -> Self {
+                let over: fn(Self, f64, f64) -> Self = $over;
+                over(self, divisor, inverse)
+            }
+
+            #[inline(always)]
             fn sqrt(self) -> Self {
                 Self::sqrt(self)
             }
@@ -143,7 +152,7 @@ macro_rules! elementary {
 }
 
 elementary! {
-    f32, u32, mantissa: 23, bias: 127.0,
+    f32, u32, |x, _, inverse| (f64::from(x) * inverse) as f32, mantissa: 23, bias: 127.0,
     ln2: 355.0 / 512.0, ((std::f64::consts::LN_2 - 355.0 / 512.0) as f32);
     exp from -87.33 to 88.722_84,
     its series [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
@@ -152,7 +161,7 @@ elementary! {
 }
 
 elementary! {
-    f64, u64, mantissa: 52, bias: 1023.0,
+    f64, u64, |x, divisor, _| x / divisor, mantissa: 52, bias: 1023.0,
     // ln 2 cut after 32 bits, and the rest.
     ln2: 0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10;
     exp from -708.39 to 709.782_712_893_384,

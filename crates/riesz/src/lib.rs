@@ -17,6 +17,8 @@
 //! | [`dhel`](loss::Loss::dhel) | −s/τ | within | mean of row log-sum-exp |
 //! | [`kcl`](loss::Loss::kcl) | −κ_A(s) | within | γ · mean of κ_U |
 //! | [`align_uniform`](loss::Loss::align_uniform) | ‖u − v‖^α | within | λ · log of mean Gaussian |
+//! | [`siglip`](loss::Loss::siglip) | ln(1 + e^{−t s − b}) | cross | mean of row sums of ln(1 + e^{t s + b}) |
+//! | [`spectral`](loss::Loss::spectral) | −2s | cross | mean of s² |
 //! | [`energy`](loss::Loss::energy) | nothing | within | mean of κ |
 //!
 //! ```
@@ -45,6 +47,7 @@ pub mod loss;
 pub mod points;
 pub mod product;
 pub mod rng;
+mod rows;
 pub mod sphere;
 
 pub use error::Error;

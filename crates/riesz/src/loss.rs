@@ -12,6 +12,8 @@
 //! | [`Loss::dhel`] | −s/τ | within | mean of row log-sum-exp |
 //! | [`Loss::kcl`] | −κ_A | within | γ · mean of κ_U |
 //! | [`Loss::align_uniform`] | ‖u − v‖^α | within | λ · log of mean Gaussian |
+//! | [`Loss::siglip`] | ln(1 + e^{−t s − b}) | cross: ln(1 + e^{t s + b}) | mean of row sums |
+//! | [`Loss::spectral`] | −2s | cross: s² | mean |
 //! | [`Loss::energy`] (any number of views) | none | within | mean of κ |
 
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use crate::Error;
 use crate::kernel::{
     Cosine, DistancePower, Exponential, Gaussian, InverseMultiquadric, Kernel, LogDistance, Logarithmic,
-    Riesz,
+    Riesz, Softplus, SquaredCosine,
 };
 
 /// Which classes of pairs a term runs over.
@@ -330,6 +332,41 @@ impl Loss {
         })
     }
 
+    /// SigLIP: each pair (u_i, v_j) is told by itself whether it is a match,
+    /// (1/N) Σ_ij ln(1 + e^{−y_ij (t s_ij + b)}) with y = 1 for i = j and −1 otherwise (Zhai et al., ICCV 2023, who begin
+    /// at t = 10, b = −10). Here t = `scale` and b = `offset` are given.
+    ///
+    /// # Errors
+    /// If `scale` is not above 0 and finite, or `offset` is not finite.
+    pub fn siglip(scale: f64, offset: f64) -> Result<Self, Error> {
+        let scale = positive("scale", scale)?;
+        if !offset.is_finite() {
+            return Err(Error::new(format!("offset is {offset}; it must be finite")));
+        }
+        let matched = Arc::new(Softplus { scale: -scale, offset: -offset });
+        let cross = Arc::new(Softplus { scale, offset });
+        Ok(Self {
+            name: "siglip",
+            terms: vec![
+                Term::attraction(1.0, Anchors::AllViews, matched),
+                Term::repulsion(1.0, Link::RowSum, Pairs::CROSS, Anchors::AllViews, cross),
+            ],
+        })
+    }
+
+    /// The spectral contrastive loss: −2 mean_i ⟨u_i, v_i⟩ + mean_{i≠j} ⟨u_i, v_j⟩² (HaoChen et al., NeurIPS 2021), on
+    /// unit rows. Its minimizers are orthonormal, not a simplex.
+    pub fn spectral() -> Self {
+        let (pull, push) = (Arc::new(Cosine { scale: 2.0 }), Arc::new(SquaredCosine));
+        Self {
+            name: "spectral",
+            terms: vec![
+                Term::attraction(-1.0, Anchors::AllViews, pull),
+                Term::repulsion(1.0, Link::Mean, Pairs::CROSS, Anchors::AllViews, push),
+            ],
+        }
+    }
+
     /// The energy of point sets: the mean of κ over ordered pairs of different points of a view.
     ///
     /// # Errors
@@ -338,6 +375,12 @@ impl Loss {
         let kernel = kernel.kernel()?;
         let term = Term::repulsion(1.0, Link::Mean, Pairs::WITHIN, Anchors::AllViews, kernel);
         Ok(Self { name: "energy", terms: vec![term] })
+    }
+
+    /// The temperature τ, if every term sees cosines as s/τ alone: InfoNCE, NT-Xent, DCL, DCLW and DHEL.
+    pub fn temperature(&self) -> Option<f64> {
+        let rate = self.terms.first()?.kernel.rate()?;
+        self.terms.iter().all(|term| term.kernel.rate() == Some(rate)).then_some(1.0 / rate)
     }
 
     /// Whether the value is the same when the views are exchanged.
@@ -359,6 +402,8 @@ impl Loss {
             Self::dcl_cross(0.1),
             Self::dclw(0.1, 0.5),
             Self::align_uniform(2.0, 2.0, 1.0),
+            Self::siglip(10.0, -10.0),
+            Ok(Self::spectral()),
             Self::kcl(gaussian, KclKernel::Riesz(1.0), 16.0, Paper),
             Self::energy(KclKernel::LogDistance),
             Self::energy(KclKernel::Riesz(1.0)),

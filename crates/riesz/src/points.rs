@@ -5,6 +5,7 @@
 use crate::Error;
 use crate::elementary::Real;
 use crate::kernel::Tiled;
+use crate::rows;
 
 mod sealed {
     pub trait Sealed {}
@@ -140,8 +141,9 @@ impl<'a, T: Scalar> Points<'a, T> {
     /// If `dim` is 0 or does not divide the length of `data`.
     pub fn from_slice(data: &'a [T], dim: usize) -> Result<Self, Error> {
         assert!(dim > 0 && data.len().is_multiple_of(dim), "{} numbers are not rows of {dim}", data.len());
-        for (i, row) in data.chunks_exact(dim).enumerate() {
-            let square: f64 = row.iter().map(|x| x.to_f64() * x.to_f64()).sum();
+        let mut squares = vec![0.0; data.len() / dim];
+        rows::dots(data, data, dim, &mut squares);
+        for (i, square) in squares.into_iter().enumerate() {
             if !square.is_finite() {
                 return Err(Error::new(format!("row {i} has a number that is not finite")));
             }
@@ -153,6 +155,11 @@ impl<'a, T: Scalar> Points<'a, T> {
             }
         }
         Ok(Self { data, dim })
+    }
+
+    /// Rows that [`normalize`] has just made unit: not checked again.
+    pub(crate) fn normalized(data: &'a [T], dim: usize) -> Self {
+        Self { data, dim }
     }
 
     /// Number of points.
@@ -188,22 +195,18 @@ impl<'a, T: Scalar> Points<'a, T> {
 /// Names the first row that holds a number that is not finite, or whose length is below 10⁻¹² (a zero row has no
 /// direction). `rows` is left as it was.
 pub fn normalize<T: Scalar>(rows: &mut Matrix<T>) -> Result<Vec<f64>, Error> {
-    let mut lengths = Vec::with_capacity(rows.len());
-    for i in 0..rows.len() {
-        let length = rows.row(i).iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>().sqrt();
+    let mut lengths = vec![0.0; rows.len()];
+    rows::dots(&rows.data, &rows.data, rows.dim, &mut lengths);
+    for (i, length) in lengths.iter_mut().enumerate() {
+        *length = length.sqrt();
         if !length.is_finite() {
             return Err(Error::new(format!("row {i} has a number that is not finite")));
         }
-        if length < 1e-12 {
+        if *length < 1e-12 {
             return Err(Error::new(format!("row {i} has length {length:e}: a zero row has no direction")));
         }
-        lengths.push(length);
     }
-    for (i, length) in lengths.iter().enumerate() {
-        for x in rows.row_mut(i) {
-            *x = T::from_f64(x.to_f64() / length);
-        }
-    }
+    rows::divide(&mut rows.data, rows.dim, &lengths);
     Ok(lengths)
 }
 
@@ -221,11 +224,5 @@ pub fn normalize_backward<T: Scalar>(points: Points<'_, T>, lengths: &[f64], gra
         grad.len(),
         grad.dim()
     );
-    for (i, length) in lengths.iter().enumerate() {
-        let u = points.row(i);
-        let radial: f64 = u.iter().zip(grad.row(i)).map(|(u, g)| u.to_f64() * g.to_f64()).sum();
-        for (g, u) in grad.row_mut(i).iter_mut().zip(u) {
-            *g = T::from_f64((g.to_f64() - radial * u.to_f64()) / length);
-        }
-    }
+    rows::project(points.data, points.dim, lengths, &mut grad.data);
 }

@@ -33,6 +33,20 @@ pub fn add_weighted_rows<T: Scalar>(w: &[T], x: &[T], k: usize, n: usize, out: &
     }
 }
 
+/// `out[m × n] = w[m × k] · x[k × n]`.
+///
+/// # Panics
+/// If a slice's length is not what its shape says.
+pub fn weighted_rows<T: Scalar>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
+    let m = out.len() / n;
+    assert!(w.len() == m * k && x.len() == k * n && out.len() == m * n, "shapes of a product differ");
+    // SAFETY: the three slices hold m·k, k·n and m·n numbers, checked above, and the strides stay inside them.
+    #[expect(unsafe_code, reason = "the gemm crate takes pointers and strides")]
+    unsafe {
+        multiply(m, n, k, out.as_mut_ptr(), false, w.as_ptr(), (k, 1), x.as_ptr(), (n, 1));
+    }
+}
+
 /// `out[m × n] += w[k × m]ᵀ · x[k × n]`.
 ///
 /// # Panics
@@ -114,6 +128,11 @@ mod tests {
                 let want: f64 = 1.0 + (0..n).map(|j| dots[i * n + j] * b[j * k + l]).sum::<f64>();
                 assert!((out[i * k + l] - want).abs() < 1e-13);
             }
+        }
+        let mut fresh = vec![f64::NAN; m * k];
+        weighted_rows(&dots, &b, n, k, &mut fresh);
+        for (fresh, out) in fresh.iter().zip(&out) {
+            assert!((fresh + 1.0 - out).abs() < 1e-13);
         }
         let mut out = vec![1.0; n * k];
         add_weighted_rows_transposed(&dots, &a, m, k, &mut out);

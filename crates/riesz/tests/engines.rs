@@ -4,9 +4,16 @@
 
 mod awkward;
 
+use std::sync::Arc;
+
 use awkward::{Meeting, awkward};
 use riesz::engine::{Engine, Fused, Reference, ValueAndGrad, value_and_grad_raw};
-use riesz::loss::Loss;
+use riesz::kernel::{
+    Cosine, DistancePower, Exponential, Gaussian, InverseMultiquadric, Kernel, Logarithmic, Riesz, Softplus,
+};
+use riesz::loss::{Anchors, Convention, Link, Loss, Pairs, Role, Term};
+use riesz::rng::{Key, normal};
+use riesz::sphere::sample;
 use riesz::{Error, Matrix, Points, Scalar, normalize};
 
 fn losses() -> Vec<Loss> {
@@ -85,6 +92,168 @@ fn fused_is_the_reference_to_1e_9_in_f64() {
         }
     }
     assert!(compared > 300, "{compared}");
+}
+
+/// Unit rows in several views, every view a step away from the first.
+fn several_views(views: usize, images: usize, dim: usize) -> Vec<Matrix<f64>> {
+    let key = Key::new(77);
+    let center = sample(images, dim, key);
+    (0..views)
+        .map(|view| {
+            let mut rng = key.at(view as u64).rng();
+            let mut rows = center.clone();
+            rows.as_mut_slice().iter_mut().for_each(|x| *x += 0.3 * normal(&mut rng));
+            normalize(&mut rows).unwrap();
+            rows
+        })
+        .collect()
+}
+
+/// Losses that nobody has named, but the language says: each link, each class of pairs and each kernel, alone and
+/// together with others.
+fn unnamed() -> Vec<Loss> {
+    let kernels: Vec<Arc<dyn Kernel>> = vec![
+        Arc::new(Exponential { temperature: 0.3 }),
+        // Too cold for a fixed shift of the exponent.
+        Arc::new(Exponential { temperature: 0.0025 }),
+        Arc::new(Gaussian { width: 2.0 }),
+        Arc::new(InverseMultiquadric { offset: 0.7 }),
+        Arc::new(Logarithmic { width: 2.0 }),
+        Arc::new(Cosine { scale: 3.0 }),
+        Arc::new(Riesz { exponent: 1.0 }),
+        Arc::new(Riesz { exponent: 0.7 }),
+        Arc::new(DistancePower { exponent: 1.5 }),
+        Arc::new(Softplus { scale: 5.0, offset: -4.0 }),
+    ];
+    let classes = [
+        Pairs::WITHIN,
+        Pairs::CROSS,
+        Pairs::OTHER_VIEW,
+        Pairs::OTHER_IMAGES,
+        Pairs::ALL,
+        Pairs::MATCHED,
+        Pairs { matched: true, cross: false, within: true },
+    ];
+    let mut terms = Vec::new();
+    for (k, kernel) in kernels.iter().enumerate() {
+        for (p, &pairs) in classes.iter().enumerate() {
+            for link in [Link::Mean, Link::RowSum, Link::RowLogSum, Link::LogMean] {
+                let logarithmic = matches!(link, Link::RowLogSum | Link::LogMean);
+                // A mean of e^{400 s} is beyond any scale to compare by.
+                let cold = kernel.at(1.0).0 > 1e30;
+                if logarithmic && !kernel.is_positive() || !logarithmic && cold {
+                    continue;
+                }
+                let anchors = if (k + p) % 2 == 0 { Anchors::AllViews } else { Anchors::FirstView };
+                let (role, weight) = (Role::Repulsion, 0.7);
+                terms.push(Term {
+                    role,
+                    weight,
+                    link,
+                    pairs,
+                    anchors,
+                    kernel: Arc::clone(kernel),
+                    focus: None,
+                });
+            }
+        }
+    }
+    let several =
+        |step: usize| Loss { name: "several", terms: terms.iter().step_by(step).cloned().collect() };
+    let mut losses = vec![several(11), several(17)];
+    losses.extend(terms.into_iter().map(|term| Loss { name: "one term", terms: vec![term] }));
+    losses
+}
+
+#[test]
+fn every_sentence_of_the_language_is_the_reference() {
+    let mut compared = 0;
+    for (views, images, dim) in [(1, 40, 4), (2, 90, 5), (3, 150, 3)] {
+        let rows = several_views(views, images, dim);
+        let points: Vec<Points<'_, f64>> = rows.iter().map(|view| Points::new(view).unwrap()).collect();
+        for loss in unnamed() {
+            let place = format!("{} views: {:?}", views, loss.terms);
+            let (want, got) = (
+                Reference.value_and_grad(&loss, &points),
+                Engine::<f64>::value_and_grad(&Fused, &loss, &points),
+            );
+            match (want, got) {
+                (Ok(want), Ok(got)) => {
+                    let longest = want
+                        .grads
+                        .iter()
+                        .flat_map(Matrix::as_slice)
+                        .fold(1e-9_f64, |top, g| top.max(g.abs()));
+                    for (want, got) in want.terms.iter().zip(&got.terms) {
+                        assert!((want - got).abs() < 1e-9 * (1e-3 + want.abs()), "{place}: {got} for {want}");
+                    }
+                    for (want, got) in want.grads.iter().zip(&got.grads) {
+                        for (want, got) in want.as_slice().iter().zip(got.as_slice()) {
+                            assert!(
+                                (want - got).abs() < 1e-9 * longest,
+                                "{place}: gradient {got:e} for {want:e}"
+                            );
+                        }
+                    }
+                    compared += 1;
+                }
+                (Err(want), Err(got)) => assert_eq!(want, got, "{place}"),
+                (want, got) => panic!("{place}: reference {want:?}, fused {got:?}"),
+            }
+        }
+    }
+    assert!(compared > 350, "{compared}");
+}
+
+/// Rows one after another, at cosines from −1 to 1 with the first: antipodes, duplicates and what lies between.
+fn fan(images: usize) -> [Matrix<f64>; 2] {
+    let angle = |i: usize| std::f64::consts::PI * (i / 2) as f64 / (images / 2 - 1) as f64;
+    let view = |turn: f64| {
+        Matrix::new((0..images).flat_map(|i| [(angle(i) + turn).cos(), (angle(i) + turn).sin()]).collect(), 2)
+    };
+    [view(0.0), view(0.01)]
+}
+
+/// On both sides of the temperatures where running maxima take over from a fixed shift (0.0234 in `f32`, 0.0029 in
+/// `f64`), with every cosine from −1 to 1 and every row twice. In `f32` a cosine is off by 2⁻²⁴ and so a log-sum by
+/// 2⁻²⁴/τ, and a weight relatively so: 10⁻⁷/τ is allowed.
+#[test]
+fn any_temperature_is_finite_and_right() {
+    for views in [fan(20), fan(140)] {
+        for temperature in [0.1, 0.03, 0.0236, 0.0232, 0.02, 0.01, 0.005, 0.00295, 0.00285, 0.001] {
+            for loss in [
+                Loss::dhel(temperature, Convention::Reference).unwrap(),
+                Loss::nt_xent(temperature).unwrap(),
+                Loss::dcl(temperature).unwrap(),
+                Loss::info_nce(temperature).unwrap(),
+                Loss::align_uniform(2.0, 0.5 / temperature, 1.0).unwrap(),
+            ] {
+                let place = format!("{} at {temperature}", loss.name);
+                let want = run::<f64>(&Reference, &loss, &views).unwrap();
+                let got = run::<f64>(&Fused, &loss, &views).unwrap();
+                let scale = want.terms.iter().map(|term| term.abs()).sum::<f64>();
+                assert!(
+                    (want.value - got.value).abs() < 1e-12 * scale,
+                    "{place}: {} for {}",
+                    got.value,
+                    want.value
+                );
+                let error = distance(&loss, &views, &want.grads, &got.grads);
+                assert!(error < 1e-11, "{place}: gradients differ by {error:e}");
+
+                let rounded = views
+                    .each_ref()
+                    .map(|view| Matrix::new(view.as_slice().iter().map(|&x| x as f32).collect(), view.dim()));
+                let exact = rounded.each_ref().map(Matrix::to_f64);
+                let want = run::<f64>(&Reference, &loss, &exact).unwrap();
+                let got = run::<f32>(&Fused, &loss, &rounded).unwrap();
+                let value = (want.value - got.value).abs() / scale;
+                let grad = distance(&loss, &exact, &want.grads, &got.grads);
+                let allowed = 1e-7 / temperature;
+                assert!(value < allowed && grad < allowed, "{place}: value {value:e}, gradient {grad:e}");
+            }
+        }
+    }
 }
 
 /// f32 against the f64 reference on the same rounded rows, so that only the engine's own rounding is seen. A cosine of d

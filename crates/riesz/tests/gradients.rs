@@ -7,9 +7,11 @@
 
 mod awkward;
 
+use std::ops::Range;
+
 use awkward::{Input, Meeting, awkward};
-use riesz::engine::{Engine, Reference};
-use riesz::loss::Loss;
+use riesz::engine::{Engine, Fused, Reference, temperature_grad, value_and_grad_cached, value_and_grad_raw};
+use riesz::loss::{Convention, KclKernel, Loss};
 use riesz::rng::{Key, normal};
 use riesz::{Matrix, Points, normalize};
 
@@ -142,5 +144,101 @@ fn the_gradient_of_dclw_holds_its_weights() {
         let at = |h: f64| held(&[0, 1].map(|view| stepped(&input.views[view], &tangent[view], h)));
         let error = |h: f64| ((at(h) - at(-h)) / (2.0 * h) - slope).abs();
         assert!(error(1e-4) < error(1e-3) / 30.0 + 1e-9 * (1.0 + slope.abs()), "{}", input.name);
+    }
+}
+
+/// ∂L/∂τ against differences of the value in τ: in f64 their error falls by the square of the step, in f32 it is near.
+#[test]
+fn the_gradient_of_the_temperature_is_its_slope() {
+    type Family = fn(f64) -> Loss;
+    let families: [Family; 11] = [
+        |tau| Loss::info_nce(tau).unwrap(),
+        |tau| Loss::info_nce_symmetric(tau).unwrap(),
+        |tau| Loss::nt_xent(tau).unwrap(),
+        |tau| Loss::nt_xent_one_sided(tau).unwrap(),
+        |tau| Loss::dcl(tau).unwrap(),
+        |tau| Loss::dcl_one_sided(tau).unwrap(),
+        |tau| Loss::dcl_cross(tau).unwrap(),
+        |tau| Loss::dclw(tau, 0.5).unwrap(),
+        |tau| Loss::dhel(tau, Convention::Paper).unwrap(),
+        |tau| Loss::dhel(tau, Convention::Symmetric).unwrap(),
+        |tau| Loss::dhel(tau, Convention::Reference).unwrap(),
+    ];
+    let with_temperature = Loss::catalogue().into_iter().filter(|loss| loss.temperature().is_some()).count();
+    assert_eq!(with_temperature, families.len());
+    for family in families {
+        for input in awkward().iter().filter(|input| (2..=20).contains(&input.views[0].len())) {
+            for tau in [0.1, 0.5] {
+                let loss = family(tau);
+                let points = input.views.each_ref().map(|view| Points::new(view).unwrap());
+                let single = input
+                    .views
+                    .each_ref()
+                    .map(|view| Matrix::new(view.as_slice().iter().map(|&x| x as f32).collect(), view.dim()));
+                let narrow = single.each_ref().map(|view| Points::new(view).unwrap());
+                let grads = Reference.value_and_grad(&loss, &points).unwrap().grads;
+                let slope = temperature_grad(&loss, &points, &grads).unwrap();
+                let at = |tau: f64| Reference.value_and_grad(&family(tau), &points).unwrap().value;
+                let error = |h: f64| ((at(tau + h) - at(tau - h)) / (2.0 * h) - slope).abs();
+                let (wide, close) = (error(1e-2 * tau), error(1e-3 * tau));
+                let size = 1.0 + slope.abs();
+                let place = format!("{} at {tau} on {}: slope {slope}", loss.name, input.name);
+                assert!(
+                    close < wide / 30.0 + 1e-9 * size && close < 1e-3 * size,
+                    "{place}: {wide:e}, {close:e}"
+                );
+
+                let grads = Engine::<f32>::value_and_grad(&Fused, &loss, &narrow).unwrap().grads;
+                let narrow = temperature_grad(&loss, &narrow, &grads).unwrap();
+                // Attraction and repulsion are each about 1/τ² and may cancel.
+                assert!((narrow - slope).abs() < 2e-6 / (tau * tau), "{place}: {narrow} in f32");
+            }
+        }
+    }
+    let kernel = KclKernel::Gaussian(2.0);
+    let without = Loss::kcl(kernel, kernel, 1.0, Convention::Paper).unwrap();
+    assert_eq!(temperature_grad::<f64>(&without, &[], &[]), None);
+}
+
+/// A linear encoder z = x A: chunks of any size give the value and the gradient of A that a single pass gives.
+#[test]
+fn chunks_give_the_gradient_of_a_single_pass() {
+    let (images, inputs, d) = (11, 5, 3);
+    let mut rng = Key::new(8).rng();
+    let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| normal(&mut rng)).collect() };
+    let (views, encoder) = ([draw(images * inputs), draw(images * inputs)], draw(inputs * d));
+    let loss = Loss::nt_xent(0.3).unwrap();
+    let embed = |range: &Range<usize>| {
+        let rows =
+            views.iter().flat_map(|view| range.clone().map(move |i| &view[i * inputs..(i + 1) * inputs]));
+        let z = rows.flat_map(|x| {
+            let encoder = &encoder;
+            (0..d).map(move |k| (0..inputs).map(|j| x[j] * encoder[j * d + k]).sum())
+        });
+        Matrix::new(z.collect(), d)
+    };
+    let pass = |chunks: &[Range<usize>]| {
+        let mut grad = vec![0.0; inputs * d];
+        let backward = |range: &Range<usize>, of_rows: &Matrix<f64>| {
+            let rows =
+                views.iter().flat_map(|view| range.clone().map(move |i| &view[i * inputs..(i + 1) * inputs]));
+            for (x, g) in rows.zip(of_rows.as_slice().chunks_exact(d)) {
+                for j in 0..inputs {
+                    for k in 0..d {
+                        grad[j * d + k] += x[j] * g[k];
+                    }
+                }
+            }
+        };
+        let outcome = value_and_grad_cached::<f64, _>(&Fused, &loss, 2, chunks, embed, backward).unwrap();
+        (outcome, grad)
+    };
+    let (whole, want) = pass(std::slice::from_ref(&(0..images)));
+    assert_eq!(whole, value_and_grad_raw::<f64>(&Fused, &loss, &embed(&(0..images)), 2).unwrap());
+    for size in [1, 3, 10] {
+        let chunks: Vec<_> = (0..images).step_by(size).map(|first| first..images.min(first + size)).collect();
+        let (outcome, got) = pass(&chunks);
+        assert_eq!(outcome, whole, "chunks of {size}");
+        assert!(want.iter().zip(&got).all(|(want, got)| (want - got).abs() < 1e-13), "chunks of {size}");
     }
 }

@@ -163,3 +163,25 @@ fn the_simplex_is_a_critical_point_of_every_loss() {
         assert!(largest < 1e-12, "{} {:?}: {largest:e}", loss.name, loss.terms);
     }
 }
+
+/// Closed forms: SigLIP at the simplex of M points, ln(1 + e^{−t−b}) + (M − 1) ln(1 + e^{b − t/(M−1)}); the spectral loss
+/// there, −2 + 1/(M − 1)², and at orthonormal points, −2.
+#[test]
+fn values_at_the_simplex_and_at_orthonormal_points() {
+    let m = 8;
+    let identity = |i: usize| f64::from(u8::from(i / m % m == i % m));
+    let orthonormal = Matrix::new((0..2 * m * m).map(identity).collect(), m);
+    let simplex = Matrix::new((0..2 * m * m).map(|i| identity(i) - 1.0 / m as f64).collect(), m);
+    for (scale, offset) in [(10.0, -10.0), (3.0, 1.0)] {
+        let loss = Loss::siglip(scale, offset).unwrap();
+        let softplus = |x: f64| x.exp().ln_1p();
+        let others = (m - 1) as f64;
+        let want = softplus(-scale - offset) + others * softplus(offset - scale / others);
+        assert!((outcome(&loss, &simplex).value - want).abs() < 1e-13);
+        let want = softplus(-scale - offset) + others * softplus(offset);
+        assert!((outcome(&loss, &orthonormal).value - want).abs() < 1e-13);
+    }
+    let spectral = Loss::spectral();
+    assert!((outcome(&spectral, &simplex).value + 2.0 - 1.0 / 49.0).abs() < 1e-13);
+    assert!((outcome(&spectral, &orthonormal).value + 2.0).abs() < 1e-13);
+}

@@ -5,19 +5,18 @@ use std::path::PathBuf;
 use riesz::Matrix;
 
 use crate::console::errln;
-use crate::data::Source;
+use crate::data::{self, DataRecipe, Source};
 use crate::encoder::Encoder;
 use crate::progress::Progress;
 use crate::run::Run;
-use crate::train::Plan;
-use crate::train::measure::{Sample, Shown, embed};
+use crate::train::measure::{Shown, Viewer, readable, unit_rows};
 use crate::{Error, Result, device, embeddings, interrupt};
 
 /// Arguments of `riesz embed`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   riesz embed runs/fashion-mnist-12k --output test.parquet
-  riesz embed runs/photos other-photos/ --split all --output other.npy
+  riesz embed runs/photos other-photos/ --output other.npy
   riesz embed runs/photos --part projector --output unit.safetensors
 
 An npy file gets a CSV of names beside it.")]
@@ -32,9 +31,9 @@ pub struct EmbedArgs {
     /// Rows of the backbone (the representation) or of the projector (the embedding, as the loss saw it, unit rows)
     #[arg(long, value_enum, default_value_t = Part::Backbone)]
     part: Part,
-    /// Which images
-    #[arg(long, value_enum, default_value_t = Split::Test)]
-    split: Split,
+    /// Which images [default: of the run's own the held-out ones, of others all]
+    #[arg(long, value_enum)]
+    split: Option<Split>,
     /// Where tensors live
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -80,53 +79,64 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     interrupt::listen();
     let embedding = interrupt::expendable(format!("interrupted; {} was not written", args.output.display()));
     let run = Run::open(&args.run)?;
-    let mut recipe = run.recipe()?;
-    if let Some(data) = &args.data {
-        recipe.data.source = data.clone();
-        recipe.batch = 2;
-    }
-    let plan = Plan::for_evaluation(recipe, device::open(&args.device)?)?;
-    let encoder = Encoder::open(&run.path("encoder.safetensors"), &plan.device)?;
+    let recipe = run.recipe()?;
+    let device = device::open(&args.device)?;
+    let encoder = Encoder::open(&run.path("encoder.safetensors"), &device)?;
+    let augment = recipe.augment.plan()?;
+    recipe.encoder.check_room(augment.size(), augment.channels())?;
+    let viewer = Viewer { augment: &augment, device: &device, seed: recipe.seed };
+    // Other images are none of the run's: its labels, limit and share held out do not concern them.
+    let (images, usual) = match &args.data {
+        None => (recipe.data, Split::Test),
+        Some(source) => {
+            let (source, labels) = (source.clone(), "auto".to_owned());
+            (DataRecipe { source, labels, held_out: 0.0, limit: None }, Split::All)
+        }
+    };
+    let data = data::open(&images, recipe.seed)?;
 
     let mut rows: Option<Vec<f32>> = None;
     let (mut dim, mut names, mut labels) = (0, Vec::new(), Vec::new());
-    let splits: &[&dyn Source] = match args.split {
-        Split::Train => &[&*plan.data.train],
-        Split::Test => &[&*plan.data.test],
-        Split::All => &[&*plan.data.train, &*plan.data.test],
+    let splits: &[&dyn Source] = match args.split.unwrap_or(usual) {
+        Split::Train => &[&*data.train],
+        Split::Test => &[&*data.test],
+        Split::All => &[&*data.train, &*data.test],
     };
     let total: usize = splits.iter().map(|source| source.len()).sum();
+    if total == 0 {
+        return Err(Error::input(format!("{}: has no images of that split; leave --split out", data.name)));
+    }
     let mut progress = Progress::new("embedding", "images", 0, total as u64, false);
     let mut unreadable = 0;
     for source in splits {
         for first in (0..source.len()).step_by(1000) {
             let chunk: Vec<usize> = (first..source.len().min(first + 1000)).collect();
-            let readable = Sample::readable(*source, chunk.clone());
-            unreadable += readable.unreadable.len();
-            for (item, reason) in &readable.unreadable {
+            let (items, left_out) = readable(*source, chunk.clone());
+            unreadable += left_out.len();
+            for (item, reason) in &left_out {
                 progress.say(&format!("left out {}: {reason}", source.name(*item)));
             }
-            if !readable.items.is_empty() {
-                let (h, z) = embed(&plan, &encoder, *source, &readable.items, Shown::Clean)?;
+            if !items.is_empty() {
+                let (h, z) = viewer.embed(&encoder, *source, &items, Shown::Clean)?;
                 let part = match args.part {
                     Part::Backbone => h,
                     Part::Projector => {
                         let mut unit = z;
-                        crate::train::measure::unit_rows(&mut unit)?;
+                        unit_rows(&mut unit)?;
                         unit
                     }
                 };
                 dim = part.dim();
                 rows.get_or_insert_default().extend(part.into_vec());
-                names.extend(readable.items.iter().map(|&item| source.name(item)));
-                labels.extend(readable.labels);
+                names.extend(items.iter().map(|&item| source.name(item)));
+                labels.extend(items.iter().map(|&item| source.label(item)));
             }
             progress.advance(chunk.len() as u64, String::new);
         }
     }
     progress.finish();
     let rows =
-        rows.ok_or_else(|| Error::input(format!("{}: none of {total} images can be read", plan.data.name)))?;
+        rows.ok_or_else(|| Error::input(format!("{}: none of {total} images can be read", data.name)))?;
     let matrix = Matrix::new(rows, dim);
     drop(embedding);
     match format.as_str() {

@@ -1,46 +1,44 @@
 //! k nearest neighbors by cosine, votes weighted e^{s/τ} (Wu et al. 2018).
 //!
-//! n references, m queries, d numbers a row. Tiles of the m × n cosines are made and forgotten.
+//! n references, m queries, d numbers a row. Tiles of unit rows and of the m × n cosines are made and forgotten.
 
 use rayon::prelude::*;
 use riesz::Matrix;
 use riesz::product::rows_by_rows;
 
-use super::unit;
+use super::{Labeled, places, unit};
+use crate::embeddings::check_finite;
 use crate::{Error, Result};
 
 /// Queries and references of a tile.
 const TILE: (usize, usize) = (64, 1024);
 
-/// The share of queries whose vote is their label. Of classes with equal votes the lowest wins.
+/// Which queries' votes are their label. Of classes with equal votes the lowest wins.
 ///
 /// # Errors
 /// If a number is not finite, or `neighbors` is 0 or more than the references.
 ///
 /// # Panics
-/// If labels and rows differ in number, or references and queries in width.
-pub fn accuracy(
-    references: &Matrix<f32>,
-    reference_labels: &[u32],
-    queries: &Matrix<f32>,
-    labels: &[u32],
+/// If references and queries differ in width.
+pub fn hits(
+    references: &Labeled,
+    queries: &Labeled,
     neighbors: usize,
     temperature: f64,
-) -> Result<f64> {
-    assert_eq!((references.len(), queries.len()), (reference_labels.len(), labels.len()), "one label a row");
-    let classes = reference_labels.iter().max().map_or(0, |&most| most as usize + 1);
-    let nearest = nearest(references, queries, neighbors)?;
-    let right = nearest.par_iter().zip(labels).filter(|(nearest, label)| {
+) -> Result<Vec<bool>> {
+    let (classes, reference_labels, labels) = places(&references.labels, &queries.labels);
+    let nearest = nearest(&references.rows, &queries.rows, neighbors)?;
+    let hit = |(nearest, label): (&Vec<(usize, f32)>, &u32)| {
         let mut votes = vec![0.0_f64; classes];
-        for &(reference, cosine) in nearest.iter() {
+        for &(reference, cosine) in nearest {
             // Relative to the nearest, so that a small temperature does not overflow.
             let weight = ((f64::from(cosine) - f64::from(nearest[0].1)) / temperature).exp();
             votes[reference_labels[reference] as usize] += weight;
         }
         let winner = (0..classes).rev().max_by(|&a, &b| votes[a].total_cmp(&votes[b]));
-        winner == Some(**label as usize)
-    });
-    Ok(right.count() as f64 / labels.len() as f64)
+        winner == Some(*label as usize)
+    };
+    Ok(nearest.iter().zip(&labels).map(hit).collect())
 }
 
 /// The `k` nearest references of each query with their cosines, nearest first; of equal ones the first.
@@ -58,19 +56,17 @@ pub fn nearest(references: &Matrix<f32>, queries: &Matrix<f32>, k: usize) -> Res
             references.len()
         )));
     }
+    check_finite(references).map_err(|error| error.at("references"))?;
+    check_finite(queries).map_err(|error| error.at("queries"))?;
     let dim = references.dim();
-    let references = unit(references).map_err(|error| error.at("references"))?;
-    let queries = unit(queries).map_err(|error| error.at("queries"))?;
-    let found: Vec<Vec<Vec<(usize, f32)>>> = queries
-        .as_slice()
-        .par_chunks(TILE.0 * dim)
-        .map(|queries| {
-            let m = queries.len() / dim;
-            let mut best: Vec<Vec<(usize, f32)>> = vec![Vec::with_capacity(k + 1); m];
-            for (tile, references) in references.as_slice().chunks(TILE.1 * dim).enumerate() {
+    let mut best: Vec<Vec<(usize, f32)>> = vec![Vec::with_capacity(k + 1); queries.len()];
+    for (tile, references) in references.as_slice().chunks(TILE.1 * dim).enumerate() {
+        let references = unit(references, dim);
+        best.par_chunks_mut(TILE.0).zip(queries.as_slice().par_chunks(TILE.0 * dim)).for_each(
+            |(best, queries)| {
                 let n = references.len() / dim;
-                let mut cosines = vec![0.0; m * n];
-                rows_by_rows(queries, references, dim, &mut cosines);
+                let mut cosines = vec![0.0; best.len() * n];
+                rows_by_rows(&unit(queries, dim), &references, dim, &mut cosines);
                 for (best, cosines) in best.iter_mut().zip(cosines.chunks_exact(n)) {
                     for (j, &cosine) in cosines.iter().enumerate() {
                         if best.len() < k || cosine > best[k - 1].1 {
@@ -80,11 +76,10 @@ pub fn nearest(references: &Matrix<f32>, queries: &Matrix<f32>, k: usize) -> Res
                         }
                     }
                 }
-            }
-            best
-        })
-        .collect();
-    Ok(found.into_iter().flatten().collect())
+            },
+        );
+    }
+    Ok(best)
 }
 
 #[cfg(test)]
@@ -102,7 +97,7 @@ mod tests {
     fn nearest_is_what_sorting_all_says() {
         let (references, queries) = (cloud(2500, 5, 1), cloud(130, 5, 2));
         let found = nearest(&references, &queries, 7).unwrap();
-        let (r, q) = (unit(&references).unwrap(), unit(&queries).unwrap());
+        let [r, q] = [&references, &queries].map(|rows| Matrix::new(unit(rows.as_slice(), 5), 5));
         for (i, found) in found.iter().enumerate() {
             let cosine = |j: usize| q.row(i).iter().zip(r.row(j)).map(|(a, b)| f64::from(a * b)).sum::<f64>();
             let mut all: Vec<usize> = (0..r.len()).collect();
@@ -119,17 +114,24 @@ mod tests {
         let references = Matrix::new(vec![1.0, 0.0, 2.0, 0.0, 0.0, 1.0], 2);
         let query = Matrix::new(vec![3.0, 0.0], 2);
         assert_eq!(nearest(&references, &query, 2).unwrap(), [[(0, 1.0), (1, 1.0)]]);
-        assert_eq!(accuracy(&references, &[1, 0, 2], &query, &[0], 2, 0.07).unwrap(), 1.0);
-        assert_eq!(accuracy(&references, &[1, 0, 2], &query, &[1], 1, 0.07).unwrap(), 1.0);
+        let references = Labeled { rows: references, labels: vec![1, 0, 2] };
+        for (label, neighbors) in [(0, 2), (1, 1)] {
+            let query = Labeled { rows: query.clone(), labels: vec![label] };
+            assert_eq!(hits(&references, &query, neighbors, 0.07).unwrap(), [true]);
+        }
     }
 
     #[test]
     fn closer_neighbors_weigh_more_and_a_small_temperature_is_finite() {
         // One neighbor of class 1 at cosine 1 against two of class 0 at cosine 0.6.
-        let references = Matrix::new(vec![1.0, 0.0, 0.6, 0.8, 0.6, -0.8], 2);
-        let query = Matrix::new(vec![1.0, 0.0], 2);
-        for (temperature, winner) in [(0.07, 1), (1e-4, 1), (10.0, 0)] {
-            assert_eq!(accuracy(&references, &[1, 0, 0], &query, &[winner], 3, temperature).unwrap(), 1.0);
+        let rows = Matrix::new(vec![1.0, 0.0, 0.6, 0.8, 0.6, -0.8], 2);
+        // Labels are names: large ones cost no memory, and one that no reference has is never given.
+        let references = Labeled { rows, labels: vec![u32::MAX, 0, 0] };
+        for (temperature, winner) in [(0.07, u32::MAX), (1e-4, u32::MAX), (10.0, 0)] {
+            for label in [0, 5, u32::MAX] {
+                let query = Labeled { rows: Matrix::new(vec![1.0, 0.0], 2), labels: vec![label] };
+                assert_eq!(hits(&references, &query, 3, temperature).unwrap(), [label == winner]);
+            }
         }
     }
 

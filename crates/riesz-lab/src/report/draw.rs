@@ -56,8 +56,17 @@ pub(super) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
     let (y_low, y_high) = widen(range(all.iter().map(|p| p.1).chain(chart.include.map(y_of))));
     let across = |x: f64| left + (x - x_low) / (x_high - x_low) * (width - left - right);
     let up = |y: f64| height - bottom - (y - y_low) / (y_high - y_low) * (height - top - bottom);
-    for tick in ticks(y_low, y_high, 5) {
-        let label = if chart.logarithmic { format!("1e{}", number(tick)) } else { number(tick) };
+    let mut y_ticks = ticks(y_low, y_high, 5);
+    // Whole powers of ten, where there are at least two.
+    if chart.logarithmic && y_ticks.iter().filter(|tick| tick.fract() == 0.0).count() >= 2 {
+        y_ticks.retain(|tick| tick.fract() == 0.0);
+    }
+    for tick in y_ticks {
+        let label = match (chart.logarithmic, tick >= -3.0) {
+            (false, _) => number(tick),
+            (true, true) => number(10.0_f64.powf(tick)),
+            (true, false) => format!("1e{}", number(tick)),
+        };
         let _ = write!(
             svg,
             r#"<line class="grid" x1="{left}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{label}</text>"#,
@@ -171,9 +180,10 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
 }
 
-/// A range that is not a point.
+/// A range that is not a point, and does not reach beyond zero for that.
 fn widen((low, high): (f64, f64)) -> (f64, f64) {
-    if high - low > 1e-12 * low.abs().max(1.0) { (low, high) } else { (low - 0.5, high + 0.5) }
+    let half = if low == 0.0 { 0.5 } else { low.abs() / 2.0 };
+    if high - low > 1e-12 * low.abs().max(1.0) { (low, high) } else { (low - half, high + half) }
 }
 
 /// Round numbers inside a range, about `count` of them.
@@ -195,7 +205,7 @@ fn number(x: f64) -> String {
         return format!("{x:e}");
     }
     let text = format!("{x:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    text.trim_end_matches('0').trim_end_matches('.').replace('-', "−")
 }
 
 /// Text that is safe inside XML.
@@ -212,4 +222,30 @@ pub(super) fn escape(text: &str) -> String {
         }
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(y: &[f64], logarithmic: bool) -> Vec<String> {
+        let points = y.iter().enumerate().map(|(x, y)| (x as f64, *y)).collect();
+        let curve = Curve { name: "y".to_owned(), class: "c0", points, filled: false };
+        let frame =
+            Chart { title: "t", x_label: "x", whole: true, size: (300.0, 200.0), logarithmic, include: None };
+        let svg = chart(&frame, &[curve]);
+        let ticks = svg.split("text-anchor=\"end\">").skip(1);
+        let mut found: Vec<String> = ticks.map(|text| text[..text.find('<').unwrap()].to_owned()).collect();
+        assert_eq!(found.pop().unwrap(), "x");
+        found
+    }
+
+    #[test]
+    fn ticks_are_round_numbers() {
+        assert_eq!(labels(&[1.0, 0.03, 0.004], true), ["0.01", "0.1", "1"]);
+        assert_eq!(labels(&[1.0, 1e-6], true), ["1e−6", "1e−4", "0.01", "1"]);
+        assert_eq!(labels(&[-0.4, 0.4], false), ["−0.4", "−0.2", "0", "0.2", "0.4"]);
+        // A share that was measured once has no ticks below zero.
+        assert!(labels(&[0.1], false).iter().all(|tick| !tick.starts_with('−')));
+    }
 }

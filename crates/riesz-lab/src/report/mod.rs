@@ -10,7 +10,7 @@ mod verdict;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocols::Row;
+use crate::protocols::{Measure, Row};
 use crate::run::{Epoch, Run};
 use crate::{Error, Result, atomic};
 pub use page::render;
@@ -19,7 +19,7 @@ pub use seeds::markdown;
 pub use verdict::{Tone, Verdict, verdict};
 
 /// The version of `metrics.json`.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Everything that the report shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub struct Summary {
     pub train_images: usize,
     /// Images held out.
     pub test_images: usize,
+    /// How many of these have a label.
+    pub labels: Labels,
     /// The encoder in a line.
     pub encoder: String,
     /// The loss in a line.
@@ -50,6 +52,10 @@ pub struct Summary {
     pub settings: Settings,
     /// The table.
     pub rows: Vec<Row>,
+    /// The trained backbone against raw pixels and the untrained backbone, on the same questions.
+    pub comparisons: Vec<Comparison>,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
     /// Each epoch.
     pub epochs: Vec<Epoch>,
     /// The loss curve, thinned.
@@ -81,9 +87,9 @@ pub struct Settings {
     pub neighbors: usize,
     /// Temperature of its weights.
     pub temperature: f64,
-    /// Labeled training images of kNN and probe.
+    /// Training images of kNN and probe, all with a label.
     pub references: usize,
-    /// Held-out images of kNN and probe.
+    /// Held-out images of kNN and probe, all with a label.
     pub queries: usize,
     /// Labels a class of the few-label probe.
     pub few_labels: usize,
@@ -91,6 +97,32 @@ pub struct Settings {
     pub few_draws: usize,
     /// Held-out images whose other view is retrieved.
     pub pairs: usize,
+    /// Training images among which nearest ones are shown, with a label or without.
+    pub gallery: usize,
+}
+
+/// How many images have a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// Of those trained on.
+    pub train: usize,
+    /// Of those held out.
+    pub test: usize,
+}
+
+/// One kind of rows against another, on the same questions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// What was asked.
+    pub measure: Measure,
+    /// Whose rows.
+    pub ours: String,
+    /// Against whose.
+    pub theirs: String,
+    /// Share that `ours` answers right less share that `theirs` does.
+    pub difference: f64,
+    /// What chance makes of it, paired over the questions; `None` where that is not known: a single draw of labels.
+    pub margin: Option<f64>,
 }
 
 /// A point of the loss curve.
@@ -219,6 +251,11 @@ impl Summary {
             )));
         }
         serde_json::from_value(value).map_err(|error| damaged(format!("is damaged ({error})")))
+    }
+
+    /// Whether kNN and probes were asked.
+    pub fn has_labels(&self) -> bool {
+        self.rows.iter().any(|row| row.knn.is_some())
     }
 
     /// The row of that name.

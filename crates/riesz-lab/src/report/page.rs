@@ -4,9 +4,10 @@ use minijinja::{AutoEscape, Environment, Value, context};
 use riesz::geometry::{Better, METRICS};
 
 use super::draw::{Chart, Curve, chart, class_name, map};
+use super::plain::{how_many_labels, unconverged};
 use super::{Settings, Summary, Thumb, Tone, verdict};
 use crate::progress::duration;
-use crate::protocols::Row;
+use crate::protocols::{Row, TOLERANCE};
 use crate::run::Epoch;
 use crate::{Error, Result};
 
@@ -51,8 +52,10 @@ pub fn render(summary: &Summary) -> Result<String> {
             images_per_second => format!("{:.0}", summary.images_per_second),
             tone => tone,
             headline => verdict.headline,
-            reasons => verdict.reasons,
-            has_labels => summary.rows.iter().any(|row| row.knn.is_some()),
+            reasons => verdict.reasons.iter().map(|reason| unbroken(reason)).collect::<Vec<_>>(),
+            has_labels => summary.has_labels(),
+            tolerance => format!("{TOLERANCE:.0e}"),
+            notes => notes(summary),
             table => table(&summary.rows),
             chance => format!("{:.2}", 100.0 * recall_of_chance),
             loss_chart => safe(losses(summary)),
@@ -78,10 +81,36 @@ fn pairs(pairs: &[(String, String)]) -> Value {
     Value::from(pairs.iter().map(|(a, b)| Value::from(vec![a.clone(), b.clone()])).collect::<Vec<Value>>())
 }
 
+/// A difference and its error stay on one line.
+fn unbroken(text: &str) -> String {
+    text.replace(" ± ", "\u{a0}±\u{a0}")
+        .replace(" points)", "\u{a0}points)")
+        .replace("(-", "(−")
+        .replace(" %", "\u{a0}%")
+}
+
+/// What has to be known beside the table, as sentences.
+fn notes(summary: &Summary) -> Vec<String> {
+    let sentences = [how_many_labels(summary), unconverged(summary)].into_iter().flatten();
+    sentences
+        .chain(summary.notes.iter().cloned())
+        .map(|sentence| {
+            let mut letters = sentence.chars();
+            let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+            // kNN keeps its spelling.
+            if sentence.starts_with("kNN") {
+                format!("{sentence}.")
+            } else {
+                format!("{first}{}.", letters.as_str())
+            }
+        })
+        .collect()
+}
+
 fn settings(summary: &Summary) -> Value {
-    let Settings { neighbors, temperature, references, queries, few_labels, few_draws, pairs } =
+    let Settings { neighbors, temperature, references, queries, few_labels, few_draws, pairs, gallery } =
         summary.settings;
-    context! { neighbors, temperature, references, queries, few_labels, few_draws, pairs }
+    context! { neighbors, temperature, references, queries, few_labels, few_draws, pairs, gallery }
 }
 
 /// Cells as text, with the best of each column marked.
@@ -112,9 +141,10 @@ fn table(rows: &[Row]) -> Value {
                 .collect();
             let probe = row.probe.map(|probe| {
                 format!(
-                    "λ = {:e}, {} iterations, {}",
+                    "λ = {:e}, {} iterations to a gradient of {:.1e} of its start, {}",
                     probe.penalty,
                     probe.iterations,
+                    probe.gradient,
                     if probe.converged { "converged" } else { "not converged" }
                 )
             });
@@ -246,10 +276,14 @@ fn legend(summary: &Summary) -> Value {
     if labels.len() > 10 {
         labels.clear();
     }
-    let entries: Vec<Value> = labels
+    let mut entries: Vec<Value> = labels
         .into_iter()
         .map(|label| context! { class => format!("k{}", label % 10), name => class_name(summary, label) })
         .collect();
+    let some_have_none = summary.map.iter().flat_map(|map| &map.points).any(|point| point.label.is_none());
+    if some_have_none && !entries.is_empty() {
+        entries.push(context! { class => "k", name => "no label" });
+    }
     Value::from(entries)
 }
 

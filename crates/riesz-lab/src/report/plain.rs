@@ -1,8 +1,9 @@
-//! Verdict and table for the terminal.
+//! Verdict and table for the terminal, and the sentences about how the table was made.
 
 use std::fmt::Write;
 
-use super::{Summary, verdict};
+use super::{Labels, Summary, verdict};
+use crate::protocols::{MOST_ITERATIONS, TOLERANCE};
 
 /// The verdict and the table, at most 110 columns wide.
 pub fn plain(summary: &Summary) -> String {
@@ -12,10 +13,9 @@ pub fn plain(summary: &Summary) -> String {
         text.push_str(&format!("  {reason}\n"));
     }
     let settings = &summary.settings;
-    let has_labels = summary.rows.iter().any(|row| row.knn.is_some());
     let few = format!("{} labels/class", settings.few_labels);
     let _ = write!(text, "\n{:<21}{:>5}", "", "dim");
-    if has_labels {
+    if summary.has_labels() {
         let _ = write!(text, "{:>10}{few:>19}{:>9}", "probe %", "kNN %");
     }
     let _ = writeln!(text, "{:>11}{:>11}", "recall@1 %", "recall@5 %");
@@ -23,7 +23,7 @@ pub fn plain(summary: &Summary) -> String {
         |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |share| format!("{:.1}", 100.0 * share));
     for row in &summary.rows {
         let _ = write!(text, "{:<21}{:>5}", row.name, row.dim);
-        if has_labels {
+        if summary.has_labels() {
             let few = row.few.map_or_else(
                 || "–".to_owned(),
                 |few| format!("{:.1} ± {:.1}", 100.0 * few.mean, 100.0 * few.deviation),
@@ -40,7 +40,7 @@ pub fn plain(summary: &Summary) -> String {
         2 * settings.pairs,
         settings.pairs
     );
-    if has_labels {
+    if summary.has_labels() {
         let _ = write!(
             text,
             "\nprobe and kNN (k = {}, T = {}): {} training images, {} held-out queries; {} draws of {} labels a class",
@@ -52,6 +52,44 @@ pub fn plain(summary: &Summary) -> String {
             settings.few_labels
         );
     }
+    for sentence in [how_many_labels(summary), unconverged(summary)].into_iter().flatten() {
+        let _ = write!(text, "\n{sentence}");
+    }
+    for note in &summary.notes {
+        let _ = write!(text, "\n{note}");
+    }
     text.push('\n');
     text
+}
+
+/// How many images have a label, where it is some of them.
+pub(super) fn how_many_labels(summary: &Summary) -> Option<String> {
+    let Labels { train, test } = summary.labels;
+    let some = train + test > 0 && (train, test) != (summary.train_images, summary.test_images);
+    some.then(|| {
+        format!(
+            "labels: {train} of {} training images and {test} of {} held-out images have one; the others count in \
+             retrieval, geometry and map",
+            summary.train_images, summary.test_images
+        )
+    })
+}
+
+/// Which probes did not converge, if any.
+pub(super) fn unconverged(summary: &Summary) -> Option<String> {
+    let mut names = Vec::new();
+    for row in &summary.rows {
+        if let Some(probe) = row.probe.filter(|probe| !probe.converged) {
+            names.push(format!("{} (gradient at {:.0e} of its start)", row.name, probe.gradient));
+        }
+        if let Some(few) = row.few.filter(|few| few.unconverged > 0) {
+            names.push(format!("{} ({} draws of few labels)", row.name, few.unconverged));
+        }
+    }
+    (!names.is_empty()).then(|| {
+        format!(
+            "not converged to a gradient of {TOLERANCE:.0e} of its start in {MOST_ITERATIONS} iterations: {}",
+            names.join(", ")
+        )
+    })
 }

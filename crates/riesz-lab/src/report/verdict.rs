@@ -1,11 +1,12 @@
 //! The verdict: did the encoder learn something? Computed from the table, with and without labels, and honest about
 //! what is worse.
 //!
-//! A difference of two shares of n queries counts when it is above twice its standard error
-//! √(p(1−p)/n + q(1−q)/n); queries are the same images, so this is the cautious side.
+//! Like is compared with like: the trained backbone, whose rows are what one uses later, against the untrained backbone
+//! and raw pixels, each on the same questions. A difference counts when it is beyond its margin
+//! ([`difference`](crate::protocols::difference)).
 
-use super::Summary;
-use crate::protocols::Row;
+use super::{Comparison, Summary};
+use crate::protocols::{Measure, Row};
 
 /// How things stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,67 +32,53 @@ pub struct Verdict {
 
 /// Compares the trained encoder with what costs nothing.
 pub fn verdict(summary: &Summary) -> Verdict {
-    let Some(trained) = summary.row("trained backbone") else {
-        return Verdict {
-            tone: Tone::Bad,
-            headline: "There is no evaluation of a trained encoder.".to_owned(),
-            reasons: Vec::new(),
-        };
-    };
     let mut tally = Tally::default();
     let mut reasons = Vec::new();
-    let baselines: Vec<&Row> =
-        ["raw pixels", "untrained backbone"].iter().filter_map(|name| summary.row(name)).collect();
-    let settings = &summary.settings;
-    type Measure = fn(&Row) -> Option<f64>;
-    let few = format!("linear probe, {} labels a class", settings.few_labels);
-    // Retrieval is asked of whichever rows of the encoder do it best: the projector was trained for it.
-    let retrieving = match summary.row("trained projector") {
-        Some(projector) if projector.recall.at_1 > trained.recall.at_1 => projector,
-        _ => trained,
-    };
-    let asked: [(&str, &Row, usize, Measure); 4] = [
-        ("retrieval of the other view (recall@1)", retrieving, 2 * settings.pairs, |row| {
-            Some(row.recall.at_1)
-        }),
-        ("linear probe, all labels", trained, settings.queries, |row| row.probe.map(|probe| probe.accuracy)),
-        (&few, trained, settings.queries, |row| row.few.map(|few| few.mean)),
-        ("kNN", trained, settings.queries, |row| row.knn),
-    ];
-    for (what, rows, queries, measure) in asked {
-        let Some(value) = measure(rows) else { continue };
-        let compared: Vec<String> = baselines
+    for measure in [Measure::Retrieval, Measure::Probe, Measure::FewLabels, Measure::Knn] {
+        let asked: Vec<&Comparison> =
+            summary.comparisons.iter().filter(|comparison| comparison.measure == measure).collect();
+        let value = |name: &str| summary.row(name).and_then(|row: &Row| row.value(measure));
+        let Some(ours) = asked.first().and_then(|comparison| value(&comparison.ours)) else { continue };
+        let compared: Vec<String> = asked
             .iter()
-            .filter_map(|baseline| Some(tally.compare(value, &baseline.name, measure(baseline)?, queries)))
+            .filter_map(|comparison| Some(tally.count(comparison, value(&comparison.theirs)?)))
             .collect();
-        reasons.push(format!("{what}: {:.1} %; {}", 100.0 * value, compared.join("; ")));
+        let what = match measure {
+            Measure::Retrieval => "retrieval of the other view (recall@1)".to_owned(),
+            Measure::Probe => "linear probe, all labels".to_owned(),
+            Measure::FewLabels => format!("linear probe, {} labels a class", summary.settings.few_labels),
+            Measure::Knn => "kNN".to_owned(),
+        };
+        reasons.push(format!("{what}: {:.1} %; {}", 100.0 * ours, compared.join("; ")));
     }
     if let Some(alarm) = &summary.alarm {
         reasons.insert(0, alarm.clone());
     }
-    let (tone, headline) = if summary.alarm.is_some() {
-        (Tone::Bad, "The embeddings collapsed: the encoder is not usable as it is.")
-    } else if tally.worse == 0 && tally.better > 0 && tally.equal == 0 {
-        (
-            Tone::Good,
-            "The encoder learned: it is better than raw pixels and than an untrained encoder in everything asked.",
-        )
-    } else if tally.worse == 0 && tally.better > 0 {
-        (Tone::Good, "The encoder learned: it is better in most of what was asked, and worse in nothing.")
-    } else if tally.better == 0 && tally.worse == 0 {
-        (
-            Tone::Mixed,
-            "Nothing can be told apart from raw pixels and an untrained encoder: train longer, or hold out more images.",
-        )
-    } else if tally.better > 0 {
-        (Tone::Mixed, "The encoder learned something, but is not better everywhere.")
-    } else {
-        (
-            Tone::Bad,
-            "The encoder learned nothing that raw pixels or an untrained encoder do not give for free.",
-        )
+    let baselines = match summary.comparisons.iter().any(|comparison| comparison.theirs == "raw pixels") {
+        true => ["raw pixels and", "raw pixels or"],
+        false => ["", ""],
     };
-    Verdict { tone, headline: headline.to_owned(), reasons }
+    let [and, or] = baselines.map(|pixels| format!("{pixels} an untrained encoder").trim_start().to_owned());
+    let (tone, headline) = if summary.alarm.is_some() {
+        (Tone::Bad, "The embeddings collapsed: the encoder is not usable as it is.".to_owned())
+    } else if reasons.is_empty() {
+        (Tone::Bad, "There is no evaluation of a trained encoder.".to_owned())
+    } else if tally.worse == 0 && tally.better > 0 && tally.equal == 0 {
+        (Tone::Good, format!("The encoder learned: it is better than {and} in everything asked."))
+    } else if tally.worse == 0 && tally.better > 0 {
+        let headline = "The encoder learned: it is better in most of what was asked, and worse in nothing.";
+        match tally.better > tally.equal {
+            true => (Tone::Good, headline.to_owned()),
+            false => (Tone::Good, headline.replace("most", "part")),
+        }
+    } else if tally.better == 0 && tally.worse == 0 {
+        (Tone::Mixed, format!("Nothing can be told apart from {and}: train longer, or hold out more images."))
+    } else if tally.better > 0 {
+        (Tone::Mixed, "The encoder learned something, but is not better everywhere.".to_owned())
+    } else {
+        (Tone::Bad, format!("The encoder learned nothing that {or} does not give for free."))
+    };
+    Verdict { tone, headline, reasons }
 }
 
 #[derive(Default)]
@@ -103,25 +90,19 @@ struct Tally {
 
 impl Tally {
     /// Counts a comparison and tells it.
-    fn compare(&mut self, value: f64, name: &str, other: f64, queries: usize) -> String {
-        let n = queries.max(1) as f64;
-        let margin = 2.0 * (value * (1.0 - value) / n + other * (1.0 - other) / n).sqrt();
-        let apart = value - other;
-        let word = if apart > margin {
-            self.better += 1;
-            "better than"
-        } else if apart < -margin {
-            self.worse += 1;
-            "worse than"
-        } else {
-            self.equal += 1;
-            "within the error of"
+    fn count(&mut self, comparison: &Comparison, other: f64) -> String {
+        let Comparison { theirs, difference, margin, .. } = comparison;
+        let (counted, word) = match *margin {
+            Some(margin) if *difference > margin => (&mut self.better, "better than"),
+            Some(margin) if *difference < -margin => (&mut self.worse, "worse than"),
+            Some(_) => (&mut self.equal, "within the error of"),
+            None => (&mut self.equal, "not judged against"),
         };
-        format!(
-            "{word} {name} at {:.1} % ({:+.1} ± {:.1} points)",
-            100.0 * other,
-            100.0 * apart,
-            100.0 * margin
-        )
+        *counted += 1;
+        let error = match margin {
+            Some(margin) => format!(" ± {:.1} points", 100.0 * margin),
+            None => " points; a single draw of labels has no spread".to_owned(),
+        };
+        format!("{word} {theirs} at {:.1} % ({:+.1}{error})", 100.0 * other, 100.0 * difference)
     }
 }

@@ -1,69 +1,106 @@
 //! What is measured on held-out images after each epoch, without labels where there are none: two keyed views of
 //! each are embedded, and their geometry on the sphere is told.
 
+use burn::tensor::Device;
 use rayon::prelude::*;
 use riesz::geometry::{self, Diagnosis};
 use riesz::rng::{Key, permutation};
 use riesz::{Matrix, Points, normalize};
 
 use super::{Plan, matrix, tensor};
-use crate::data::{Image, Source};
+use crate::augment::Augment;
+use crate::data::Source;
 use crate::encoder::Encoder;
-use crate::protocols::{knn, retrieval};
+use crate::protocols::{Labeled, knn, retrieval, share};
 use crate::run::Epoch;
 use crate::{Error, Result};
 
 /// Images embedded at once.
 const CHUNK: usize = 250;
 
-/// Readable images of a source with their item numbers, chosen by key.
+/// Readable images of a source with their item numbers, those that have a label first.
+#[derive(Clone)]
 pub struct Sample {
-    /// Item numbers in the source, ascending.
+    /// Item numbers in the source: ascending among those with a label, and among the others.
     pub items: Vec<usize>,
-    /// Their labels, if the source knows them.
-    pub labels: Vec<Option<u32>>,
+    /// The labels of the first items; the others have none.
+    pub labels: Vec<u32>,
     /// Items that could not be read, with the reason.
     pub unreadable: Vec<(usize, String)>,
 }
 
 impl Sample {
-    /// At most `limit` readable items of `source`, drawn by `key`, in ascending order.
+    /// At most `limit` readable items of `source`, drawn by `key`, whether they have a label or not.
     ///
     /// # Errors
     /// If fewer than two can be read.
     pub fn draw(source: &dyn Source, limit: usize, key: Key) -> Result<Self> {
         let mut items = permutation(&mut key.rng(), source.len());
         items.truncate(limit);
-        items.sort_unstable();
-        let sample = Self::readable(source, items);
-        if sample.items.len() < 2 {
+        Self::readable(source, items).at_least_two()
+    }
+
+    /// As [`Sample::draw`], but items without a label are drawn only where those with one are fewer than `limit`.
+    ///
+    /// # Errors
+    /// If fewer than two can be read.
+    pub fn draw_labeled_first(source: &dyn Source, limit: usize, key: Key) -> Result<Self> {
+        Self::labeled_first(source, limit, key).at_least_two()
+    }
+
+    fn labeled_first(source: &dyn Source, limit: usize, key: Key) -> Self {
+        let mut items = permutation(&mut key.rng(), source.len());
+        // The sort is stable: among each kind the key's order stays.
+        items.sort_by_key(|&item| source.label(item).is_none());
+        items.truncate(limit);
+        Self::readable(source, items)
+    }
+
+    fn readable(source: &dyn Source, mut items: Vec<usize>) -> Self {
+        items.sort_unstable_by_key(|&item| (source.label(item).is_none(), item));
+        let (items, unreadable) = readable(source, items);
+        let labels = items.iter().map_while(|&item| source.label(item)).collect();
+        Self { items, labels, unreadable }
+    }
+
+    fn at_least_two(self) -> Result<Self> {
+        if self.items.len() < 2 {
             return Err(Error::input(format!(
                 "{} of the chosen images can be read; at least 2 are needed",
-                sample.items.len()
+                self.items.len()
             )));
         }
-        Ok(sample)
+        Ok(self)
     }
 
-    /// Those of `items` that can be read, in their order.
-    pub fn readable(source: &dyn Source, items: Vec<usize>) -> Self {
-        let reasons: Vec<Option<String>> =
-            items.par_iter().map(|&item| source.image(item).err().map(|error| error.to_string())).collect();
-        let (mut readable, mut unreadable) = (Vec::with_capacity(items.len()), Vec::new());
-        for (item, reason) in items.into_iter().zip(reasons) {
-            match reason {
-                None => readable.push(item),
-                Some(reason) => unreadable.push((item, reason)),
-            }
+    /// The items that have a label.
+    pub fn labeled(&self) -> &[usize] {
+        &self.items[..self.labels.len()]
+    }
+
+    /// The label of the `i`-th item, if it has one.
+    pub fn label(&self, i: usize) -> Option<u32> {
+        self.labels.get(i).copied()
+    }
+}
+
+/// How many images of a source have a label.
+pub fn labeled(source: &dyn Source) -> usize {
+    (0..source.len()).filter(|&item| source.label(item).is_some()).count()
+}
+
+/// Those of `items` that can be read, in their order, and the others with the reason.
+pub fn readable(source: &dyn Source, items: Vec<usize>) -> (Vec<usize>, Vec<(usize, String)>) {
+    let reasons: Vec<Option<String>> =
+        items.par_iter().map(|&item| source.image(item).err().map(|error| error.to_string())).collect();
+    let (mut readable, mut unreadable) = (Vec::with_capacity(items.len()), Vec::new());
+    for (item, reason) in items.into_iter().zip(reasons) {
+        match reason {
+            None => readable.push(item),
+            Some(reason) => unreadable.push((item, reason)),
         }
-        let labels = readable.iter().map(|&item| source.label(item)).collect();
-        Self { items: readable, labels, unreadable }
     }
-
-    /// The labels, if every item has one.
-    pub fn all_labels(&self) -> Option<Vec<u32>> {
-        self.labels.iter().copied().collect()
-    }
+    (readable, unreadable)
 }
 
 /// How the images of a sample are shown to the encoder.
@@ -75,78 +112,124 @@ pub enum Shown {
     View(u64),
 }
 
-/// The pixels of a sample's images as the encoder sees them, one row an image.
-///
-/// # Errors
-/// If an image that could be read before cannot be read now.
-pub fn pixels(plan: &Plan, source: &dyn Source, items: &[usize], shown: Shown) -> Result<Matrix<f32>> {
-    let images: Vec<Image> = items.par_iter().map(|&item| source.image(item)).collect::<Result<_>>()?;
-    let data = match shown {
-        Shown::Clean => images.par_iter().map(|image| plan.augment.clean(image)).collect::<Vec<_>>().concat(),
-        Shown::View(view) => {
-            let key = Key::new(plan.recipe.seed).stream("held-out");
-            let jobs: Vec<(&Image, Key)> = images
-                .iter()
-                .zip(items)
-                .map(|(image, &item)| (image, key.at(item as u64).at(view)))
-                .collect();
-            plan.augment.views(&jobs)
-        }
-    };
-    let dim = plan.augment.size() * plan.augment.size() * plan.augment.channels();
-    Ok(Matrix::new(data, dim))
+/// Shows images to an encoder.
+#[derive(Clone, Copy)]
+pub struct Viewer<'a> {
+    /// Size and channels of what is shown, and how views are made.
+    pub augment: &'a Augment,
+    /// Where the encoder lives.
+    pub device: &'a Device,
+    /// The recipe's seed, below which views are keyed.
+    pub seed: u64,
 }
 
-/// Representations h and embeddings z (raw rows) of a sample's images, in evaluation mode.
-///
-/// # Errors
-/// If an image cannot be read.
-pub fn embed(
-    plan: &Plan,
-    encoder: &Encoder,
-    source: &dyn Source,
-    items: &[usize],
-    shown: Shown,
-) -> Result<(Matrix<f32>, Matrix<f32>)> {
-    let (mut representations, mut embeddings) = (Vec::new(), Vec::new());
-    let (mut h_dim, mut z_dim) = (0, 0);
-    for chunk in items.chunks(CHUNK) {
-        let rows = pixels(plan, source, chunk, shown)?;
-        let images = tensor(rows.as_slice(), chunk.len(), &plan.augment, &plan.device);
-        let (h, z) = encoder.eval_forward(images);
-        let (h, z) = (matrix(h), matrix(z));
-        (h_dim, z_dim) = (h.dim(), z.dim());
-        representations.extend_from_slice(h.as_slice());
-        embeddings.extend_from_slice(z.as_slice());
+impl<'a> Viewer<'a> {
+    /// As the run shows them.
+    pub fn of(plan: &'a Plan) -> Self {
+        Self { augment: &plan.augment, device: &plan.device, seed: plan.recipe.seed }
     }
-    Ok((Matrix::new(representations, h_dim), Matrix::new(embeddings, z_dim)))
+
+    /// Numbers of an image as it is shown.
+    pub fn numbers(self) -> usize {
+        self.augment.size() * self.augment.size() * self.augment.channels()
+    }
+
+    /// The pixels of these items as the encoder sees them, one row an image. Beside the rows, memory holds one decoded
+    /// image a thread.
+    ///
+    /// # Errors
+    /// If an image that could be read before cannot be read now.
+    pub fn pixels(self, source: &dyn Source, items: &[usize], shown: Shown) -> Result<Matrix<f32>> {
+        let mut rows = Matrix::zeros(items.len(), self.numbers());
+        let key = Key::new(self.seed).stream("held-out");
+        rows.as_mut_slice().par_chunks_mut(self.numbers()).zip(items).try_for_each(|(row, &item)| {
+            let image = source.image(item)?;
+            match shown {
+                Shown::Clean => row.copy_from_slice(&self.augment.clean(&image)),
+                Shown::View(view) => self.augment.view(&image, key.at(item as u64).at(view), row),
+            }
+            Ok::<(), Error>(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Representations h and embeddings z (raw rows) of these items, in evaluation mode.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn embed(
+        self,
+        encoder: &Encoder,
+        source: &dyn Source,
+        items: &[usize],
+        shown: Shown,
+    ) -> Result<(Matrix<f32>, Matrix<f32>)> {
+        let (mut representations, mut embeddings) = (Vec::new(), Vec::new());
+        let (mut h_dim, mut z_dim) = (1, 1);
+        for chunk in items.chunks(CHUNK) {
+            let rows = self.pixels(source, chunk, shown)?;
+            let images = tensor(rows.as_slice(), chunk.len(), self.augment, self.device);
+            let (h, z) = encoder.eval_forward(images);
+            let (h, z) = (matrix(h), matrix(z));
+            (h_dim, z_dim) = (h.dim(), z.dim());
+            // All at once, so that growing vectors do not take twice the memory.
+            representations.reserve_exact((items.len() * h_dim).saturating_sub(representations.len()));
+            embeddings.reserve_exact((items.len() * z_dim).saturating_sub(embeddings.len()));
+            representations.extend_from_slice(h.as_slice());
+            embeddings.extend_from_slice(z.as_slice());
+        }
+        Ok((Matrix::new(representations, h_dim), Matrix::new(embeddings, z_dim)))
+    }
 }
 
 /// The held-out images of a run and what is measured on them.
 pub struct HeldOut<'a> {
     plan: &'a Plan,
-    /// The images whose pairs of views are measured.
+    /// The images whose pairs of views are measured, with or without labels.
     pub sample: Sample,
-    references: Option<(Vec<usize>, Vec<u32>)>,
+    /// References and queries of the epoch's kNN, if there are labels: all of them have one.
+    knn: Option<[Sample; 2]>,
 }
 
 impl<'a> HeldOut<'a> {
-    /// Draws the held-out pairs, and the references of the epoch's kNN if there are labels.
+    /// Draws the held-out pairs, and the references and queries of the epoch's kNN among the images with labels.
     ///
     /// # Errors
     /// If fewer than two held-out images can be read.
     pub fn new(plan: &'a Plan) -> Result<Self> {
+        let (train, test) = (&*plan.data.train, &*plan.data.test);
         let key = Key::new(plan.recipe.seed);
         let evaluation = &plan.recipe.evaluation;
-        let sample = Sample::draw(&*plan.data.test, evaluation.pairs, key.stream("held-out items"))?;
-        let references = if evaluation.epoch_references >= 2 && sample.all_labels().is_some() {
-            let drawn =
-                Sample::draw(&*plan.data.train, evaluation.epoch_references, key.stream("references"))?;
-            drawn.all_labels().map(|labels| (drawn.items, labels))
-        } else {
-            None
-        };
-        Ok(Self { plan, sample, references })
+        let mut sample = Self::pairs(plan)?;
+        let queries = evaluation.pairs.min(labeled(test));
+        let references = evaluation.epoch_references.min(labeled(train));
+        let mut knn = None;
+        if references >= 2 && queries >= 1 {
+            // Where all held-out images have labels, the queries are the images of the pairs.
+            let queries = if sample.labels.len() == sample.items.len() {
+                sample.clone()
+            } else {
+                Sample::labeled_first(test, queries, key.stream("held-out items"))
+            };
+            for (item, reason) in &queries.unreadable {
+                if sample.unreadable.iter().all(|(known, _)| known != item) {
+                    sample.unreadable.push((*item, reason.clone()));
+                }
+            }
+            let references = Sample::labeled_first(train, references, key.stream("references"));
+            knn =
+                (references.labels.len() >= 2 && !queries.labels.is_empty()).then_some([references, queries]);
+        }
+        Ok(Self { plan, sample, knn })
+    }
+
+    /// The held-out images whose pairs of views are measured.
+    ///
+    /// # Errors
+    /// If fewer than two of them can be read.
+    pub fn pairs(plan: &Plan) -> Result<Sample> {
+        let key = Key::new(plan.recipe.seed).stream("held-out items");
+        Sample::draw(&*plan.data.test, plan.recipe.evaluation.pairs, key)
     }
 
     /// Unit embeddings of the two views of each held-out image.
@@ -155,8 +238,12 @@ impl<'a> HeldOut<'a> {
     /// If an image cannot be read, or an embedding is zero or not finite (the encoder diverged).
     pub fn views(&self, encoder: &Encoder) -> Result<[Matrix<f32>; 2]> {
         let unit = |view| {
-            let (_, mut z) =
-                embed(self.plan, encoder, &*self.plan.data.test, &self.sample.items, Shown::View(view))?;
+            let (_, mut z) = Viewer::of(self.plan).embed(
+                encoder,
+                &*self.plan.data.test,
+                &self.sample.items,
+                Shown::View(view),
+            )?;
             unit_rows(&mut z)?;
             Ok(z)
         };
@@ -177,7 +264,7 @@ impl<'a> HeldOut<'a> {
     ) -> Result<Epoch> {
         let [u, v] = self.views(encoder)?;
         let Measured { values: geometry, alarm } = measure(&u, &v)?;
-        let recall_at_1 = retrieval::recall(&u, &v)?.at_1;
+        let recall_at_1 = retrieval::recall(&u, &v)?.0.at_1;
         let knn = self.knn(encoder)?;
         Ok(Epoch {
             epoch,
@@ -189,28 +276,24 @@ impl<'a> HeldOut<'a> {
             geometry,
             recall_at_1,
             knn,
+            knn_references: self.knn.as_ref().map_or(0, |[references, _]| references.labels.len()),
+            knn_queries: self.knn.as_ref().map_or(0, |[_, queries]| queries.labels.len()),
             alarm,
         })
     }
 
     fn knn(&self, encoder: &Encoder) -> Result<Option<f64>> {
-        let (Some((items, reference_labels)), Some(labels)) = (&self.references, self.sample.all_labels())
-        else {
-            return Ok(None);
+        let Some([references, queries]) = &self.knn else { return Ok(None) };
+        let embed = |source, sample: &Sample| -> Result<Labeled> {
+            let (rows, _) = Viewer::of(self.plan).embed(encoder, source, &sample.items, Shown::Clean)?;
+            Ok(Labeled { rows, labels: sample.labels.clone() })
         };
-        let plan = self.plan;
-        let (references, _) = embed(plan, encoder, &*plan.data.train, items, Shown::Clean)?;
-        let (queries, _) = embed(plan, encoder, &*plan.data.test, &self.sample.items, Shown::Clean)?;
-        let evaluation = &plan.recipe.evaluation;
-        knn::accuracy(
-            &references,
-            reference_labels,
-            &queries,
-            &labels,
-            evaluation.neighbors.min(references.len()),
-            evaluation.temperature,
-        )
-        .map(Some)
+        let references = embed(&*self.plan.data.train, references)?;
+        let queries = embed(&*self.plan.data.test, queries)?;
+        let evaluation = &self.plan.recipe.evaluation;
+        let neighbors = evaluation.neighbors.min(references.labels.len());
+        let hits = knn::hits(&references, &queries, neighbors, evaluation.temperature)?;
+        Ok(Some(share(&hits)))
     }
 }
 

@@ -396,7 +396,7 @@ fn describe(epoch: &Epoch, epochs: u64, timing: Option<&Timing>) -> String {
     }
     line.push_str(&format!("  recall@1 {:.3}", epoch.recall_at_1));
     if let Some(knn) = epoch.knn {
-        line.push_str(&format!("  kNN {:.1} %", 100.0 * knn));
+        line.push_str(&format!("  kNN {:.1} % of {}", 100.0 * knn, epoch.knn_queries));
     }
     if let Some(timing) = timing {
         line.push_str(&format!("  {:.0} images/s", timing.images_per_second));

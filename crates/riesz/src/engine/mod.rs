@@ -1,13 +1,31 @@
 //! Engines evaluate a loss and its gradient on unit rows. [`Reference`] is the definition; [`Fused`] is what runs.
 
+mod cached;
 mod fused;
 mod reference;
+mod temperature;
 
+pub use cached::value_and_grad_cached;
 pub use fused::Fused;
 pub use reference::Reference;
+pub use temperature::temperature_grad;
 
 use crate::loss::{Anchors, Link, Loss, Pairs, Role, Term};
+use crate::rows::are_finite;
 use crate::{Error, Matrix, Points, Scalar, normalize, normalize_backward};
+
+/// A loss's number and its parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// The loss.
+    pub value: f64,
+    /// Each term's share, weight included; they sum to `value`.
+    pub terms: Vec<f64>,
+    /// The share of the attraction terms.
+    pub attraction: f64,
+    /// The share of the repulsion terms.
+    pub repulsion: f64,
+}
 
 /// A loss's number, its parts, and its gradient with respect to each view's unit rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +67,22 @@ pub trait Engine<T: Scalar>: std::fmt::Debug + Send + Sync {
     ///
     /// # Panics
     /// If there is no view, or the views' shapes differ.
-    fn value_and_grad(&self, loss: &Loss, views: &[Points<'_, T>]) -> Result<ValueAndGrad<T>, Error>;
+    fn value_and_grad(&self, loss: &Loss, views: &[Points<'_, T>]) -> Result<ValueAndGrad<T>, Error> {
+        let mut grads: Vec<Matrix<T>> =
+            views.iter().map(|view| Matrix::zeros(view.len(), view.dim())).collect();
+        let mut slices: Vec<&mut [T]> = grads.iter_mut().map(Matrix::as_mut_slice).collect();
+        let Value { value, terms, attraction, repulsion } = self.add_grad(loss, views, &mut slices)?;
+        Ok(ValueAndGrad { value, terms, attraction, repulsion, grads })
+    }
+
+    /// The same, but adds ∂L/∂x to `grads`, one row-major n × d slice a view.
+    ///
+    /// # Errors
+    /// As [`Engine::value_and_grad`]; `grads` then holds nothing of use.
+    ///
+    /// # Panics
+    /// As [`Engine::value_and_grad`], and if `grads` are not of the views' shapes.
+    fn add_grad(&self, loss: &Loss, views: &[Points<'_, T>], grads: &mut [&mut [T]]) -> Result<Value, Error>;
 }
 
 /// From raw rows, view-major (rows 0..n are view one), through [`normalize`] to the loss and back through
@@ -78,22 +111,13 @@ pub fn value_and_grad_raw<T: Scalar>(
     let points: Vec<Points<'_, T>> = if per_view == 0 {
         return Err(Error::new("there are no rows"));
     } else {
-        unit.as_slice()
-            .chunks_exact(per_view)
-            .map(|view| Points::from_slice(view, d))
-            .collect::<Result<_, _>>()?
+        unit.as_slice().chunks_exact(per_view).map(|view| Points::normalized(view, d)).collect()
     };
-    let outcome = engine.value_and_grad(loss, &points)?;
-    let grad = outcome.grads.into_iter().flat_map(Matrix::into_vec).collect();
-    let mut grad = Matrix::new(grad, d);
-    normalize_backward(Points::new(&unit)?, &lengths, &mut grad);
-    Ok(RawValueAndGrad {
-        value: outcome.value,
-        terms: outcome.terms,
-        attraction: outcome.attraction,
-        repulsion: outcome.repulsion,
-        grad,
-    })
+    let mut grad = Matrix::zeros(unit.len(), d);
+    let mut grads: Vec<&mut [T]> = grad.as_mut_slice().chunks_exact_mut(per_view).collect();
+    let Value { value, terms, attraction, repulsion } = engine.add_grad(loss, &points, &mut grads)?;
+    normalize_backward(Points::normalized(unit.as_slice(), d), &lengths, &mut grad);
+    Ok(RawValueAndGrad { value, terms, attraction, repulsion, grad })
 }
 
 /// The sizes of a batch, checked against a loss.
@@ -108,7 +132,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn check<T: Scalar>(loss: &Loss, views: &[Points<'_, T>]) -> Result<Self, Error> {
+    fn check<T: Scalar>(loss: &Loss, views: &[Points<'_, T>], grads: &[&mut [T]]) -> Result<Self, Error> {
         assert!(!views.is_empty(), "a loss needs at least one view");
         let batch = Self { views: views.len(), images: views[0].len(), dim: views[0].dim() };
         for view in views {
@@ -121,6 +145,10 @@ impl Batch {
                 view.dim()
             );
         }
+        assert!(
+            grads.len() == batch.views && grads.iter().all(|grad| grad.len() == batch.images * batch.dim),
+            "gradients are not of the shape of the views"
+        );
         for term in &loss.terms {
             let other_images = term.pairs.cross || term.pairs.within;
             if batch.images == 0 || (other_images && batch.images < 2) {
@@ -185,18 +213,17 @@ fn focus_weights(cosines: &[f64], sigma: f64) -> Vec<f64> {
 }
 
 /// Adds the terms up, and refuses a value that is not finite.
-fn finish<T: Scalar>(loss: &Loss, terms: Vec<f64>, grads: Vec<Matrix<T>>) -> Result<ValueAndGrad<T>, Error> {
+fn finish<T: Scalar>(loss: &Loss, terms: Vec<f64>, grads: &[&mut [T]]) -> Result<Value, Error> {
     let part = |role| -> f64 {
         loss.terms.iter().zip(&terms).filter(|(term, _)| term.role == role).map(|(_, value)| value).sum()
     };
     let (attraction, repulsion) = (part(Role::Attraction), part(Role::Repulsion));
     let value = attraction + repulsion;
-    let finite = |grad: &Matrix<T>| grad.as_slice().iter().all(|x| x.to_f64().is_finite());
-    if !value.is_finite() || !grads.iter().all(finite) {
+    if !value.is_finite() || !grads.iter().all(|grad| are_finite(grad)) {
         return Err(Error::new(format!(
             "{} is {value} with an infinite gradient or value: two rows coincide where its kernel is infinite",
             loss.name
         )));
     }
-    Ok(ValueAndGrad { value, terms, attraction, repulsion, grads })
+    Ok(Value { value, terms, attraction, repulsion })
 }

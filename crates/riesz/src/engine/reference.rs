@@ -2,17 +2,17 @@
 //!
 //! N images, K views, m = K·N rows; row p = view·N + image.
 
-use super::{Batch, Engine, ValueAndGrad, contains, finish, focus_weights};
+use super::{Batch, Engine, Value, contains, finish, focus_weights};
 use crate::loss::{Anchors, Link, Loss, Term};
-use crate::{Error, Matrix, Points, Scalar};
+use crate::{Error, Points, Scalar};
 
 /// Every value and gradient as its formula says. For tests and small inputs: O(m²) memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reference;
 
 impl<T: Scalar> Engine<T> for Reference {
-    fn value_and_grad(&self, loss: &Loss, views: &[Points<'_, T>]) -> Result<ValueAndGrad<T>, Error> {
-        let batch = Batch::check(loss, views)?;
+    fn add_grad(&self, loss: &Loss, views: &[Points<'_, T>], grads: &mut [&mut [T]]) -> Result<Value, Error> {
+        let batch = Batch::check(loss, views, grads)?;
         let rows: Vec<Vec<f64>> = views
             .iter()
             .flat_map(|view| (0..batch.images).map(|i| view.row(i).iter().map(|x| x.to_f64()).collect()))
@@ -26,7 +26,6 @@ impl<T: Scalar> Engine<T> for Reference {
         let terms: Vec<f64> =
             loss.terms.iter().map(|term| add_term(batch, term, &cosines, &mut slopes)).collect();
 
-        let mut grads = vec![Matrix::zeros(batch.images, batch.dim); batch.views];
         for p in 0..m {
             let mut sum = vec![0.0; batch.dim];
             for q in 0..m {
@@ -37,9 +36,9 @@ impl<T: Scalar> Engine<T> for Reference {
                     }
                 }
             }
-            let grad = grads[p / batch.images].row_mut(p % batch.images);
-            for (g, total) in grad.iter_mut().zip(sum) {
-                *g = T::from_f64(total);
+            let grad = grads[p / batch.images].chunks_exact_mut(batch.dim).nth(p % batch.images);
+            for (g, total) in grad.into_iter().flatten().zip(sum) {
+                *g += T::from_f64(total);
             }
         }
         finish(loss, terms, grads)

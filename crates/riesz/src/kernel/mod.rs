@@ -14,6 +14,8 @@
 //! | [`Riesz`], p > 0 | r^{−p/2} | p r^{−p/2−1} |
 //! | [`Riesz`], p < 0 | −r^{∣p∣/2} | ∣p∣ r^{∣p∣/2−1} |
 //! | [`DistancePower`] | r^{α/2} | −α r^{α/2−1} |
+//! | [`SquaredCosine`] | s² | 2s |
+//! | [`Softplus`] | ln(1 + e^{a s + b}) | a / (1 + e^{−a s − b}) |
 //!
 //! Kernels of Koromilas et al., ICML 2024 (their Gaussian, logarithmic, inverse multiquadric and Riesz).
 
@@ -69,6 +71,11 @@ pub trait Kernel: Debug + Send + Sync {
         }
     }
 
+    /// If κ depends on the cosine through rate · s alone, the rate: 1/τ for kernels with a temperature τ.
+    fn rate(&self) -> Option<f64> {
+        None
+    }
+
     /// If ln κ is affine in the cosine, how; engines then need one exponential a pair.
     fn exponent(&self) -> Option<Exponent> {
         None
@@ -121,6 +128,9 @@ impl Kernel for Cosine {
     fn is_positive(&self) -> bool {
         false
     }
+    fn rate(&self) -> Option<f64> {
+        Some(self.scale)
+    }
     tile_forms!();
 }
 
@@ -146,6 +156,9 @@ impl Kernel for Exponential {
     }
     fn ln_at(&self, s: f64) -> (f64, f64) {
         (s / self.temperature, 1.0 / self.temperature)
+    }
+    fn rate(&self) -> Option<f64> {
+        Some(1.0 / self.temperature)
     }
     fn exponent(&self) -> Option<Exponent> {
         let scale = 1.0 / self.temperature;
@@ -361,6 +374,62 @@ impl Zonal for DistancePower {
     }
 }
 
+/// κ(s) = s²: nearer than orthogonal costs as much as farther (HaoChen et al. 2021).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SquaredCosine;
+
+impl Kernel for SquaredCosine {
+    fn at(&self, s: f64) -> (f64, f64) {
+        (s * s, 2.0 * s)
+    }
+    fn is_positive(&self) -> bool {
+        false
+    }
+    tile_forms!();
+}
+
+impl Zonal for SquaredCosine {
+    #[inline(always)]
+    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        (s * s, T::from_f64(2.0) * s)
+    }
+}
+
+/// κ(s) = ln(1 + e^{a s + b}): the cost of a pair that a logistic regression on the cosine should tell from a match.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Softplus {
+    /// a, of either sign.
+    pub scale: f64,
+    /// b.
+    pub offset: f64,
+}
+
+impl Kernel for Softplus {
+    fn at(&self, s: f64) -> (f64, f64) {
+        let x = self.scale * s + self.offset;
+        let power = (-x.abs()).exp();
+        let share = if x > 0.0 { 1.0 } else { power } / (1.0 + power);
+        (x.max(0.0) + power.ln_1p(), self.scale * share)
+    }
+    tile_forms!();
+}
+
+impl Zonal for Softplus {
+    #[inline(always)]
+    fn pair<T: Scalar, S: Simd>(&self, s: T) -> (T, T) {
+        let (zero, one) = (T::from_f64(0.0), T::from_f64(1.0));
+        let scale = T::from_f64(self.scale);
+        let x = scale.mul_add::<S>(s, T::from_f64(self.offset));
+        let power = (-x.larger(-x)).exp::<S>();
+        let grown = one + power;
+        // ln(1 + p) = p · ln g/(g − 1) with g = 1 + p as rounded: the quotient's errors cancel.
+        let rounded = grown - one;
+        let ratio = if rounded == zero { one } else { grown.ln::<S>() / rounded };
+        let share = if x > zero { one } else { power } / grown;
+        (x.larger(zero) + power * ratio, scale * share)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,6 +447,9 @@ mod tests {
             Box::new(Riesz { exponent: 2.5 }),
             Box::new(DistancePower { exponent: 2.0 }),
             Box::new(DistancePower { exponent: 1.0 }),
+            Box::new(SquaredCosine),
+            Box::new(Softplus { scale: 10.0, offset: -10.0 }),
+            Box::new(Softplus { scale: -10.0, offset: 3.0 }),
         ]
     }
 

@@ -90,8 +90,7 @@ struct Task<S> {
 impl Schedule {
     /// Blocks of every view; those of different views meet if `views_meet`.
     pub(super) fn new(batch: Batch, views_meet: bool) -> Self {
-        let rows = if views_meet { batch.views * batch.images } else { batch.images };
-        let size = block_size(batch.images, rows, batch.dim);
+        let size = block_size(batch.views * batch.images, batch.dim);
         let per_view = batch.images.div_ceil(size);
         let block =
             |view: usize, i: usize| Block { view, first: i * size, end: batch.images.min((i + 1) * size) };
@@ -99,8 +98,9 @@ impl Schedule {
             (0..batch.views).flat_map(|view| (0..per_view).map(move |i| block(view, i))).collect();
         let group = if views_meet { blocks.len() } else { per_view };
         let groups = (0..blocks.len()).step_by(group).map(|first| first..first + group).collect();
-        // Four products of half of all pairs.
-        let operations = batch.views * batch.images * rows * batch.dim * 4;
+        // Four products of half of all pairs that meet.
+        let meeting = if views_meet { batch.views * batch.images } else { batch.images };
+        let operations = batch.views * batch.images * meeting * batch.dim * 4;
         Self { blocks, groups, threaded: operations > FEW_OPERATIONS }
     }
 
@@ -149,15 +149,11 @@ impl Schedule {
 }
 
 /// Rows of a block: so many that the products run at full speed and so few that a tile with its four panels of rows
-/// stays in the second-level cache; fewer for small batches, so that there is a pair for each of several threads. A
-/// function of shapes alone.
-fn block_size(images: usize, rows: usize, dim: usize) -> usize {
+/// stays in the second-level cache; fewer for small batches (`rows` of all views), so that there is a pair for each of
+/// several threads. A multiple of 64, the rows that a product takes at once. A function of shapes alone.
+fn block_size(rows: usize, dim: usize) -> usize {
     let most = if dim <= 192 { 192 } else { 128 };
-    let wanted = (rows / 4).clamp(64, most);
-    // If there are several, an even number, so that none waits; of equal size up to a multiple of the widest vector.
-    let blocks = images.div_ceil(wanted);
-    let blocks = if blocks > 1 { blocks.next_multiple_of(2) } else { blocks };
-    images.div_ceil(blocks).next_multiple_of(16)
+    (rows / 4).next_multiple_of(64).clamp(64, most)
 }
 
 /// Rounds in which `blocks` meet each other.

@@ -98,23 +98,16 @@ impl<T: Scalar> WithSimd for AddPowers<'_, T> {
     }
 }
 
-/// w_ij = e^… (rows_i + columns_j); returns Σ w.
-pub(super) fn weigh_powers<T: Scalar>(
-    power: Power<T>,
-    cosines: &[T],
-    rows: &[T],
-    columns: &[T],
-    weights: &mut [T],
-) -> f64 {
-    widest(WeighPowers { power, cosines, rows, columns, weights })
+/// Turns cosines into weights w_ij = e^… (rows_i + columns_j); returns Σ w.
+pub(super) fn weigh_powers<T: Scalar>(power: Power<T>, cells: &mut [T], rows: &[T], columns: &[T]) -> f64 {
+    widest(WeighPowers { power, cells, rows, columns })
 }
 
 struct WeighPowers<'a, T> {
     power: Power<T>,
-    cosines: &'a [T],
+    cells: &'a mut [T],
     rows: &'a [T],
     columns: &'a [T],
-    weights: &'a mut [T],
 }
 
 impl<T: Scalar> WithSimd for WeighPowers<'_, T> {
@@ -124,12 +117,11 @@ impl<T: Scalar> WithSimd for WeighPowers<'_, T> {
     fn with_simd<S: Simd>(self, _: S) -> f64 {
         let width = self.columns.len();
         let mut sum = 0.0;
-        let lines = self.cosines.chunks_exact(width).zip(self.weights.chunks_exact_mut(width));
-        for ((line, weights), &row) in lines.zip(self.rows) {
-            for ((w, &s), &column) in weights.iter_mut().zip(line).zip(self.columns) {
-                *w = self.power.at::<S>(s) * (row + column);
+        for (cells, &row) in self.cells.chunks_exact_mut(width).zip(self.rows) {
+            for (cell, &column) in cells.iter_mut().zip(self.columns) {
+                *cell = self.power.at::<S>(*cell) * (row + column);
             }
-            sum += total(weights);
+            sum += total(cells);
         }
         sum
     }
@@ -275,25 +267,32 @@ impl<T: Scalar> WithSimd for WeighLogarithms<'_, T> {
     }
 }
 
-/// Multiplies `weights` by `factor`, and returns Σ `values`, summed row by row.
-pub(super) fn scale_and_total<T: Scalar>(weights: &mut [T], factor: T, values: &[T], width: usize) -> f64 {
-    widest(ScaleAndTotal { weights, factor, values, width })
-}
-
-struct ScaleAndTotal<'a, T> {
-    weights: &'a mut [T],
+/// w_ij = factor · slope_ij; returns Σ `values`.
+pub(super) fn weigh_slopes<T: Scalar>(
+    values: &[T],
+    slopes: &[T],
     factor: T,
-    values: &'a [T],
     width: usize,
+    weights: &mut [T],
+) -> f64 {
+    widest(WeighSlopes { values, slopes, factor, width, weights })
 }
 
-impl<T: Scalar> WithSimd for ScaleAndTotal<'_, T> {
+struct WeighSlopes<'a, T> {
+    values: &'a [T],
+    slopes: &'a [T],
+    factor: T,
+    width: usize,
+    weights: &'a mut [T],
+}
+
+impl<T: Scalar> WithSimd for WeighSlopes<'_, T> {
     type Output = f64;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> f64 {
-        for w in self.weights {
-            *w = *w * self.factor;
+        for (w, &slope) in self.weights.iter_mut().zip(self.slopes) {
+            *w = slope * self.factor;
         }
         let mut sum = 0.0;
         for row in self.values.chunks_exact(self.width) {

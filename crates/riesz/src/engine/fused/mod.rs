@@ -16,38 +16,40 @@
 //! | `sums`, `weights` | the two sweeps |
 //! | `loops` | the loops over a strip of a tile, compiled for several instruction sets |
 //! | `matched` | terms over matched pairs |
+//! | `panels` | the rows of each block, and their transpose |
 //! | `scratch` | each thread's memory |
 
 mod blocks;
 mod loops;
 mod matched;
+mod panels;
 mod plan;
 mod scratch;
 mod sums;
 mod weights;
 
 use blocks::Schedule;
+use panels::Panels;
 use plan::Plan;
 
-use super::{Batch, Engine, ValueAndGrad, finish};
+use super::{Batch, Engine, Value, finish};
 use crate::loss::{Link, Loss, Pairs, Term};
-use crate::{Error, Matrix, Points, Scalar};
+use crate::{Error, Points, Scalar};
 
 /// The engine that training runs: tiles and threads, no allocation of size N².
 ///
-/// Besides the gradients it holds a few numbers a row and one tile a thread. The bits of its results do not depend on the
+/// Besides the gradients it holds the rows once more, transposed, a few numbers a row, and one tile a thread. The bits of its results do not depend on the
 /// number of threads. In `f32` the products, exponentials and sums of up to 32 numbers are in `f32`, longer sums in `f64`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fused;
 
 impl<T: Scalar> Engine<T> for Fused {
-    fn value_and_grad(&self, loss: &Loss, views: &[Points<'_, T>]) -> Result<ValueAndGrad<T>, Error> {
-        let batch = Batch::check(loss, views)?;
+    fn add_grad(&self, loss: &Loss, views: &[Points<'_, T>], grads: &mut [&mut [T]]) -> Result<Value, Error> {
+        let batch = Batch::check(loss, views, grads)?;
         let views_meet = loss.terms.iter().any(|term| !is_matched_mean(term) && reaches_other_views(term));
         let schedule = Schedule::new(batch, views_meet);
         let mut values = vec![0.0; loss.terms.len()];
-        let mut grads = vec![Matrix::zeros(batch.images, batch.dim); batch.views];
-        let mut evaluate = || evaluate(batch, loss, views, &schedule, &mut values, &mut grads);
+        let mut evaluate = || evaluate(batch, loss, views, &schedule, &mut values, grads);
         if schedule.threaded {
             // Inside the pool, so that a round does not wake it up.
             rayon::scope(|_| evaluate());
@@ -73,19 +75,22 @@ fn evaluate<T: Scalar>(
     views: &[Points<'_, T>],
     schedule: &Schedule,
     values: &mut [f64],
-    grads: &mut [Matrix<T>],
+    grads: &mut [&mut [T]],
 ) {
     let terms = loss.terms.iter().enumerate();
     let plans: Vec<Plan<'_, T>> = terms
         .filter(|(_, term)| !is_matched_mean(term))
         .map(|(index, term)| Plan::new(batch, index, term))
         .collect();
-    let found = sums::sweep(batch, views, schedule, &plans);
-    let swept = weights::sweep(batch, views, schedule, &plans, &found, grads);
-    for ((plan, found), swept) in plans.iter().zip(&found).zip(swept) {
-        values[plan.index] = found.value + swept;
+    if !plans.is_empty() {
+        let panels = Panels::new(batch, views, schedule);
+        let found = sums::sweep(&panels, schedule, &plans);
+        let swept = weights::sweep(&panels, schedule, &plans, &found, grads);
+        for ((plan, found), swept) in plans.iter().zip(&found).zip(swept) {
+            values[plan.index] = found.value + swept;
+        }
     }
     for (term, value) in loss.terms.iter().zip(values).filter(|(term, _)| is_matched_mean(term)) {
-        *value = matched::add(batch, term, views, schedule.threaded, grads);
+        *value = matched::add(batch, term, views, grads);
     }
 }

@@ -113,6 +113,11 @@ pub(super) struct Cover {
 }
 
 impl Cover {
+    /// Whether every entry is a pair.
+    pub(super) fn is_whole(self) -> bool {
+        !self.aligned || (self.elsewhere && self.same_image)
+    }
+
     /// Fills with `blank` what is no pair, in a strip of the tile from row `from` on.
     pub(super) fn mask<T: Copy>(self, strip: &mut [T], width: usize, from: usize, blank: T) {
         if !self.aligned {

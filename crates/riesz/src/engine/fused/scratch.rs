@@ -4,9 +4,8 @@ use std::any::Any;
 use std::cell::Cell;
 
 use super::blocks::Tile;
-use crate::engine::Batch;
-use crate::product::rows_by_rows;
-use crate::{Points, Scalar};
+use super::panels::Panels;
+use crate::Scalar;
 
 /// Rows of a strip: what the loops take at once, so that a strip and its by-products stay in the first-level cache, and
 /// so few that their sum in the scalar's own precision keeps its digits.
@@ -17,29 +16,21 @@ pub(super) const STRIP: usize = 32;
 pub(super) struct Scratch<T> {
     /// Cosines, and then weights.
     pub(super) tile: Vec<T>,
-    pub(super) strip: Vec<T>,
     pub(super) first: Vec<T>,
     pub(super) second: Vec<T>,
     pub(super) line: Vec<T>,
 }
 
 impl<T: Scalar> Scratch<T> {
-    /// Fills the tile with its cosines.
-    pub(super) fn multiply(&mut self, batch: Batch, views: &[Points<'_, T>], tile: Tile) {
+    /// Makes room for a tile, and fills it with its cosines.
+    pub(super) fn fill(&mut self, panels: &Panels<'_, T>, tile: Tile) {
         let (height, width) = (tile.rows.len(), tile.columns.len());
         let strip = height.min(STRIP) * width;
         self.tile.resize(height * width, T::default());
-        for (part, len) in [
-            (&mut self.strip, strip),
-            (&mut self.first, strip),
-            (&mut self.second, strip),
-            (&mut self.line, width),
-        ] {
-            part.resize(len, T::default());
-        }
-        let rows = tile.rows.rows(views[tile.rows.view].as_slice(), batch.dim);
-        let columns = tile.columns.rows(views[tile.columns.view].as_slice(), batch.dim);
-        rows_by_rows(rows, columns, batch.dim, &mut self.tile);
+        self.first.resize(strip, T::default());
+        self.second.resize(strip, T::default());
+        self.line.resize(width, T::default());
+        panels.cosines(tile, &mut self.tile);
     }
 }
 
@@ -52,7 +43,7 @@ pub(super) fn with_scratch<T: Scalar, R>(work: impl FnOnce(&mut Scratch<T>) -> R
     let kept = KEPT.take().and_then(|kept| kept.downcast::<Scratch<T>>().ok());
     let mut scratch = kept.unwrap_or_else(|| {
         let empty = Vec::new;
-        Box::new(Scratch { tile: empty(), strip: empty(), first: empty(), second: empty(), line: empty() })
+        Box::new(Scratch { tile: empty(), first: empty(), second: empty(), line: empty() })
     });
     let outcome = work(&mut scratch);
     KEPT.set(Some(scratch));

@@ -2,11 +2,12 @@
 
 use super::blocks::{Schedule, Tile};
 use super::loops::{self, LogSums, Pulls};
+use super::panels::Panels;
 use super::plan::{Cover, Form, Plan};
 use super::scratch::{STRIP, Scratch, with_scratch};
+use crate::Scalar;
 use crate::engine::Batch;
 use crate::loss::Link;
-use crate::{Points, Scalar};
 
 /// What the second sweep needs of a term, for the rows of one block: the weight of a pair is its power, times the pull of
 /// either end. Empty for terms whose weights are the kernel's slopes alone.
@@ -19,7 +20,8 @@ pub(super) struct RowPulls<T> {
 impl<T: Scalar> RowPulls<T> {
     /// For rows `from .. from + len`.
     pub(super) fn part(&self, from: usize, len: usize) -> Pulls<'_, T> {
-        Pulls { top: &self.top[from..from + len], pull: &self.pull[from..from + len] }
+        let rows = from.min(self.pull.len())..(from + len).min(self.pull.len());
+        Pulls { top: &self.top[rows.clone()], pull: &self.pull[rows] }
     }
 
     pub(super) fn all(&self) -> Pulls<'_, T> {
@@ -42,8 +44,7 @@ pub(super) struct Found<T> {
 
 /// One outcome for each plan. Plans without a logarithm need no sweep.
 pub(super) fn sweep<T: Scalar>(
-    batch: Batch,
-    views: &[Points<'_, T>],
+    panels: &Panels<'_, T>,
     schedule: &Schedule,
     plans: &[Plan<'_, T>],
 ) -> Vec<Found<T>> {
@@ -55,7 +56,7 @@ pub(super) fn sweep<T: Scalar>(
         let wanted = |tile: Tile| logarithmic.iter().any(|plan| plan.cover(tile).is_some());
         sums = schedule.for_each_tile(states, wanted, |tile, rows: &mut Vec<LogSums<T>>, mut columns| {
             with_scratch(|scratch: &mut Scratch<T>| {
-                scratch.multiply(batch, views, tile);
+                scratch.fill(panels, tile);
                 for (p, plan) in logarithmic.iter().enumerate() {
                     if let Some(cover) = plan.cover(tile) {
                         let columns = columns.as_mut().map(|sums| &mut sums[p]);
@@ -74,7 +75,7 @@ pub(super) fn sweep<T: Scalar>(
             }
             let of_blocks: Vec<&LogSums<T>> = sums.iter().map(|block| &block[place]).collect();
             place += 1;
-            log_sums(batch, schedule, plan, &of_blocks)
+            log_sums(panels.batch, schedule, plan, &of_blocks)
         })
         .collect()
 }
@@ -89,17 +90,22 @@ fn add_tile<T: Scalar>(
     mut columns: Option<&mut LogSums<T>>,
 ) {
     let width = tile.columns.len();
-    let Scratch { tile: cosines, strip, first, second, line } = scratch;
+    let Scratch { tile: cosines, first, second, line } = scratch;
     for (from, cosines) in (0..).step_by(STRIP).zip(cosines.chunks(STRIP * width)) {
         let height = cosines.len() / width;
         match plan.form {
             Form::Power { power, .. } => {
-                let strip = &mut strip[..cosines.len()];
-                strip.copy_from_slice(cosines);
-                cover.mask(strip, width, from, T::NEG_INFINITY);
+                let cosines = if cover.is_whole() {
+                    cosines
+                } else {
+                    let masked = &mut second[..cosines.len()];
+                    masked.copy_from_slice(cosines);
+                    cover.mask(masked, width, from, T::NEG_INFINITY);
+                    &*masked
+                };
                 let of_columns = &mut first[..width];
                 of_columns.fill(T::default());
-                loops::add_powers(power, strip, line, &mut rows.sum[from..from + height], of_columns);
+                loops::add_powers(power, cosines, line, &mut rows.sum[from..from + height], of_columns);
                 if let Some(columns) = &mut columns {
                     for (sum, x) in columns.sum.iter_mut().zip(of_columns) {
                         *sum += x.to_f64();

@@ -3,12 +3,12 @@
 
 use super::blocks::{Schedule, Tile};
 use super::loops;
+use super::panels::Panels;
 use super::plan::{Cover, Form, Plan};
 use super::scratch::{STRIP, Scratch, with_scratch};
 use super::sums::{Found, RowPulls};
-use crate::engine::Batch;
+use crate::Scalar;
 use crate::product::{add_weighted_rows, add_weighted_rows_transposed};
-use crate::{Matrix, Points, Scalar};
 
 /// What a block gathers.
 struct Gathered<'a, T> {
@@ -20,18 +20,18 @@ struct Gathered<'a, T> {
 
 /// Adds to the gradients, and returns the value of each plan that has no logarithm.
 pub(super) fn sweep<T: Scalar>(
-    batch: Batch,
-    views: &[Points<'_, T>],
+    panels: &Panels<'_, T>,
     schedule: &Schedule,
     plans: &[Plan<'_, T>],
     found: &[Found<T>],
-    grads: &mut [Matrix<T>],
+    grads: &mut [&mut [T]],
 ) -> Vec<f64> {
-    let mut rest = grads.iter_mut().map(Matrix::as_mut_slice).collect::<Vec<_>>();
+    let d = panels.batch.dim;
+    let mut rest: Vec<&mut [T]> = grads.iter_mut().map(|grad| &mut **grad).collect();
     let mut states = Vec::with_capacity(schedule.blocks.len());
     for (place, block) in schedule.blocks.iter().enumerate() {
         // Blocks of a view come in order.
-        let (grad, after) = std::mem::take(&mut rest[block.view]).split_at_mut(block.len() * batch.dim);
+        let (grad, after) = std::mem::take(&mut rest[block.view]).split_at_mut(block.len() * d);
         rest[block.view] = after;
         states.push(Gathered { place, grad, values: vec![0.0; plans.len()] });
     }
@@ -41,7 +41,7 @@ pub(super) fn sweep<T: Scalar>(
         wanted,
         |tile, rows: &mut Gathered<'_, T>, columns: Option<&mut Gathered<'_, T>>| {
             with_scratch(|scratch: &mut Scratch<T>| {
-                scratch.multiply(batch, views, tile);
+                scratch.fill(panels, tile);
                 let column_place = columns.as_ref().map_or(rows.place, |columns| columns.place);
                 let covered = plans
                     .iter()
@@ -58,9 +58,7 @@ pub(super) fn sweep<T: Scalar>(
                     })
                     .collect();
                 weigh(tile, terms, scratch);
-                let d = batch.dim;
-                let x = tile.rows.rows(views[tile.rows.view].as_slice(), d);
-                let y = tile.columns.rows(views[tile.columns.view].as_slice(), d);
+                let (x, y) = (panels.rows(tile.rows), panels.rows(tile.columns));
                 add_weighted_rows(&scratch.tile, y, tile.columns.len(), d, rows.grad);
                 if let Some(columns) = columns {
                     add_weighted_rows_transposed(&scratch.tile, x, tile.rows.len(), d, columns.grad);
@@ -89,40 +87,37 @@ struct Weighing<'a, T> {
 /// Turns a tile of cosines into the sum of the weights of `terms`.
 fn weigh<T: Scalar>(tile: Tile, mut terms: Vec<Weighing<'_, T>>, scratch: &mut Scratch<T>) {
     let width = tile.columns.len();
-    let Scratch { tile: cells, strip, first, second, .. } = scratch;
-    let mut more = vec![T::default(); if terms.len() > 1 { strip.len() } else { 0 }];
-    let mut kept = more.clone();
+    let Scratch { tile: cells, first, second, .. } = scratch;
+    let (mut cosines, mut part) = (Vec::new(), Vec::new());
     for (from, cells) in (0..).step_by(STRIP).zip(cells.chunks_mut(STRIP * width)) {
-        let len = cells.len();
-        let buffers = [&mut strip[..len], &mut first[..len], &mut second[..len]];
+        let (first, second) = (&mut first[..cells.len()], &mut second[..cells.len()]);
         if let [term] = &mut terms[..] {
-            buffers[0].copy_from_slice(cells);
-            term.weigh(tile, from, buffers, cells);
+            term.weigh(tile, from, cells, first, second);
             continue;
         }
-        let (kept, more) = (&mut kept[..len], &mut more[..len]);
-        kept.copy_from_slice(cells);
+        cosines.clear();
+        cosines.extend_from_slice(cells);
         cells.fill(T::default());
         for term in &mut terms {
-            strip[..len].copy_from_slice(kept);
-            term.weigh(tile, from, [&mut strip[..len], &mut first[..len], &mut second[..len]], more);
-            loops::add(cells, more);
+            part.clear();
+            part.extend_from_slice(&cosines);
+            term.weigh(tile, from, &mut part, first, second);
+            loops::add(cells, &part);
         }
     }
 }
 
 impl<T: Scalar> Weighing<'_, T> {
-    /// Writes the weights of a strip, and adds its value if the term has no logarithm. `cosines` may be spoilt.
-    fn weigh(&mut self, tile: Tile, from: usize, buffers: [&mut [T]; 3], weights: &mut [T]) {
-        let [cosines, first, second] = buffers;
+    /// Turns a strip's cosines into weights, and adds its value if the term has no logarithm. `first` and `second` are
+    /// room.
+    fn weigh(&mut self, tile: Tile, from: usize, cells: &mut [T], first: &mut [T], second: &mut [T]) {
         let (plan, cover, width) = (self.plan, self.cover, tile.columns.len());
-        let height = weights.len() / width;
+        let rows = self.rows.part(from, cells.len() / width);
         let ends = plan.ends(tile);
         match plan.form {
             Form::Power { power, scale, .. } => {
-                cover.mask(cosines, width, from, T::NEG_INFINITY);
-                let (rows, columns) = (self.rows.part(from, height), self.columns.all());
-                let total = loops::weigh_powers(power, cosines, rows.pull, columns.pull, weights);
+                cover.mask(cells, width, from, T::NEG_INFINITY);
+                let total = loops::weigh_powers(power, cells, rows.pull, self.columns.all().pull);
                 if !plan.is_logarithmic() {
                     // Each weight is scale times its pair's values; a block with itself has both orders in each weight,
                     // and each order as an entry.
@@ -130,20 +125,19 @@ impl<T: Scalar> Weighing<'_, T> {
                 }
             }
             Form::Plain => {
-                T::tile(&*plan.term.kernel, cosines, first, weights);
+                T::tile(&*plan.term.kernel, cells, first, second);
                 cover.mask(first, width, from, T::default());
-                cover.mask(weights, width, from, T::default());
+                cover.mask(second, width, from, T::default());
                 let orders = if tile.is_diagonal() { 2.0 } else { ends };
                 let factor = T::from_f64(plan.factor * orders);
-                let total = loops::scale_and_total(weights, factor, first, width);
+                let total = loops::weigh_slopes(first, second, factor, width, cells);
                 *self.value += plan.factor * ends * total;
             }
             Form::Logarithmic => {
-                T::ln_tile(&*plan.term.kernel, cosines, first, second);
+                T::ln_tile(&*plan.term.kernel, cells, first, second);
                 cover.mask(first, width, from, T::NEG_INFINITY);
                 cover.mask(second, width, from, T::default());
-                let (rows, columns) = (self.rows.part(from, height), self.columns.all());
-                loops::weigh_logarithms(first, second, rows, columns, weights);
+                loops::weigh_logarithms(first, second, rows, self.columns.all(), cells);
             }
         }
     }

@@ -5,13 +5,13 @@ use crate::{Error, Result};
 
 /// Remembers every parameter and every BatchNorm buffer by a SHA-256 digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Guard {
+pub(super) struct Guard {
     digest: String,
 }
 
 impl Guard {
     /// Remembers these.
-    pub fn new(tensors: &[NamedTensor]) -> Self {
+    pub(super) fn new(tensors: &[NamedTensor]) -> Self {
         Self { digest: digest(tensors) }
     }
 
@@ -19,7 +19,7 @@ impl Guard {
     ///
     /// # Errors
     /// If any bit differs.
-    pub fn check(&self, tensors: &[NamedTensor]) -> Result<()> {
+    pub(super) fn check(&self, tensors: &[NamedTensor]) -> Result<()> {
         if self.digest == digest(tensors) {
             return Ok(());
         }
