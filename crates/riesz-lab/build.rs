@@ -1,21 +1,41 @@
 //! Hands the commit, the compiler and the versions of what decides a run's bits to `environment.json`.
 
+use std::path::Path;
 use std::process::Command;
+
+#[path = "build/commit.rs"]
+mod commit;
+
+/// All that the program is built from, from this folder.
+const SOURCES: [&str; 10] = [
+    "src",
+    "build.rs",
+    "build",
+    "Cargo.toml",
+    "../riesz/src",
+    "../riesz/Cargo.toml",
+    "../../data",
+    "../../recipes",
+    "../../Cargo.toml",
+    "../../Cargo.lock",
+];
 
 fn main() {
     let manifest = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-    let lock_path = format!("{manifest}/../../Cargo.lock");
-    println!("cargo::rerun-if-changed={lock_path}");
-    println!("cargo::rerun-if-changed={manifest}/../../.git/HEAD");
-    let lock = std::fs::read_to_string(lock_path).unwrap_or_default();
+    let folder = Path::new(&manifest);
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={source}");
+    }
+    for path in commit::tells(folder) {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+    println!("cargo::rustc-env=RIESZ_COMMIT={}", commit::of(folder, &SOURCES));
+    let lock = std::fs::read_to_string(folder.join("../../Cargo.lock")).unwrap_or_default();
     for (package, variable) in [("burn-core", "BURN"), ("image", "IMAGE"), ("zune-jpeg", "ZUNE_JPEG")] {
         println!("cargo::rustc-env=RIESZ_{variable}={}", version(&lock, package));
     }
     let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     println!("cargo::rustc-env=RIESZ_COMPILER={}", first_line(Command::new(compiler).arg("--version")));
-    let mut git = Command::new("git");
-    git.args(["describe", "--always", "--dirty", "--abbrev=12"]).current_dir(manifest);
-    println!("cargo::rustc-env=RIESZ_COMMIT={}", first_line(&mut git));
 }
 
 fn version(lock: &str, package: &str) -> String {

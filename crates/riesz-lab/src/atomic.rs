@@ -10,6 +10,9 @@ use tempfile::NamedTempFile;
 
 use crate::{Error, Result};
 
+/// How the name of a file begins until it is whole.
+const BESIDE: &str = ".riesz-unfinished-";
+
 /// Writes these bytes as the file `path`.
 ///
 /// # Errors
@@ -41,7 +44,7 @@ pub fn write_by_path(path: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) ->
 fn replace(path: &Path, fill: impl FnOnce(&mut NamedTempFile) -> io::Result<()>) -> Result<()> {
     let whole = || -> io::Result<()> {
         let folder = folder(path);
-        let mut beside = NamedTempFile::new_in(folder)?;
+        let mut beside = tempfile::Builder::new().prefix(BESIDE).tempfile_in(folder)?;
         fill(&mut beside)?;
         beside.as_file().sync_all()?;
         #[cfg(unix)]
@@ -61,6 +64,35 @@ fn replace(path: &Path, fill: impl FnOnce(&mut NamedTempFile) -> io::Result<()>)
 /// If the disk refuses.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     std::fs::rename(from, to).and_then(|()| sync_folder(folder(to))).map_err(|error| Error::io(from, &error))
+}
+
+/// Flushes the folder of `path` to the disk, so that the file's name survives a power cut.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn sync_parent(path: &Path) -> Result<()> {
+    sync_folder(folder(path)).map_err(|error| Error::io(path, &error))
+}
+
+/// Removes what killed processes left half written in a folder that no other process writes to now.
+///
+/// # Errors
+/// If the folder cannot be read or a file cannot be removed.
+pub fn remove_leftovers(folder: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(folder).map_err(|error| Error::io(folder, &error))?;
+    for entry in entries {
+        let path = entry.map_err(|error| Error::io(folder, &error))?.path();
+        if is_leftover(&path) {
+            std::fs::remove_file(&path).map_err(|error| Error::io(&path, &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is a file that was being written when a process was killed.
+pub fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().map(std::ffi::OsStr::as_encoded_bytes).unwrap_or_default();
+    name.starts_with(BESIDE.as_bytes()) && path.is_file()
 }
 
 fn folder(path: &Path) -> &Path {

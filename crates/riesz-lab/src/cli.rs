@@ -16,7 +16,7 @@ use crate::commands::{data, embed, eval, loss, recipes, report, runs, train};
   riesz report runs/fashion-mnist-12k  render a run's report again
   riesz loss dhel --temperature 0.3 --input batch.safetensors --json
 
-Exit codes: 0 done, 1 a check or comparison failed, 2 bad use or bad input, 130 interrupted (and saved)."
+Exit codes: 0 done, 1 a check or comparison failed, 2 bad use or bad input, 130 interrupted by Ctrl-C\n(and saved), 143 by SIGTERM."
 )]
 pub struct Cli {
     #[command(subcommand)]

@@ -44,6 +44,22 @@ pub fn open(name: &str) -> Result<Device> {
     }
 }
 
+/// The device's name with that of the part behind it, as its driver tells it: `wgpu (SwiftShader Device (Subzero))`. An
+/// API may stand on a processor as well as on a card; this says which.
+pub fn described(name: &str, device: &Device) -> String {
+    part(device).map_or_else(|| name.to_owned(), |part| format!("{name} ({part})"))
+}
+
+#[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
+fn part(device: &Device) -> Option<String> {
+    device.identity().map(|identity| identity.name)
+}
+
+#[cfg(not(any(feature = "wgpu", feature = "cuda", feature = "rocm")))]
+fn part(_: &Device) -> Option<String> {
+    None
+}
+
 #[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
 fn absent(name: &str, why: impl std::fmt::Display) -> Error {
     Error::input(format!(

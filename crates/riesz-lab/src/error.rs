@@ -28,7 +28,7 @@ impl Error {
         Self { message: message.into(), kind: Kind::Check }
     }
 
-    /// The user pressed Ctrl-C; what was done is saved: exit code 130, as shells expect.
+    /// The user pressed Ctrl-C, or SIGTERM came; what was done is saved: exit code 130 or 143, as shells expect.
     pub fn interrupted(message: impl Into<String>) -> Self {
         Self { message: message.into(), kind: Kind::Interrupted }
     }
@@ -59,7 +59,7 @@ impl Error {
         match self.kind {
             Kind::Input => 2,
             Kind::Check => 1,
-            Kind::Interrupted => 130,
+            Kind::Interrupted => crate::interrupt::exit_code(),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Losses as recipes and the command line write them. What is not said is as the loss's paper (or its released code)
-//! has it; a resolved recipe has every key.
+//! Losses as recipes and the command line write them. What is not said is as the loss's paper has it, its convention
+//! too; a resolved recipe has every key, and [`LossRecipe::describe`] says every one.
 
 use riesz::loss::{Convention, KclKernel, Loss};
 use serde::{Deserialize, Serialize};
@@ -194,15 +194,23 @@ impl LossRecipe {
             }
             Self::AlignUniform { exponent, width, weight } => Loss::align_uniform(exponent, width, weight),
         };
-        loss.map_err(|error| Error::input(format!("loss.{error}")))
+        loss.map_err(|error| Error::input(format!("loss {}: {error}", self.name())))
+    }
+
+    fn table(&self) -> toml::Table {
+        toml::Table::try_from(self).expect("a loss is a table of numbers and strings")
+    }
+
+    fn name(&self) -> String {
+        self.table().get("name").map(plain).unwrap_or_default()
     }
 
     /// In words, for the log: the name and every parameter.
     pub fn describe(&self) -> String {
-        let table = toml::Table::try_from(self).expect("a loss is a table of numbers and strings");
-        let mut words = vec![table.get("name").and_then(|name| name.as_str()).unwrap_or_default().to_owned()];
-        for (key, value) in table.iter().filter(|(key, _)| *key != "name") {
+        let mut words = vec![self.name()];
+        for (key, value) in self.table().iter().filter(|(key, _)| *key != "name") {
             words.push(match value {
+                convention if key == "convention" => format!("{} convention", plain(convention)),
                 toml::Value::Table(kernel) => {
                     let inner: Vec<String> =
                         kernel.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect();
@@ -214,6 +222,27 @@ impl LossRecipe {
         words.join(", ")
     }
 }
+
+/// The table of `--loss NAME` over a recipe whose own loss is `own`: that one, if it has the name; else the loss of
+/// that name at its paper's settings, but in the convention that the recipe counts by.
+pub fn renamed(own: Option<&toml::Table>, name: &str) -> toml::Table {
+    let key = |key: &str| own.and_then(|own| own.get(key));
+    if let Some(own) = own
+        && key("name").and_then(toml::Value::as_str) == Some(name)
+    {
+        return own.clone();
+    }
+    let mut table = toml::Table::new();
+    table.insert("name".to_owned(), name.into());
+    if let Some(convention) = key("convention")
+        && HAVE_CONVENTIONS.contains(&name)
+    {
+        table.insert("convention".to_owned(), convention.clone());
+    }
+    table
+}
+
+const HAVE_CONVENTIONS: [&str; 2] = ["dhel", "kcl"];
 
 fn plain(value: &toml::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
@@ -238,6 +267,57 @@ impl From<&KernelRecipe> for KclKernel {
             KernelRecipe::Riesz { exponent } => Self::Riesz(exponent),
             KernelRecipe::LogDistance => Self::LogDistance,
             KernelRecipe::Exponential { temperature } => Self::Exponential(temperature),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loss(text: &str) -> LossRecipe {
+        text.parse::<toml::Table>().unwrap().try_into().unwrap()
+    }
+
+    #[test]
+    fn a_name_alone_is_the_paper_and_the_words_say_so() {
+        assert_eq!(loss("name = \"dhel\"").describe(), "dhel, paper convention, temperature 0.3");
+        assert_eq!(loss("name = \"nt-xent\"").describe(), "nt-xent, temperature 0.5");
+        let kcl = loss("name = \"kcl\"\nconvention = \"reference\"").describe();
+        assert!(kcl.contains("reference convention"), "{kcl}");
+        // Every loss that has a convention is known to have one.
+        for name in ["info-nce", "nt-xent", "dcl", "dclw", "dhel", "kcl", "align-uniform"] {
+            let has = loss(&format!("name = \"{name}\"")).table().contains_key("convention");
+            assert_eq!(has, HAVE_CONVENTIONS.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_renamed_loss_keeps_the_recipes_convention_and_the_same_name_keeps_all() {
+        let own = loss("name = \"dhel\"\nconvention = \"reference\"\ntemperature = 0.2").table();
+        assert_eq!(renamed(Some(&own), "dhel"), own);
+        let kcl: LossRecipe = renamed(Some(&own), "kcl").try_into().unwrap();
+        assert!(matches!(kcl, LossRecipe::Kcl { convention: ConventionRecipe::Reference, gamma: 16.0, .. }));
+        assert_eq!(renamed(Some(&own), "nt-xent").len(), 1);
+        let without = loss("name = \"nt-xent\"").table();
+        let dhel: LossRecipe = renamed(Some(&without), "dhel").try_into().unwrap();
+        assert_eq!(dhel, loss("name = \"dhel\""));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_told_with_the_losss_name() {
+        for (text, expected) in [
+            (
+                "name = \"dhel\"\ntemperature = -1.0",
+                "loss dhel: temperature is -1; it must be above 0 and finite",
+            ),
+            (
+                "name = \"kcl\"\nattraction = { kernel = \"riesz\", exponent = 1.0 }",
+                "loss kcl: the attraction kernel grows",
+            ),
+        ] {
+            let told = loss(text).loss().unwrap_err().to_string();
+            assert!(told.starts_with(expected), "{told}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Progress of long work: a bar with rate and time left on a terminal, plain lines when piped.
 
-#![expect(clippy::print_stderr, reason = "progress is what this file prints, to the error stream")]
-
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::console::errln;
 
 /// Progress through a known number of units.
 pub struct Progress {
@@ -48,7 +48,7 @@ impl Progress {
             bar.set_position(self.done);
         } else if !self.quiet && self.said.elapsed() >= BETWEEN_LINES {
             self.said = Instant::now();
-            eprintln!(
+            errln!(
                 "{} {}/{}  {}  {} left",
                 self.label,
                 self.done,
@@ -66,7 +66,7 @@ impl Progress {
         }
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => errln!("{line}"),
         }
     }
 

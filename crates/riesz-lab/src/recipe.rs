@@ -59,6 +59,11 @@ pub struct EvaluationRecipe {
     pub few_draws: usize,
 }
 
+/// Epochs at most; each has at least one update, and these are counted up to here.
+const MOST_EPOCHS: u64 = i32::MAX as u64;
+/// Draws of few labels at most.
+const MOST_DRAWS: usize = 10_000;
+
 /// A recipe that ships with the program.
 pub struct BuiltIn {
     /// The name to give to `--recipe`.
@@ -158,6 +163,9 @@ impl Recipe {
         if self.epochs == 0 {
             return refuse("epochs is 0; at least 1 is needed".to_owned());
         }
+        if self.epochs > MOST_EPOCHS {
+            return refuse(format!("epochs is {}; at most {MOST_EPOCHS} are counted", self.epochs));
+        }
         if self.batch < 2 {
             return refuse(format!(
                 "batch is {}; a contrastive loss needs at least 2 images, of which each repels the others",
@@ -179,6 +187,12 @@ impl Recipe {
         }
         if evaluation.few_labels == 0 || evaluation.few_draws == 0 {
             return refuse("evaluation.few-labels and evaluation.few-draws must be at least 1".to_owned());
+        }
+        if evaluation.few_draws > MOST_DRAWS {
+            return refuse(format!(
+                "evaluation.few-draws is {}; at most {MOST_DRAWS} are drawn, each a fit",
+                evaluation.few_draws
+            ));
         }
         self.loss.loss().map(|_| ())
     }

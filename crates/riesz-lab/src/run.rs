@@ -1,8 +1,9 @@
 //! The run folder: what a run leaves behind. `docs/format.md` in the repository specifies it.
 //!
 //! ```text
+//! lock                   held by the process that works here; which one
 //! recipe.toml            the resolved recipe, every key
-//! environment.json       program, machine, threads, when
+//! environment.json       program, machine, threads, when; and what was other when the run was continued
 //! log.jsonl              one event a line; the same bits for the same recipe
 //! timing.jsonl           one line an epoch: seconds and images per second, which no two runs share
 //! checkpoints/           last.safetensors and previous.safetensors
@@ -11,12 +12,14 @@
 //! report.html            rendered from metrics.json; can be deleted and made again
 //! ```
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lines;
 use crate::recipe::Recipe;
 use crate::{Error, Result, atomic};
 
@@ -103,6 +106,8 @@ pub struct Timing {
 #[derive(Clone, Debug)]
 pub struct Run {
     root: PathBuf,
+    /// Held as long as this value or a clone of it lives; the system gives it up when the process ends in any way.
+    _lock: Option<Arc<File>>,
 }
 
 /// What was found where a run is to be.
@@ -114,27 +119,29 @@ pub enum Found {
 }
 
 impl Run {
-    /// Makes the folder of a new run, or finds the unfinished run of the same recipe in it.
+    /// Makes the folder of a new run, or finds the unfinished run of the same recipe in it; no other process can then
+    /// do the same until this run is dropped.
     ///
     /// # Errors
-    /// If the folder holds something else, a run of another recipe, or a finished run. Nothing is overwritten.
+    /// If the folder holds something else, a run of another recipe, or a finished run, or if another process works in
+    /// it. Nothing is overwritten.
     pub fn create_or_continue(root: &Path, recipe: &Recipe) -> Result<Found> {
-        let run = Self { root: root.to_owned() };
-        let recipe_path = run.path("recipe.toml");
-        if !root.exists() {
-            fs::create_dir_all(run.path("checkpoints")).map_err(|error| Error::io(root, &error))?;
-            atomic::write_bytes(&recipe_path, recipe.to_toml().as_bytes())?;
-            return Ok(Found::New(run));
-        }
         let place = root.display();
+        let io = |error| Error::io(root, &error);
+        if root.exists() && !is_run_or_empty(root).map_err(io)? {
+            return Err(Error::input(format!(
+                "{place}: exists and is not a run; choose another folder with --run"
+            )));
+        }
+        fs::create_dir_all(root).map_err(io)?;
+        atomic::sync_parent(root)?;
+        let run = Self { root: root.to_owned(), _lock: lock(root)? };
+        let checkpoints = run.path(CHECKPOINTS);
+        fs::create_dir_all(&checkpoints).map_err(|error| Error::io(&checkpoints, &error))?;
+        atomic::remove_leftovers(root)?;
+        atomic::remove_leftovers(&checkpoints)?;
+        let recipe_path = run.path(RECIPE);
         if !recipe_path.is_file() {
-            let mut entries = fs::read_dir(root).map_err(|error| Error::io(root, &error))?;
-            if entries.next().is_some() {
-                return Err(Error::input(format!(
-                    "{place}: exists and is not a run; choose another folder with --run"
-                )));
-            }
-            fs::create_dir_all(run.path("checkpoints")).map_err(|error| Error::io(root, &error))?;
             atomic::write_bytes(&recipe_path, recipe.to_toml().as_bytes())?;
             return Ok(Found::New(run));
         }
@@ -158,14 +165,23 @@ impl Run {
     /// # Errors
     /// If it is not one.
     pub fn open(root: &Path) -> Result<Self> {
-        let run = Self { root: root.to_owned() };
+        let run = Self { root: root.to_owned(), _lock: None };
         if !root.is_dir() {
             return Err(Error::input(format!("{}: no such run folder", root.display())));
         }
-        if !run.path("recipe.toml").is_file() {
+        if !run.path(RECIPE).is_file() {
             return Err(Error::input(format!("{}: not a run folder: it has no recipe.toml", root.display())));
         }
         Ok(run)
+    }
+
+    /// As [`Run::open`], and no other process works in the folder until this run is dropped.
+    ///
+    /// # Errors
+    /// As [`Run::open`]; or if another process does already.
+    pub fn open_alone(root: &Path) -> Result<Self> {
+        let run = Self::open(root)?;
+        Ok(Self { _lock: lock(root)?, ..run })
     }
 
     /// The folder.
@@ -183,7 +199,7 @@ impl Run {
     /// # Errors
     /// If the file is missing or damaged.
     pub fn recipe(&self) -> Result<Recipe> {
-        let path = self.path("recipe.toml");
+        let path = self.path(RECIPE);
         let text = fs::read_to_string(&path).map_err(|error| Error::io(&path, &error))?;
         Recipe::resolve(&text, &[], &path.display().to_string())
     }
@@ -193,99 +209,117 @@ impl Run {
     /// # Errors
     /// If a line is not an event; the sentence says which line.
     pub fn events(&self) -> Result<Vec<Event>> {
-        read_lines(&self.path("log.jsonl"))
+        lines::read(&self.path(LOG))
     }
 
-    /// All lines of the timing file, in order.
+    /// All lines of the timing file that are whole, in order; no result depends on them.
     ///
     /// # Errors
-    /// If a line is damaged; the sentence says which.
+    /// If the disk refuses.
     pub fn timings(&self) -> Result<Vec<Timing>> {
-        read_lines(&self.path("timing.jsonl"))
+        lines::read_sound(&self.path(TIMING))
+    }
+
+    /// Makes the timing file ready to go on after `epochs` epochs: lines of later ones, and damaged ones, are dropped.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn keep_timings(&self, epochs: u64) -> Result<()> {
+        let path = self.path(TIMING);
+        let mut kept = String::new();
+        for timing in self.timings()?.iter().filter(|timing| timing.epoch <= epochs) {
+            kept.push_str(&lines::line(timing)?);
+        }
+        if std::fs::read(&path).is_ok_and(|found| found != kept.as_bytes()) {
+            atomic::write_bytes(&path, kept.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Appends a line to the timing file.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn add_timing(&self, timing: &Timing) -> Result<()> {
+        lines::append(&self.path(TIMING), timing)
     }
 
     /// Whether the log ends with [`Event::Done`].
     ///
     /// # Errors
-    /// If the log is damaged.
+    /// If the disk refuses.
     pub fn is_finished(&self) -> Result<bool> {
-        Ok(matches!(self.events()?.last(), Some(Event::Done { .. })))
+        Ok(matches!(lines::read_last(&self.path(LOG))?, Some(Event::Done { .. })))
+    }
+
+    /// Marks the run finished after `step` updates.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn finish(&self, step: u64) -> Result<()> {
+        lines::append(&self.path(LOG), &Event::Done { step })
     }
 }
 
-/// A file of lines that is appended to, a line at a time, and can be cut back to a length.
-pub struct Lines {
-    path: PathBuf,
-    file: File,
-    length: u64,
+const RECIPE: &str = "recipe.toml";
+const LOCK: &str = "lock";
+const CHECKPOINTS: &str = "checkpoints";
+/// The log's name.
+pub const LOG: &str = "log.jsonl";
+const TIMING: &str = "timing.jsonl";
+
+/// Whether a folder has a recipe, or nothing but what a run has that was killed before it had one.
+fn is_run_or_empty(root: &Path) -> std::io::Result<bool> {
+    if root.join(RECIPE).is_file() {
+        return Ok(true);
+    }
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        let begun = path.ends_with(LOCK)
+            || path.ends_with(CHECKPOINTS) && fs::read_dir(&path)?.next().is_none()
+            || atomic::is_leftover(&path);
+        if !begun {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-impl Lines {
-    /// Opens `path` and cuts it to its first `length` bytes: what a checkpoint knows of.
-    ///
-    /// # Errors
-    /// If it cannot be opened, or is shorter than `length`.
-    pub fn open(path: &Path, length: u64) -> Result<Self> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(|error| Error::io(path, &error))?;
-        let found = file.metadata().map_err(|error| Error::io(path, &error))?.len();
-        if found < length {
+/// Takes the lock of a run folder; `None` where the file system has no locks.
+fn lock(root: &Path) -> Result<Option<Arc<File>>> {
+    let path = root.join(LOCK);
+    let io = |error: &std::io::Error| Error::io(&path, error);
+    // Not truncated: until it is locked, it says who holds it.
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(|error| io(&error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Where a lock also hides the content, the holder stays unnamed.
+            let _ = file.read_to_string(&mut holder);
+            let holder = holder.trim();
             return Err(Error::input(format!(
-                "{}: has {found} bytes, but the checkpoint was written after {length}; the log was cut by somebody else",
-                path.display()
+                "{}: another process{} is working in this run folder; wait until it ends, or choose another folder",
+                root.display(),
+                if holder.is_empty() { String::new() } else { format!(" ({holder})") }
             )));
         }
-        file.set_len(length).map_err(|error| Error::io(path, &error))?;
-        Ok(Self { path: path.to_owned(), file, length })
-    }
-
-    /// Appends one line of JSON.
-    ///
-    /// # Errors
-    /// If it cannot be written; then the file is cut back to its last whole line.
-    pub fn append(&mut self, line: &impl Serialize) -> Result<()> {
-        let mut text = serde_json::to_string(line).map_err(|error| Error::input(error.to_string()))?;
-        text.push('\n');
-        if let Err(error) = self.file.write_all(text.as_bytes()) {
-            // A half-written line would make the log unreadable; if even this fails, reading says which line is bad.
-            let _ = self.file.set_len(self.length);
-            let _ = self.file.seek(std::io::SeekFrom::End(0));
-            return Err(Error::io(&self.path, &error));
+        Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
+            return Ok(None);
         }
-        self.length += text.len() as u64;
-        Ok(())
+        Err(TryLockError::Error(error)) => return Err(io(&error)),
     }
-
-    /// Bytes so far, all of whole lines.
-    pub fn length(&self) -> u64 {
-        self.length
-    }
-}
-
-fn read_lines<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Vec<T>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::io(path, &error)),
-    };
-    let mut values = Vec::new();
-    let mut reader = BufReader::new(file);
-    for number in 0.. {
-        let mut line = String::new();
-        reader.read_line(&mut line).map_err(|error| Error::io(path, &error))?;
-        // A last line without its end was being written when the program was killed.
-        if !line.ends_with('\n') {
-            break;
-        }
-        let value = serde_json::from_str(&line).map_err(|error| {
-            Error::input(format!("{}: line {} is not an event: {error}", path.display(), number + 1))
-        })?;
-        values.push(value);
-    }
-    Ok(values)
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "process {}", std::process::id()))
+        .map_err(|error| io(&error))?;
+    Ok(Some(Arc::new(file)))
 }
 
 /// The first line in which two texts differ, in words.

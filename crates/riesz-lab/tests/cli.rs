@@ -80,6 +80,7 @@ fn a_run_leaves_what_the_format_says_and_every_verb_works_on_it() {
     let here = folder.path();
     let (out, err) = succeeds(&train(here, &["--run", "r", "--tensorboard"]));
     assert!(out.contains("trained backbone") && err.contains("small stem"), "{out}\n{err}");
+    assert!(err.contains("loss       dhel, reference convention, temperature 0.3"), "{err}");
     for file in [
         "recipe.toml",
         "environment.json",
@@ -123,6 +124,9 @@ fn a_run_leaves_what_the_format_says_and_every_verb_works_on_it() {
     // The finished run is not overwritten, nor continued.
     let log = std::fs::read(here.join("r/log.jsonl")).unwrap();
     refuses(&train(here, &["--run", "r", "--tensorboard"]), &["finished run", "--run"]);
+    // The recipe's loss by its name is the recipe's loss; another one is counted by the same convention.
+    refuses(&train(here, &["--run", "r", "--loss", "dhel"]), &["finished run of this very recipe"]);
+    refuses(&train(here, &["--run", "r", "--loss", "kcl"]), &["another recipe", "dhel", "kcl"]);
     refuses(&train(here, &["--run", "r", "--seed", "5"]), &["another recipe", "seed"]);
     assert!(std::fs::read(here.join("r/log.jsonl")).unwrap() == log);
 }
@@ -169,8 +173,21 @@ fn an_interrupted_run_says_how_to_go_on_and_the_same_command_does() {
         words(&output.stderr)
     );
     let so_far = std::fs::read_to_string(&log).unwrap();
+    // As if it had been started by another program.
+    let environment = || -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(here.join("r/environment.json")).unwrap()).unwrap()
+    };
+    let mut elsewhere = environment();
+    let commit = std::mem::replace(&mut elsewhere["commit"], "0123abc".into());
+    std::fs::write(here.join("r/environment.json"), elsewhere.to_string()).unwrap();
     let (_, err) = succeeds(&riesz(here, &arguments));
-    assert!(err.contains("continuing"), "{err}");
+    assert!(err.contains("continuing in r after step "), "{err}");
+    assert!(
+        err.contains("goes on with commit ") && err.contains(", not 0123abc; its bits may differ"),
+        "{err}"
+    );
+    let recorded = environment();
+    assert_eq!((&recorded["commit"], &recorded["continued"][0]["commit"]), (&"0123abc".into(), &commit));
     let whole = std::fs::read_to_string(&log).unwrap();
     assert!(whole.starts_with(&so_far) && whole.lines().last().unwrap().contains("done"));
 }
@@ -299,7 +316,7 @@ fn a_disk_that_refuses_loses_nothing() {
     let left: Vec<PathBuf> =
         std::fs::read_dir(here.join("r")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(
-        left.iter().all(|path| !path.file_name().unwrap().to_string_lossy().starts_with(".tmp")),
+        left.iter().all(|path| !path.file_name().unwrap().to_string_lossy().starts_with(".riesz-unfinished")),
         "{left:?}"
     );
     // A checkpoint that does not fit ends the run, and the run goes on when there is room.
@@ -355,8 +372,8 @@ fn the_loss_command_agrees_with_the_golden_numbers() {
     }
     assert!(checked > 60, "{checked}");
 
-    // The gradient of the whole array, in its precision.
-    succeeds(&riesz(
+    // A name alone is the paper's formula, and the gradient is of the whole array, in its precision.
+    let (out, _) = succeeds(&riesz(
         folder.path(),
         &[
             "loss",
@@ -371,6 +388,7 @@ fn the_loss_command_agrees_with_the_golden_numbers() {
             "g.npy",
         ],
     ));
+    assert!(out.starts_with("dhel, paper convention, temperature 0.3 of 8 pairs"), "{out}");
     let Rows::F64(grad) = embeddings::read(&folder.path().join("g.npy"), None).unwrap() else {
         panic!("f64 expected")
     };
@@ -405,7 +423,9 @@ fn bad_arrays_are_refused() {
     refuses(&loss(&["--input", "u.npy", "--width", "2"]), &["width"]);
     refuses(&riesz(here, &["loss", "nosuch", "--input", "u.npy"]), &["nosuch", "dhel"]);
     let output = riesz(here, &["loss", "kcl", "--kernel", "riesz", "--exponent=-3", "--input", "u.npy"]);
-    refuses(&output, &["exponent is -3"]);
+    refuses(&output, &["riesz: loss kcl: exponent is -3"]);
+    let output = riesz(here, &["loss", "kcl", "--kernel", "riesz", "--exponent", "1", "--input", "u.npy"]);
+    refuses(&output, &["riesz: loss kcl: the attraction kernel grows without bound"]);
 }
 
 #[test]

@@ -26,7 +26,8 @@ const ONE_SIDE: f64 = 2e-2;
 
 /// Straight to the error stream: the test harness would keep what a passing test prints.
 fn tell(line: &str) {
-    writeln!(std::io::stderr(), "{line}").unwrap();
+    let mut stream = std::io::stderr().lock();
+    stream.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// The first GPU there is, by name; or why there is none, told.
@@ -316,7 +317,7 @@ fn updates(ledger: &mut Ledger) {
 #[test]
 fn a_gpu_computes_what_the_cpu_does() {
     let Some((name, gpu)) = gpu("a GPU computes what the CPU does") else { return };
-    let model = gpu.identity().map_or_else(|| "a device without a name".to_owned(), |device| device.name);
+    let device = device::described(name, &gpu);
     let mut ledger = Ledger { gpu, compared: 0, worst: Vec::new(), wrong: Vec::new() };
     convolutions(&mut ledger);
     normalizations(&mut ledger);
@@ -326,7 +327,7 @@ fn a_gpu_computes_what_the_cpu_does() {
     let worst: Vec<String> =
         ledger.worst.iter().map(|(kind, error, what)| format!("{kind} {error:.1e} ({what})")).collect();
     tell(&format!(
-        "gpu: {name}, {model}: {} results compared with the CPU's; worst difference of {}",
+        "gpu: {device}: {} results compared with the CPU's; worst difference of {}",
         ledger.compared,
         worst.join(", ")
     ));

@@ -1,9 +1,8 @@
 //! `riesz data`: known data sets; what lies at a path; fetching.
 
-#![expect(clippy::print_stdout, reason = "printing is this command's work")]
-
 use std::path::PathBuf;
 
+use crate::console::outln;
 use crate::data::{self, BUILT_IN, DataRecipe, KNOWN, Known, cache, fetch, megabytes};
 use crate::interrupt;
 use crate::{Error, Result};
@@ -75,9 +74,9 @@ pub fn run(args: &DataArgs) -> Result<()> {
                     })?
                     .join(known.name),
             };
-            interrupt::listen()?;
+            interrupt::listen();
             for path in fetch::fetch(known, &folder, mirror.as_deref(), *quiet)? {
-                println!("{}", path.display());
+                outln!("{}", path.display());
             }
             Ok(())
         }
@@ -97,21 +96,21 @@ fn list(json: bool) -> Result<()> {
                 })
             })
             .collect();
-        println!("{}", serde_json::json!({ "schema_version": 1, "built_in": BUILT_IN, "data": sets }));
+        outln!("{}", serde_json::json!({ "schema_version": 1, "built_in": BUILT_IN, "data": sets }));
         return Ok(());
     }
-    println!(
+    outln!(
         "{BUILT_IN:<18} 10,000 + 2,000 grey 28 × 28 of Fashion-MNIST, 10 classes (MIT)\n{:<18} built in",
         ""
     );
     for known in KNOWN {
-        println!("{:<18} {}", known.name, known.about);
+        outln!("{:<18} {}", known.name, known.about);
         match known.find() {
-            Ok(place) => println!("{:<18} at {}", "", place.display()),
+            Ok(place) => outln!("{:<18} at {}", "", place.display()),
             Err(_) if known.places().iter().any(|place| known.is_unfinished(place)) => {
-                println!("{:<18} fetched in part; `riesz data fetch {}` goes on", "", known.name);
+                outln!("{:<18} fetched in part; `riesz data fetch {}` goes on", "", known.name);
             }
-            Err(_) => println!(
+            Err(_) => outln!(
                 "{:<18} not here; `riesz data fetch {}` downloads {}",
                 "",
                 known.name,
@@ -127,22 +126,22 @@ fn show(source: &str, labels: &str) -> Result<()> {
         DataRecipe { source: source.to_owned(), labels: labels.to_owned(), held_out: 0.1, limit: None };
     let dataset = data::open(&recipe, 1)?;
     let (side, channels) = dataset.typical_size()?;
-    println!("{}", dataset.name);
-    println!("training   {} images", dataset.train.len());
-    println!("held out   {} images", dataset.test.len());
-    println!("images     shorter side usually {side}, {}", if channels == 3 { "color" } else { "grey" });
+    outln!("{}", dataset.name);
+    outln!("training   {} images", dataset.train.len());
+    outln!("held out   {} images", dataset.test.len());
+    outln!("images     shorter side usually {side}, {}", if channels == 3 { "color" } else { "grey" });
     if dataset.classes.is_empty() {
-        println!("classes    no labels");
+        outln!("classes    no labels");
     } else {
         let named: Vec<&str> = dataset.classes.iter().take(12).map(String::as_str).collect();
         let more = if dataset.classes.len() > named.len() { ", …" } else { "" };
-        println!("classes    {}: {}{more}", dataset.classes.len(), named.join(", "));
+        outln!("classes    {}: {}{more}", dataset.classes.len(), named.join(", "));
     }
     for note in &dataset.notes {
-        println!("note       {note}");
+        outln!("note       {note}");
     }
     for index in 0..dataset.train.len().min(3) {
-        println!("for example {}", dataset.train.name(index));
+        outln!("for example {}", dataset.train.name(index));
     }
     Ok(())
 }

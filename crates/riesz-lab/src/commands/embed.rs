@@ -1,17 +1,16 @@
 //! `riesz embed`: the rows that a run's encoder gives to images, in a file that other programs read.
 
-#![expect(clippy::print_stderr, reason = "what was written is told")]
-
 use std::path::PathBuf;
 
 use riesz::Matrix;
 
+use crate::console::errln;
 use crate::data::{self, DataRecipe, Source};
 use crate::encoder::Encoder;
 use crate::progress::Progress;
 use crate::run::Run;
 use crate::train::measure::{Shown, Viewer, readable, unit_rows};
-use crate::{Error, Result, device, embeddings};
+use crate::{Error, Result, device, embeddings, interrupt};
 
 /// Arguments of `riesz embed`.
 #[derive(clap::Args)]
@@ -77,11 +76,14 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
             args.output.display()
         )));
     }
+    interrupt::listen();
+    let embedding = interrupt::expendable(format!("interrupted; {} was not written", args.output.display()));
     let run = Run::open(&args.run)?;
     let recipe = run.recipe()?;
     let device = device::open(&args.device)?;
     let encoder = Encoder::open(&run.path("encoder.safetensors"), &device)?;
     let augment = recipe.augment.plan()?;
+    recipe.encoder.check_room(augment.size(), augment.channels())?;
     let viewer = Viewer { augment: &augment, device: &device, seed: recipe.seed };
     // Other images are none of the run's: its labels, limit and share held out do not concern them.
     let (images, usual) = match &args.data {
@@ -136,6 +138,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     let rows =
         rows.ok_or_else(|| Error::input(format!("{}: none of {total} images can be read", data.name)))?;
     let matrix = Matrix::new(rows, dim);
+    drop(embedding);
     match format.as_str() {
         "npy" => {
             embeddings::write_npy(&args.output, &matrix)?;
@@ -144,7 +147,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
         "parquet" => embeddings::write_parquet(&args.output, &names, Some(&labels), &matrix)?,
         _ => embeddings::write_safetensors(&args.output, &[("embeddings", &matrix)], Some(&labels))?,
     }
-    eprintln!(
+    errln!(
         "{}: {} rows of {dim}{}",
         args.output.display(),
         matrix.len(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::encoder::Encoder;
 use crate::run::Run;
 use crate::train::Plan;
-use crate::{Result, device};
+use crate::{Result, device, interrupt};
 
 /// Arguments of `riesz eval`.
 #[derive(clap::Args)]
@@ -29,8 +29,12 @@ pub struct EvalArgs {
 /// If the run has no encoder yet, an image cannot be read, or the disk refuses.
 pub fn run(args: &EvalArgs) -> Result<()> {
     super::train::set_threads(args.threads)?;
-    let run = Run::open(&args.run)?;
+    interrupt::listen();
+    let interrupted = "interrupted; the run is as it was, and the same command evaluates it".to_owned();
+    let opening = interrupt::expendable(interrupted.clone());
+    let run = Run::open_alone(&args.run)?;
     let plan = Plan::for_evaluation(run.recipe()?, device::open(&args.device)?)?;
     let encoder = Encoder::open(&run.path("encoder.safetensors"), &plan.device)?;
-    super::train::finish(&plan, &run, &encoder, args.quiet)
+    drop(opening);
+    super::train::finish(&plan, &run, &encoder, args.quiet, interrupted)
 }

@@ -1,13 +1,12 @@
 //! `riesz loss`: value, parts and gradient of any loss for two arrays in a file.
 
-#![expect(clippy::print_stdout, reason = "printing is this command's work")]
-
 use std::path::PathBuf;
 
 use riesz::engine::{Engine, Fused, RawValueAndGrad, Reference, value_and_grad_raw};
 use riesz::{Matrix, Scalar};
 use serde_json::json;
 
+use crate::console::outln;
 use crate::embeddings::{self, Rows};
 use crate::loss_recipe::{ConventionRecipe, LossRecipe};
 use crate::{Error, Result};
@@ -155,13 +154,13 @@ pub fn run(args: &LossArgs) -> Result<()> {
             "terms": outcome.terms,
             "grad_norm": norm,
         });
-        println!("{report}");
+        outln!("{report}");
     } else {
-        println!("{} of {images} pairs in {dim} dimensions, {name}", recipe.describe());
-        println!("value       {}", outcome.value);
-        println!("attraction  {}", outcome.attraction);
-        println!("repulsion   {}", outcome.repulsion);
-        println!("gradient    norm {norm}");
+        outln!("{} of {images} pairs in {dim} dimensions, {name}", recipe.describe());
+        outln!("value       {}", outcome.value);
+        outln!("attraction  {}", outcome.attraction);
+        outln!("repulsion   {}", outcome.repulsion);
+        outln!("gradient    norm {norm}");
     }
     Ok(())
 }

@@ -1,8 +1,7 @@
 //! `riesz recipes`: the built-in recipes, to list or to print.
 
-#![expect(clippy::print_stdout, reason = "printing is this command's work")]
-
 use crate::Result;
+use crate::console::{out, outln};
 use crate::recipe::{BUILT_IN, BuiltIn};
 
 /// Arguments of `riesz recipes`.
@@ -18,11 +17,11 @@ pub struct RecipesArgs {
 /// If there is no such recipe.
 pub fn run(args: &RecipesArgs) -> Result<()> {
     match &args.name {
-        Some(name) => print!("{}", BuiltIn::named(name)?.text),
+        Some(name) => out!("{}", BuiltIn::named(name)?.text),
         None => {
             for recipe in BUILT_IN {
                 let head = recipe.text.lines().next().unwrap_or_default().trim_start_matches("# ");
-                println!("{:<20} {head}", recipe.name);
+                outln!("{:<20} {head}", recipe.name);
             }
         }
     }

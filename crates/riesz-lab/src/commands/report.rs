@@ -1,9 +1,8 @@
 //! `riesz report`: renders a run's report again from its metrics.json.
 
-#![expect(clippy::print_stdout, reason = "printing is this command's work")]
-
 use std::path::PathBuf;
 
+use crate::console::{out, outln};
 use crate::report::{Summary, render};
 use crate::run::Run;
 use crate::{Result, atomic};
@@ -23,7 +22,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     let run = Run::open(&args.run)?;
     let summary = Summary::load(&run)?;
     write(&run, &summary)?;
-    println!("{}", run.path("report.html").display());
+    outln!("{}", run.path("report.html").display());
     Ok(())
 }
 
@@ -37,5 +36,5 @@ pub fn write(run: &Run, summary: &Summary) -> Result<()> {
 
 /// Prints verdict and table.
 pub fn print(summary: &Summary) {
-    print!("{}", crate::report::plain(summary));
+    out!("{}", crate::report::plain(summary));
 }

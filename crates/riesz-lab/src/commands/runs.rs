@@ -1,11 +1,11 @@
 //! `riesz runs`: the runs in a folder, with their results.
 
-#![expect(clippy::print_stdout, reason = "printing is this command's work")]
-
 use std::path::PathBuf;
 
+use crate::console::{errln, out, outln};
+use crate::recipe::Recipe;
 use crate::report::{self, Summary};
-use crate::run::{Event, Run};
+use crate::run::{Epoch, Event, Run};
 use crate::{Error, Result};
 
 /// Arguments of `riesz runs`.
@@ -34,24 +34,22 @@ pub fn run(args: &RunsArgs) -> Result<()> {
     if args.table {
         let runs = folders.iter().filter_map(|folder| Run::open(folder).ok());
         let summaries: Vec<Summary> = runs.map(|run| Summary::load(&run)).collect::<Result<_>>()?;
-        print!("{}", report::markdown(&summaries)?);
+        out!("{}", report::markdown(&summaries)?);
         return Ok(());
     }
     let mut rows = Vec::new();
     for folder in folders {
         let Ok(run) = Run::open(&folder) else { continue };
-        let recipe = run.recipe()?;
-        let events = run.events()?;
-        let last = events.iter().rev().find_map(|event| match event {
-            Event::Epoch(epoch) => Some(epoch.clone()),
-            _ => None,
-        });
-        rows.push((folder, recipe, last, run.is_finished()?));
+        // One damaged run does not hide the others.
+        match Row::of(&run) {
+            Ok(row) => rows.push(row),
+            Err(error) => errln!("note: {error}"),
+        }
     }
     if args.json {
         let runs: Vec<serde_json::Value> = rows
             .iter()
-            .map(|(folder, recipe, last, finished)| {
+            .map(|Row { folder, recipe, last, finished }| {
                 serde_json::json!({
                     "run": folder.display().to_string(),
                     "loss": recipe.loss.describe(),
@@ -62,14 +60,20 @@ pub fn run(args: &RunsArgs) -> Result<()> {
                 })
             })
             .collect();
-        println!("{}", serde_json::json!({ "schema_version": 1, "runs": runs }));
+        outln!("{}", serde_json::json!({ "schema_version": 1, "runs": runs }));
         return Ok(());
     }
-    println!(
+    outln!(
         "{:<32} {:<9} {:>8} {:>5} {:>9} {:>8} {:>7}",
-        "run", "state", "epoch", "seed", "loss", "recall@1", "kNN"
+        "run",
+        "state",
+        "epoch",
+        "seed",
+        "loss",
+        "recall@1",
+        "kNN"
     );
-    for (folder, recipe, last, finished) in rows {
+    for Row { folder, recipe, last, finished } in rows {
         let state = if finished { "finished" } else { "unfinished" };
         let (epoch, loss, recall, knn) = last.map_or_else(
             || (0, "–".to_owned(), "–".to_owned(), "–".to_owned()),
@@ -78,7 +82,7 @@ pub fn run(args: &RunsArgs) -> Result<()> {
                 (last.epoch, format!("{:.4}", last.loss), format!("{:.3}", last.recall_at_1), knn)
             },
         );
-        println!(
+        outln!(
             "{:<32} {state:<9} {:>8} {:>5} {loss:>9} {recall:>8} {knn:>7}",
             folder.display(),
             format!("{epoch}/{}", recipe.epochs),
@@ -86,4 +90,22 @@ pub fn run(args: &RunsArgs) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// What is told of a run.
+struct Row {
+    folder: PathBuf,
+    recipe: Recipe,
+    last: Option<Epoch>,
+    finished: bool,
+}
+
+impl Row {
+    fn of(run: &Run) -> Result<Self> {
+        let last = run.events()?.into_iter().rev().find_map(|event| match event {
+            Event::Epoch(epoch) => Some(epoch),
+            _ => None,
+        });
+        Ok(Self { folder: run.root().to_owned(), recipe: run.recipe()?, last, finished: run.is_finished()? })
+    }
 }

@@ -1,17 +1,17 @@
 //! `riesz train`: from images to a trained encoder, numbers and a report.
 
-#![expect(clippy::print_stderr, reason = "what the run is about to do is told before it does it")]
-
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::console::errln;
 use crate::data::{self, DataRecipe};
 use crate::evaluation::evaluate;
 use crate::progress::duration;
 use crate::recipe::{self, BuiltIn, Recipe};
-use crate::run::{Event, Found, Lines, Run};
+use crate::run::{Found, Run};
+use crate::train::start::Start;
 use crate::train::{Manner, Plan, train};
-use crate::{Error, Result, atomic, device, environment, interrupt};
+use crate::{Error, Result, device, environment, interrupt, loss_recipe};
 
 /// Arguments of `riesz train`. A flag that is a recipe's key, with dashes, lays its value over the recipe.
 #[derive(clap::Args, Debug, Default)]
@@ -21,7 +21,7 @@ use crate::{Error, Result, atomic, device, environment, interrupt};
   riesz train cifar10.tar.xz --recipe cifar10 --set loss.temperature=0.2 --tensorboard
   riesz train --loss nt-xent --seed 2
 
-Ctrl-C saves and stops; the same command goes on, bit for bit. `riesz recipes` lists the built-in recipes.")]
+Ctrl-C or SIGTERM saves and stops, a second one stops at once; the same command goes on, bit for bit. `riesz recipes` lists the built-in recipes.")]
 pub struct TrainArgs {
     /// Images: a folder, a tar, IDX/CIFAR/STL files, or a known name (`riesz data list`); without it, the recipe's
     data: Option<String>,
@@ -40,7 +40,8 @@ pub struct TrainArgs {
     /// Images a step
     #[arg(long)]
     batch: Option<usize>,
-    /// The loss by name, at its paper's settings: dhel, nt-xent, info-nce, dcl, kcl, …
+    /// The loss by name: dhel, nt-xent, info-nce, dcl, kcl, …; the recipe's own, or another at its paper's settings and
+    /// in the recipe's convention
     #[arg(long)]
     loss: Option<String>,
     /// The loss's temperature
@@ -65,6 +66,9 @@ pub struct TrainArgs {
     /// Also write TensorBoard event files, in the run's folder tensorboard/
     #[arg(long)]
     tensorboard: bool,
+    /// Save also whenever so many minutes have passed since the last save, not only after each epoch
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    checkpoint_minutes: u64,
     /// No progress, only the result
     #[arg(long)]
     quiet: bool,
@@ -78,7 +82,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     set_threads(args.threads)?;
     let started = Instant::now();
     let (text, origin) = args.recipe_text()?;
-    let mut recipe = Recipe::resolve(&text, &args.overrides(), &origin)?;
+    let mut recipe = Recipe::resolve(&text, &args.overrides(&text), &origin)?;
     if let Some(data) = &args.data {
         recipe.data = DataRecipe { source: absolute(data), ..recipe.data };
     }
@@ -89,23 +93,34 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         Found::New(run) => (run, "new run"),
         Found::Unfinished(run) => (run, "continuing"),
     };
-    let environment = environment::json(&args.device);
-    atomic::write_bytes(&run.path("environment.json"), environment.as_bytes())?;
+    let start = Start::find(&run)?;
+    let device = device::described(&args.device, &plan.device);
+    let elsewhere = environment::record(&run, &device, start.step())?;
     if !args.quiet {
-        tell(&plan, &origin, &format!("{found} in {}", root.display()))?;
+        let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
+        tell(&plan, &origin, &format!("{found} in {}{step}", root.display()), &device)?;
     }
-    interrupt::listen()?;
+    for note in start.note.iter().chain(&elsewhere) {
+        errln!("note       {note}");
+    }
+    interrupt::listen();
 
-    let manner = Manner { quiet: args.quiet, tensorboard: args.tensorboard, stop_after: None };
-    let encoder = train(&plan, &run, manner)?;
+    let manner = Manner {
+        quiet: args.quiet,
+        tensorboard: args.tensorboard,
+        checkpoint_every: Some(Duration::from_secs(args.checkpoint_minutes.saturating_mul(60))),
+        stop_after: None,
+    };
+    let encoder = train(&plan, &run, start, manner)?;
     encoder.save(&run.path("encoder.safetensors"))?;
-    finish(&plan, &run, &encoder, args.quiet)?;
-    let log = run.path("log.jsonl");
-    let length = std::fs::metadata(&log).map_err(|error| Error::io(&log, &error))?.len();
-    let step = plan.steps();
-    Lines::open(&log, length)?.append(&Event::Done { step })?;
+    let interrupted = format!(
+        "interrupted while evaluating; the trained encoder is saved in {}; the same command goes on with the evaluation",
+        run.root().display()
+    );
+    finish(&plan, &run, &encoder, args.quiet, interrupted)?;
+    run.finish(plan.steps())?;
     if !args.quiet {
-        eprintln!(
+        errln!(
             "done in {}; the report is {}",
             duration(started.elapsed().as_secs_f64()),
             run.path("report.html").display()
@@ -114,12 +129,21 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// Evaluates a trained encoder, writes `metrics.json` and `report.html`, and prints verdict and table.
+/// Evaluates a trained encoder, writes `metrics.json` and `report.html`, and prints verdict and table. An interruption
+/// before they are written ends the program with the sentence `interrupted`.
 ///
 /// # Errors
 /// If an image or the disk refuses.
-pub fn finish(plan: &Plan, run: &Run, encoder: &crate::encoder::Encoder, quiet: bool) -> Result<()> {
+pub fn finish(
+    plan: &Plan,
+    run: &Run,
+    encoder: &crate::encoder::Encoder,
+    quiet: bool,
+    interrupted: String,
+) -> Result<()> {
+    let expendable = interrupt::expendable(interrupted);
     let summary = evaluate(plan, run, encoder, quiet)?;
+    drop(expendable);
     summary.save(run)?;
     super::report::write(run, &summary)?;
     super::report::print(&summary);
@@ -140,11 +164,14 @@ impl TrainArgs {
         }
     }
 
-    fn overrides(&self) -> Vec<String> {
+    /// The flags that are keys of a recipe, laid over the recipe `text`.
+    fn overrides(&self, text: &str) -> Vec<String> {
         let mut overrides = Vec::new();
         if let Some(name) = &self.loss {
-            // Another loss has other keys: the recipe's table gives way to the loss at its paper's settings.
-            overrides.push(format!("loss={{name=\"{name}\"}}"));
+            // What is wrong with the text is told when it is resolved.
+            let recipe = text.parse::<toml::Table>().unwrap_or_default();
+            let loss = loss_recipe::renamed(recipe.get("loss").and_then(toml::Value::as_table), name);
+            overrides.push(format!("loss={}", toml::Value::Table(loss)));
         }
         let mut lay = |key: &str, value: Option<String>| {
             overrides.extend(value.map(|value| format!("{key}={value}")));
@@ -174,18 +201,18 @@ impl TrainArgs {
     }
 }
 
-/// A path is stored absolute, so that the run can be continued and evaluated from any folder; a known name stays.
+/// A path is stored absolute, so that the run can be continued and evaluated from any folder; a known name stays, and so
+/// does a path below a folder whose name is not UTF-8, which a recipe cannot say.
 fn absolute(data: &str) -> String {
-    let absolute = std::fs::canonicalize(data).map(std::path::PathBuf::into_os_string);
-    // A folder above may have a name that no recipe can hold: then the path stays as it was given.
-    absolute.ok().and_then(|path| path.into_string().ok()).unwrap_or_else(|| data.to_owned())
+    let path = std::fs::canonicalize(data).ok().and_then(|path| path.into_os_string().into_string().ok());
+    path.unwrap_or_else(|| data.to_owned())
 }
 
 /// Says, before anything long happens, what is about to happen.
-fn tell(plan: &Plan, origin: &str, where_to: &str) -> Result<()> {
+fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str) -> Result<()> {
     let recipe = &plan.recipe;
-    eprintln!("riesz {}  {origin}, {where_to}", env!("CARGO_PKG_VERSION"));
-    eprintln!(
+    errln!("riesz {}  {origin}, {where_to}", env!("CARGO_PKG_VERSION"));
+    errln!(
         "data       {}: {} training and {} held-out images{}",
         plan.data.name,
         plan.data.train.len(),
@@ -197,12 +224,13 @@ fn tell(plan: &Plan, origin: &str, where_to: &str) -> Result<()> {
         }
     );
     for note in &plan.data.notes {
-        eprintln!("note       {note}");
+        errln!("note       {note}");
     }
-    eprintln!("encoder    {}", plan.encoder()?.describe());
-    eprintln!("loss       {}", recipe.loss.describe());
-    eprintln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
-    eprintln!(
+    errln!("device     {device}");
+    errln!("encoder    {}", plan.encoder()?.describe());
+    errln!("loss       {}", recipe.loss.describe());
+    errln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
+    errln!(
         "steps      {} = {} epochs × {}, batch {}",
         plan.steps(),
         recipe.epochs,
@@ -210,7 +238,7 @@ fn tell(plan: &Plan, origin: &str, where_to: &str) -> Result<()> {
         recipe.batch
     );
     if plan.data.train.len() < 1000 {
-        eprintln!(
+        errln!(
             "note       {} images are few for contrastive learning; several thousand are usual",
             plan.data.train.len()
         );
@@ -218,14 +246,20 @@ fn tell(plan: &Plan, origin: &str, where_to: &str) -> Result<()> {
     Ok(())
 }
 
+/// CPU threads at most.
+const MOST_THREADS: usize = 1024;
+
 /// Limits the CPU threads.
 ///
 /// # Errors
-/// If `threads` is 0.
+/// If `threads` is 0, or more than any machine has use for.
 pub fn set_threads(threads: Option<usize>) -> Result<()> {
     match threads {
         None => Ok(()),
         Some(0) => Err(Error::input("--threads is 0; at least 1 is needed")),
+        Some(threads) if threads > MOST_THREADS => {
+            Err(Error::input(format!("--threads is {threads}; at most {MOST_THREADS} are started")))
+        }
         Some(threads) => rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build_global()

@@ -15,7 +15,7 @@ use riesz::rng::Key;
 use serde::{Deserialize, Serialize};
 
 use crate::tensors::NamedTensor;
-use crate::{Error, Result};
+use crate::{Error, Result, room};
 use parameters::{Declare, Parameters, Pass};
 use resnet::ResNet;
 use vit::Vit;
@@ -71,6 +71,9 @@ pub enum Stem {
     Imagenet,
 }
 
+/// Every backbone's h is at least this wide.
+const LEAST_DIM: usize = 128;
+
 /// A backbone with a projector, and their numbers.
 pub struct Encoder {
     recipe: EncoderRecipe,
@@ -86,11 +89,36 @@ enum Architecture {
 }
 
 impl EncoderRecipe {
+    /// Bytes that its weights for images of `size` × `size` × `channels` and one such image take at least.
+    pub fn least_bytes(&self, size: usize, channels: usize) -> u128 {
+        let ProjectorRecipe { hidden, output } = self.projector;
+        let image = room::bytes(4, &[size, size, channels]);
+        let projector =
+            room::bytes(4, &[hidden, output]).saturating_add(room::bytes(4, &[hidden, LEAST_DIM]));
+        image.saturating_add(projector)
+    }
+
+    /// Checks that such an encoder fits into memory.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check_room(&self, size: usize, channels: usize) -> Result<()> {
+        let ProjectorRecipe { hidden, output } = self.projector;
+        let what = || {
+            format!(
+                "an encoder for images of {size} × {size} × {channels} with projector.hidden = {hidden} and \
+                 projector.output = {output}"
+            )
+        };
+        room::check(what, self.least_bytes(size, channels))
+    }
+
     /// An untrained encoder for images of `size` × `size` × `channels`; its numbers are a function of `key`.
     ///
     /// # Errors
-    /// If a width is 0, or the images do not suit the backbone.
+    /// If a width is 0, the images do not suit the backbone, or it does not fit into memory.
     pub fn build(&self, size: usize, channels: usize, key: Key, device: &Device) -> Result<Encoder> {
+        self.check_room(size, channels)?;
         let ProjectorRecipe { hidden, output } = self.projector;
         if hidden == 0 || output < 2 {
             return Err(Error::input(format!(

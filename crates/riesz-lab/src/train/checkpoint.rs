@@ -1,11 +1,13 @@
 //! Checkpoints: everything that a run needs to go on bit for bit, in one safetensors file with a checksum.
 //!
-//! Tensors `encoder.*` and `optimizer.*`; metadata: the step, the length of the log, the running sums of the
-//! unfinished epoch (as the bits of f64), and the SHA-256 of all tensor bytes in the order of their names.
+//! Tensors `encoder.*` and `optimizer.*`; metadata: the step, length and SHA-256 of the log, the running sums of the
+//! unfinished epoch (as the bits of f64), and the SHA-256 of all tensor bytes in the order of their names. Nothing in
+//! it depends on the clock: a run in pieces leaves the same last checkpoint as a run in one piece.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::lines::Mark;
 use crate::run::Run;
 use crate::tensors::{NamedTensor, digest, from_bytes, to_bytes};
 use crate::{Error, Result, atomic};
@@ -15,10 +17,8 @@ use crate::{Error, Result, atomic};
 pub struct Checkpoint {
     /// Updates done.
     pub step: u64,
-    /// Bytes of `log.jsonl` written by then.
-    pub log_length: u64,
-    /// Bytes of `timing.jsonl` written by then.
-    pub timing_length: u64,
+    /// What was in `log.jsonl` by then.
+    pub log: Mark,
     /// Sums over the unfinished epoch's steps: loss, attraction, repulsion.
     pub sums: [f64; 3],
     /// The encoder's parameters and buffers.
@@ -27,8 +27,11 @@ pub struct Checkpoint {
     pub optimizer: Vec<NamedTensor>,
 }
 
-const LAST: &str = "checkpoints/last.safetensors";
-const PREVIOUS: &str = "checkpoints/previous.safetensors";
+/// Where the newest checkpoint is, in the run folder.
+pub const LAST: &str = "checkpoints/last.safetensors";
+/// Where the one before is.
+pub const PREVIOUS: &str = "checkpoints/previous.safetensors";
+const FORMAT: &str = "riesz checkpoint 2";
 const ENCODER: &str = "encoder.";
 const OPTIMIZER: &str = "optimizer.";
 
@@ -45,10 +48,10 @@ impl Checkpoint {
         tensors.extend(part(OPTIMIZER, &self.optimizer));
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
         let metadata = BTreeMap::from([
-            ("format".to_owned(), "riesz checkpoint 1".to_owned()),
+            ("format".to_owned(), FORMAT.to_owned()),
             ("step".to_owned(), self.step.to_string()),
-            ("log_length".to_owned(), self.log_length.to_string()),
-            ("timing_length".to_owned(), self.timing_length.to_string()),
+            ("log_length".to_owned(), self.log.length.to_string()),
+            ("log_sha256".to_owned(), self.log.sha256.clone()),
             ("sums".to_owned(), self.sums.map(|sum| format!("{:016x}", sum.to_bits())).join(" ")),
             ("sha256".to_owned(), digest(&tensors)),
         ]);
@@ -60,27 +63,11 @@ impl Checkpoint {
         atomic::write_bytes(&last, &bytes)
     }
 
-    /// The newest checkpoint of a run; `None` if it has none yet.
+    /// Reads a checkpoint that [`Checkpoint::save`] wrote.
     ///
     /// # Errors
-    /// If the file is damaged; the sentence says how to go on.
-    pub fn newest(run: &Run) -> Result<Option<Self>> {
-        let last = run.path(LAST);
-        let path = if last.is_file() { last } else { run.path(PREVIOUS) };
-        if !path.is_file() {
-            return Ok(None);
-        }
-        Self::load(&path).map(Some).map_err(|error| {
-            let way_out = if path.ends_with(LAST) && run.path(PREVIOUS).is_file() {
-                "delete it to go on from checkpoints/previous.safetensors"
-            } else {
-                "delete the run folder to start again"
-            };
-            Error::input(format!("{error}; {way_out}"))
-        })
-    }
-
-    fn load(path: &Path) -> Result<Self> {
+    /// If the file is damaged, or of another version of this program.
+    pub fn load(path: &Path) -> Result<Self> {
         let damaged =
             |why: &str| Error::input(format!("{}: the checkpoint is damaged ({why})", path.display()));
         let bytes = std::fs::read(path).map_err(|error| Error::io(path, &error))?;
@@ -89,6 +76,13 @@ impl Checkpoint {
         let number = |key: &str| -> Result<u64> {
             entry(key)?.parse().map_err(|_| damaged(&format!("{key} is not a number")))
         };
+        if entry("format")? != FORMAT {
+            return Err(Error::input(format!(
+                "{}: its format is {}, and this version of riesz goes on from {FORMAT}",
+                path.display(),
+                entry("format")?
+            )));
+        }
         if digest(&tensors) != *entry("sha256")? {
             return Err(damaged("its checksum does not match"));
         }
@@ -107,8 +101,7 @@ impl Checkpoint {
         };
         Ok(Self {
             step: number("step")?,
-            log_length: number("log_length")?,
-            timing_length: number("timing_length")?,
+            log: Mark { length: number("log_length")?, sha256: entry("log_sha256")?.clone() },
             sums,
             encoder: part(ENCODER),
             optimizer: part(OPTIMIZER),

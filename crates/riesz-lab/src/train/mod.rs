@@ -6,9 +6,10 @@
 pub mod batches;
 pub mod checkpoint;
 pub mod measure;
+pub mod start;
+mod unreadables;
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use riesz::Matrix;
@@ -17,23 +18,26 @@ use riesz::loss::Loss;
 use riesz::rng::Key;
 
 use crate::augment::Augment;
-use crate::data::{Dataset, Source, Unreadable};
-use crate::encoder::Encoder;
+use crate::data::{Dataset, Source};
+use crate::encoder::{Encoder, ProjectorRecipe};
+use crate::lines::Lines;
 use crate::optim::Optimizer;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-use crate::run::{Epoch, Event, Lines, Run, Timing};
+use crate::run::{Epoch, Event, Run, Timing};
 use crate::tensorboard::EventWriter;
-use crate::{Error, Result, interrupt};
+use crate::{Error, Result, interrupt, room};
 use batches::{Batch, Decoded, Schedule};
 use checkpoint::Checkpoint;
 use measure::HeldOut;
+use start::Start;
+use unreadables::Unreadables;
 
 /// Bytes of decoded pixels that are kept in memory.
 const DECODED_BUDGET: usize = 2 << 30;
 
-/// Unreadable images are judged as a share of at least so many (or of all there are).
-const JUDGED_FROM: usize = 200;
+/// Updates of a run, at most: AdamW raises to their count as an i32.
+pub const MOST_STEPS: u64 = i32::MAX as u64;
 
 /// A recipe with everything that it names opened and built: what [`train`] executes.
 pub struct Plan {
@@ -55,6 +59,8 @@ impl Plan {
     /// # Errors
     /// If the data cannot be opened, a parameter is out of range, or there are fewer images than a batch.
     pub fn new(recipe: Recipe, device: Device) -> Result<Self> {
+        recipe.augment.plan()?;
+        check_room(&recipe)?;
         let plan = Self::for_evaluation(recipe, device)?;
         let Self { recipe, data, .. } = &plan;
         if data.train.len() < recipe.batch {
@@ -63,6 +69,14 @@ impl Plan {
                 data.name,
                 data.train.len(),
                 recipe.batch
+            )));
+        }
+        let steps = plan.schedule().steps_per_epoch().checked_mul(recipe.epochs);
+        if steps.is_none_or(|steps| steps > MOST_STEPS) {
+            return Err(Error::input(format!(
+                "epochs is {}, at {} updates each; a run has at most {MOST_STEPS} updates",
+                recipe.epochs,
+                plan.schedule().steps_per_epoch()
             )));
         }
         plan.encoder()?;
@@ -76,6 +90,7 @@ impl Plan {
     /// If the data cannot be opened, a parameter is out of range, or there are fewer than two held-out images.
     pub fn for_evaluation(recipe: Recipe, device: Device) -> Result<Self> {
         let augment = recipe.augment.plan()?;
+        recipe.encoder.check_room(augment.size(), augment.channels())?;
         let loss = recipe.loss.loss()?;
         let data = crate::data::open(&recipe.data, recipe.seed)?;
         if data.test.len() < 2 {
@@ -107,6 +122,29 @@ impl Plan {
     }
 }
 
+/// A step needs the two views of a batch, the projector's rows for them, and its weights with gradient and momentum:
+/// all at once, and more besides.
+fn check_room(recipe: &Recipe) -> Result<()> {
+    let (size, channels) = (recipe.augment.size, recipe.augment.channels);
+    let ProjectorRecipe { hidden, output } = recipe.encoder.projector;
+    let rows = |width: &[usize]| room::bytes(8, &[&[recipe.batch], width].concat());
+    let step = [
+        rows(&[size, size, channels]),
+        rows(&[hidden]),
+        rows(&[output]),
+        recipe.encoder.least_bytes(size, channels).saturating_mul(3),
+    ];
+    let step = step.into_iter().fold(0, u128::saturating_add);
+    let what = || {
+        format!(
+            "a step with batch = {}, augment.size = {size}, encoder.projector.hidden = {hidden} and \
+             encoder.projector.output = {output}",
+            recipe.batch
+        )
+    };
+    room::check(what, step)
+}
+
 /// How a run is carried out; none of it changes the result.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
@@ -114,107 +152,191 @@ pub struct Manner {
     pub quiet: bool,
     /// TensorBoard event files in `tensorboard/`.
     pub tensorboard: bool,
+    /// A checkpoint also after the step that ends this long after the last one, not only after each epoch.
+    pub checkpoint_every: Option<Duration>,
     /// Stop, as Ctrl-C does, after this many updates (for tests).
     pub stop_after: Option<u64>,
 }
 
-/// Trains from the newest checkpoint (or the beginning) to the end, and returns the trained encoder.
+/// Trains from `start` to the end, and returns the trained encoder.
 ///
 /// # Errors
 /// If the user interrupts (after saving; the sentence says how to go on), the loss is no longer finite, too many
 /// images are unreadable, or the disk refuses.
-pub fn train(plan: &Plan, run: &Run, manner: Manner) -> Result<Encoder> {
-    let recipe = &plan.recipe;
-    let mut encoder = plan.encoder()?;
-    let mut optimizer = Optimizer::new(&recipe.optimizer)?;
-    let (mut step, mut sums, mut log_length, mut timing_length) = (0, [0.0; 3], 0, 0);
-    if let Some(checkpoint) = Checkpoint::newest(run)? {
-        encoder.load(&checkpoint.encoder)?;
-        optimizer.load_state(&checkpoint.optimizer, &plan.device)?;
-        (step, sums) = (checkpoint.step, checkpoint.sums);
-        (log_length, timing_length) = (checkpoint.log_length, checkpoint.timing_length);
-    }
-    let mut log = Lines::open(&run.path("log.jsonl"), log_length)?;
-    let mut timing = Lines::open(&run.path("timing.jsonl"), timing_length)?;
-    let mut board = manner.tensorboard.then(|| EventWriter::create(&run.path("tensorboard"))).transpose()?;
-
-    let schedule = plan.schedule();
-    let steps_per_epoch = schedule.steps_per_epoch();
+pub fn train(plan: &Plan, run: &Run, start: Start, manner: Manner) -> Result<Encoder> {
     let last = plan.steps();
-    let rates = recipe.optimizer.schedule(recipe.batch, last);
+    run.keep_timings(start.step() / plan.schedule().steps_per_epoch())?;
+    let nothing_yet = interrupt::expendable(interrupted(run, start.step(), last));
+    let mut training = Training::new(plan, run, start, manner)?;
+    drop(nothing_yet);
+    let rates = plan.recipe.optimizer.schedule(plan.recipe.batch, last);
     let train_images = Decoded::new(&*plan.data.train, DECODED_BUDGET);
-    let held_out = HeldOut::new(plan)?;
-    let looked_at = held_out.sample.items.len() + held_out.sample.unreadable.len();
-    let mut unreadable = Unreadables::new(run, plan.data.train.len(), looked_at)?;
-    unreadable.note(0, &*plan.data.test, &held_out.sample.unreadable, 0, &mut log)?;
-    let mut progress = Progress::new("training", "steps", step, last, manner.quiet);
-
+    // A checkpoint at the end of an epoch is from before its measurement.
+    if training.step > 0 && training.is_epoch_over() {
+        training.end_epoch(rates.at(training.step - 1))?;
+    }
     std::thread::scope(|scope| {
-        let batches = batches::prepare(scope, &train_images, &plan.augment, schedule, step, last);
-        let mut epoch_started = Instant::now();
-        let mut epoch_images = 0;
+        let first = training.step;
+        let batches = batches::prepare(scope, &train_images, &plan.augment, plan.schedule(), first, last);
         for batch in batches {
-            let asked = (step as usize + 1) * recipe.batch;
-            unreadable.note(step, train_images.source(), &batch.unreadable, asked, &mut log)?;
-            let learning_rate = rates.at(step);
-            let parts = update(&mut encoder, &mut optimizer, plan, &batch, learning_rate)?;
-            let [loss, attraction, repulsion] = parts;
-            log.append(&Event::Step { step, loss, attraction, repulsion, learning_rate })?;
-            for (sum, part) in sums.iter_mut().zip(parts) {
-                *sum += part;
+            let learning_rate = rates.at(training.step);
+            training.update(&batch, train_images.source(), learning_rate)?;
+            let stop = interrupt::asked() || manner.stop_after.is_some_and(|steps| training.step >= steps);
+            let due = manner.checkpoint_every.is_some_and(|time| training.saved.elapsed() >= time);
+            if training.is_epoch_over() || stop || due {
+                training.save()?;
             }
-            step += 1;
-            epoch_images += batch.images;
-            let images_per_second = epoch_images as f64 / epoch_started.elapsed().as_secs_f64();
-            progress.advance(1, || {
-                format!("loss {loss:.4} = attraction {attraction:.4} + repulsion {repulsion:.4}, {images_per_second:.0} images/s")
-            });
-
-            if step % steps_per_epoch == 0 {
-                let training_seconds = epoch_started.elapsed().as_secs_f64();
-                let measured = Instant::now();
-                let means = sums.map(|sum| sum / steps_per_epoch as f64);
-                sums = [0.0; 3];
-                let epoch = held_out.epoch(&encoder, step / steps_per_epoch, step, means, learning_rate)?;
-                log.append(&Event::Epoch(epoch.clone()))?;
-                let line = Timing {
-                    epoch: epoch.epoch,
-                    training_seconds,
-                    measuring_seconds: measured.elapsed().as_secs_f64(),
-                    images_per_second,
-                };
-                timing.append(&line)?;
-                if let Some(board) = &mut board {
-                    write_scalars(board, &epoch, &line)?;
-                }
-                progress.say(&describe(&epoch, recipe.epochs, &line));
-                (epoch_started, epoch_images) = (Instant::now(), 0);
+            if stop {
+                training.progress.finish();
+                return Err(Error::interrupted(interrupted(run, training.step, last)));
             }
-
-            let stop = interrupt::asked() || manner.stop_after.is_some_and(|steps| step >= steps);
-            if step % steps_per_epoch == 0 || stop {
-                let checkpoint = Checkpoint {
-                    step,
-                    log_length: log.length(),
-                    timing_length: timing.length(),
-                    sums,
-                    encoder: encoder.named_tensors(),
-                    optimizer: optimizer.state(),
-                };
-                checkpoint.save(run)?;
-            }
-            if stop && step < last {
-                progress.finish();
-                return Err(Error::interrupted(format!(
-                    "interrupted after step {step} of {last}; saved in {}; the same command goes on from there",
-                    run.root().display()
-                )));
+            if training.is_epoch_over() {
+                training.end_epoch(learning_rate)?;
             }
         }
         Ok(())
     })?;
-    progress.finish();
-    Ok(encoder)
+    training.progress.finish();
+    Ok(training.encoder)
+}
+
+fn interrupted(run: &Run, step: u64, last: u64) -> String {
+    format!(
+        "interrupted after step {step} of {last}; saved in {}; the same command goes on from there",
+        run.root().display()
+    )
+}
+
+/// A run under way.
+struct Training<'a> {
+    plan: &'a Plan,
+    run: &'a Run,
+    encoder: Encoder,
+    optimizer: Optimizer,
+    /// Updates done.
+    step: u64,
+    /// Sums over the unfinished epoch's steps: loss, attraction, repulsion.
+    sums: [f64; 3],
+    log: Lines,
+    board: Option<EventWriter>,
+    held_out: HeldOut<'a>,
+    unreadable: Unreadables,
+    progress: Progress,
+    /// When the newest checkpoint was written.
+    saved: Instant,
+    /// When the epoch began, or went on, and its images since then.
+    since: (Instant, usize),
+}
+
+impl<'a> Training<'a> {
+    fn new(plan: &'a Plan, run: &'a Run, start: Start, manner: Manner) -> Result<Self> {
+        let recipe = &plan.recipe;
+        let step = start.step();
+        let Start { checkpoint, mut log, .. } = start;
+        let mut encoder = plan.encoder()?;
+        let mut optimizer = Optimizer::new(&recipe.optimizer)?;
+        let mut sums = [0.0; 3];
+        if let Some(checkpoint) = checkpoint {
+            encoder.load(&checkpoint.encoder)?;
+            optimizer.load_state(&checkpoint.optimizer, &plan.device)?;
+            sums = checkpoint.sums;
+        }
+        let board = manner.tensorboard.then(|| EventWriter::create(&run.path("tensorboard"))).transpose()?;
+        let held_out = HeldOut::new(plan)?;
+        let looked_at = held_out.sample.items.len() + held_out.sample.unreadable.len();
+        let mut unreadable = Unreadables::new(run, plan.data.train.len(), looked_at)?;
+        unreadable.note(0, &*plan.data.test, &held_out.sample.unreadable, 0, &mut log)?;
+        let progress = Progress::new("training", "steps", step, plan.steps(), manner.quiet);
+        let now = Instant::now();
+        Ok(Self {
+            plan,
+            run,
+            encoder,
+            optimizer,
+            step,
+            sums,
+            log,
+            board,
+            held_out,
+            unreadable,
+            progress,
+            saved: now,
+            since: (now, 0),
+        })
+    }
+
+    fn is_epoch_over(&self) -> bool {
+        self.step.is_multiple_of(self.plan.schedule().steps_per_epoch())
+    }
+
+    /// One update, and its line in the log.
+    fn update(&mut self, batch: &Batch, source: &dyn Source, learning_rate: f64) -> Result<()> {
+        let step = self.step;
+        let asked = (step as usize + 1) * self.plan.recipe.batch;
+        self.unreadable.note(step, source, &batch.unreadable, asked, &mut self.log)?;
+        let parts = update(&mut self.encoder, &mut self.optimizer, self.plan, batch, learning_rate)?;
+        let [loss, attraction, repulsion] = parts;
+        self.log.append(&Event::Step { step, loss, attraction, repulsion, learning_rate })?;
+        for (sum, part) in self.sums.iter_mut().zip(parts) {
+            *sum += part;
+        }
+        self.step += 1;
+        self.since.1 += batch.images;
+        let images_per_second = self.images_per_second();
+        self.progress.advance(1, || {
+            format!("loss {loss:.4} = attraction {attraction:.4} + repulsion {repulsion:.4}, {images_per_second:.0} images/s")
+        });
+        Ok(())
+    }
+
+    fn images_per_second(&self) -> f64 {
+        self.since.1 as f64 / self.since.0.elapsed().as_secs_f64()
+    }
+
+    /// Flushes the log, and writes the checkpoint that counts on it.
+    fn save(&mut self) -> Result<()> {
+        let checkpoint = Checkpoint {
+            step: self.step,
+            log: self.log.mark()?,
+            sums: self.sums,
+            encoder: self.encoder.named_tensors(),
+            optimizer: self.optimizer.state(),
+        };
+        checkpoint.save(self.run)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    /// Measures the encoder after an epoch. All is saved by now, so an interruption loses nothing but this.
+    fn end_epoch(&mut self, learning_rate: f64) -> Result<()> {
+        let steps_per_epoch = self.plan.schedule().steps_per_epoch();
+        let (images, images_per_second) = (self.since.1, self.images_per_second());
+        let training_seconds = self.since.0.elapsed().as_secs_f64();
+        let measured = Instant::now();
+        let means = self.sums.map(|sum| sum / steps_per_epoch as f64);
+        let expendable = interrupt::expendable(interrupted(self.run, self.step, self.plan.steps()));
+        let number = self.step / steps_per_epoch;
+        let epoch = self.held_out.epoch(&self.encoder, number, self.step, means, learning_rate)?;
+        drop(expendable);
+        self.log.append(&Event::Epoch(epoch.clone()))?;
+        // An epoch that is only measured again has its line.
+        let timing = (images > 0).then(|| Timing {
+            epoch: number,
+            training_seconds,
+            measuring_seconds: measured.elapsed().as_secs_f64(),
+            images_per_second,
+        });
+        if let Some(timing) = &timing {
+            self.run.add_timing(timing)?;
+        }
+        if let Some(board) = &mut self.board {
+            write_scalars(board, &epoch, timing.as_ref())?;
+        }
+        self.progress.say(&describe(&epoch, self.plan.recipe.epochs, timing.as_ref()));
+        self.sums = [0.0; 3];
+        self.since = (Instant::now(), 0);
+        Ok(())
+    }
 }
 
 /// One optimizer update on one batch; returns loss, attraction, repulsion.
@@ -262,58 +384,7 @@ pub(crate) fn matrix(rows: Tensor<2>) -> Matrix<f32> {
     Matrix::new(data, dim)
 }
 
-/// Unreadable images: each is logged once, and too many end the run.
-struct Unreadables {
-    /// Name → reason.
-    known: BTreeMap<String, String>,
-    /// Images there are, and held-out ones looked at before the first step.
-    images: usize,
-    held_out: usize,
-}
-
-impl Unreadables {
-    /// Goes on from a run's log.
-    fn new(run: &Run, images: usize, held_out: usize) -> Result<Self> {
-        let known = run
-            .events()?
-            .into_iter()
-            .filter_map(|event| match event {
-                Event::Unreadable { name, reason, .. } => Some((name, reason)),
-                _ => None,
-            })
-            .collect();
-        Ok(Self { known, images, held_out })
-    }
-
-    /// Logs those that are new, and judges them among the `asked` training images and the held-out ones.
-    fn note(
-        &mut self,
-        step: u64,
-        source: &dyn Source,
-        items: &[(usize, String)],
-        asked: usize,
-        log: &mut Lines,
-    ) -> Result<()> {
-        for (item, reason) in items {
-            let name = source.name(*item);
-            if self.known.insert(name.clone(), reason.clone()).is_none() {
-                log.append(&Event::Unreadable { step, name, reason: reason.clone() })?;
-            }
-        }
-        if items.is_empty() {
-            return Ok(());
-        }
-        let mut counter = Unreadable::default();
-        // The first few images are not judged alone.
-        counter.seen((asked.min(self.images) + self.held_out).max(self.images.min(JUDGED_FROM)));
-        for (name, reason) in &self.known {
-            counter.unreadable(name, reason);
-        }
-        counter.check()
-    }
-}
-
-fn describe(epoch: &Epoch, epochs: u64, timing: &Timing) -> String {
+fn describe(epoch: &Epoch, epochs: u64, timing: Option<&Timing>) -> String {
     let mut line = format!(
         "epoch {}/{epochs}  loss {:.4} (attraction {:.4}, repulsion {:.4})",
         epoch.epoch, epoch.loss, epoch.attraction, epoch.repulsion
@@ -327,23 +398,25 @@ fn describe(epoch: &Epoch, epochs: u64, timing: &Timing) -> String {
     if let Some(knn) = epoch.knn {
         line.push_str(&format!("  kNN {:.1} % of {}", 100.0 * knn, epoch.knn_queries));
     }
-    line.push_str(&format!("  {:.0} images/s", timing.images_per_second));
+    if let Some(timing) = timing {
+        line.push_str(&format!("  {:.0} images/s", timing.images_per_second));
+    }
     if let Some(alarm) = &epoch.alarm {
         line.push_str(&format!("\n  alarm: {alarm}"));
     }
     line
 }
 
-fn write_scalars(board: &mut EventWriter, epoch: &Epoch, timing: &Timing) -> Result<()> {
+fn write_scalars(board: &mut EventWriter, epoch: &Epoch, timing: Option<&Timing>) -> Result<()> {
     let mut scalars = vec![
         ("train/loss".to_owned(), epoch.loss),
         ("train/attraction".to_owned(), epoch.attraction),
         ("train/repulsion".to_owned(), epoch.repulsion),
         ("train/learning_rate".to_owned(), epoch.learning_rate),
-        ("train/images_per_second".to_owned(), timing.images_per_second),
         ("held-out/recall_at_1".to_owned(), epoch.recall_at_1),
     ];
     scalars.extend(epoch.geometry.iter().map(|(name, value)| (format!("held-out/{name}"), *value)));
+    scalars.extend(timing.map(|timing| ("train/images_per_second".to_owned(), timing.images_per_second)));
     scalars.extend(epoch.knn.map(|knn| ("held-out/knn".to_owned(), knn)));
     for (tag, value) in scalars {
         board.scalar(&tag, epoch.step, value)?;

@@ -1,0 +1,71 @@
+//! Room in memory: what a thing takes at least, held against what the machine has, before anything is allocated.
+//!
+//! A recipe, or a file's metadata, can ask for more than any machine has; an allocation that cannot be had ends the
+//! program without a sentence.
+
+use crate::{Error, Result};
+
+/// Where the machine does not tell how much memory it has, nothing larger than this is tried: 1 TiB.
+const UNKNOWN: u128 = 1 << 40;
+
+/// Product of sizes times `bytes` a number; as large as can be said if it is larger still.
+pub fn bytes(bytes: u128, sizes: &[usize]) -> u128 {
+    sizes.iter().fold(bytes, |product, &size| product.saturating_mul(size as u128))
+}
+
+/// Checks that `bytes` fit into memory. `what` is the sentence's beginning: what takes them, by the names of its keys.
+///
+/// # Errors
+/// If they do not; the sentence tells both numbers.
+pub fn check(what: impl FnOnce() -> String, bytes: u128) -> Result<()> {
+    match machine() {
+        Some(has) if bytes > has => Err(Error::input(format!(
+            "{} needs at least {}, and this machine has {}",
+            what(),
+            gigabytes(bytes),
+            gigabytes(has)
+        ))),
+        None if bytes > UNKNOWN => Err(Error::input(format!(
+            "{} needs at least {}; at most {} are tried",
+            what(),
+            gigabytes(bytes),
+            gigabytes(UNKNOWN)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of memory and swap space of this machine, where it tells.
+fn machine() -> Option<u128> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = |key: &str| -> Option<u128> {
+        let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
+        rest.trim().strip_suffix("kB")?.trim().parse().ok()
+    };
+    Some(1024 * (kibibytes("MemTotal:")? + kibibytes("SwapTotal:").unwrap_or(0)))
+}
+
+fn gigabytes(bytes: u128) -> String {
+    let gigabytes = bytes as f64 / 1e9;
+    if gigabytes < 1e6 { format!("{gigabytes:.1} GB") } else { format!("{gigabytes:.0e} GB") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_machine_has_is_refused_and_what_every_machine_has_is_not() {
+        check(|| "a page".to_owned(), bytes(4, &[1024])).unwrap();
+        for sizes in [&[1 << 60][..], &[usize::MAX, usize::MAX, usize::MAX, 7]] {
+            let refused = check(|| "x = 1".to_owned(), bytes(4, sizes)).unwrap_err();
+            assert_eq!(refused.exit_code(), 2);
+            assert!(refused.to_string().starts_with("x = 1 needs at least "), "{refused}");
+        }
+        assert_eq!(bytes(4, &[usize::MAX; 3]), u128::MAX);
+        assert_eq!(
+            (gigabytes(2_500_000_000), gigabytes(4 << 70)),
+            ("2.5 GB".to_owned(), "5e12 GB".to_owned())
+        );
+    }
+}
