@@ -135,3 +135,58 @@ impl Cover {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::{KclKernel, Loss};
+
+    const BATCH: Batch = Batch { views: 2, images: 100, dim: 4 };
+
+    fn form_of<T: Scalar>(loss: Result<Loss, crate::Error>) -> Form<T> {
+        let loss = loss.expect("the parameters are in range");
+        let term = loss.terms.last().expect("the loss repels");
+        Plan::new(BATCH, 1, term).form
+    }
+
+    fn is_shifted<T: Scalar>(temperature: f64) -> bool {
+        matches!(form_of::<T>(Loss::nt_xent(temperature)), Form::Power { .. })
+    }
+
+    #[test]
+    fn the_shift_is_fixed_as_long_as_that_is_safe() {
+        assert!(is_shifted::<f32>(0.5) && is_shifted::<f32>(0.0236) && !is_shifted::<f32>(0.0232));
+        assert!(is_shifted::<f64>(0.0232) && is_shifted::<f64>(0.00295) && !is_shifted::<f64>(0.00285));
+    }
+
+    /// At the coldest temperature with a fixed shift, the ends of what the bound admits are normal numbers, and so is a pull
+    /// against the smallest sum.
+    fn ends_are_normal<T: Scalar>(temperature: f64) {
+        let Form::Power { power, scale, shift } = form_of::<T>(Loss::nt_xent(temperature)) else {
+            panic!("{temperature} is too cold");
+        };
+        assert_eq!(shift, scale);
+        let at = |s: f64| {
+            let x = T::from_f64(s).mul_add::<pulp::Scalar>(power.scale, power.offset).smaller(power.most);
+            x.exp::<pulp::Scalar>()
+        };
+        let (lowest, highest) = (at(-1.002_001).to_f64(), at(1.002_001).to_f64());
+        assert!(T::from_f64(0.5 * lowest).to_f64() > 0.0 && lowest < 1e-30, "{lowest:e}");
+        assert!(highest < 2.1, "{highest}");
+        let factor = 1.0 / 200.0;
+        assert!(T::from_f64(factor * scale / lowest).to_f64().is_finite());
+    }
+
+    #[test]
+    fn the_ends_of_the_fixed_shift_are_normal_numbers() {
+        ends_are_normal::<f32>(0.0236);
+        ends_are_normal::<f64>(0.00295);
+    }
+
+    #[test]
+    fn means_take_the_kernel_as_it_is() {
+        let kernel = KclKernel::Exponential(0.001);
+        assert!(matches!(form_of::<f32>(Loss::energy(kernel)), Form::Power { shift: 0.0, .. }));
+        assert!(matches!(form_of::<f32>(Loss::energy(KclKernel::Riesz(1.0))), Form::Plain));
+    }
+}
