@@ -125,7 +125,7 @@ fn sizes_that_no_machine_has_are_refused_before_anything_is_written() {
         ("encoder.projector.hidden", "encoder.projector.hidden = 1000000000000000000"),
         ("encoder.projector.output", "encoder.projector.output = 1000000000000000000"),
         ("batch", "batch = 1000000000000000000"),
-        ("augment.size", "augment.size = 1000000000000000000"),
+        ("augment.size", "augment.size is 1000000000000000000; it must be from 4 to 4096"),
         ("augment.channels", "augment.channels is 1000000000000000000; it must be 1 or 3"),
         ("augment.blur.kernel", "augment.blur.kernel is 1000000000000000000"),
         ("epochs", "epochs is 1000000000000000000; at most 2147483647"),
@@ -139,9 +139,9 @@ fn sizes_that_no_machine_has_are_refused_before_anything_is_written() {
             refuses(&output, expected);
         }
     }
-    let both = ["train", "--run", "r", "--set", "augment.size=1000000000", "--batch=1000000000"];
+    let both = ["train", "--run", "r", "--set", "augment.size=4096", "--batch=1000000000"];
     let output = riesz(here).args(both).output().unwrap();
-    refuses(&output, "batch = 1000000000, augment.size = 1000000000");
+    refuses(&output, "batch = 1000000000, augment.size = 4096");
     assert!(told(&output).contains("needs at least") && told(&output).contains("this machine has"));
     let output = riesz(here).args(["train", "--run", "r", "--epochs=100000000"]).output().unwrap();
     refuses(&output, "epochs is 100000000, at 39 updates each");

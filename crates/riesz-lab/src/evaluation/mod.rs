@@ -3,9 +3,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`images`] | which images are looked at, and their rows |
-//! | [`figures`] | the law of the cosines, singular spectra, the loss curve |
-//! | [`guard`] | proof that the encoder did not change meanwhile |
+//! | `images.rs` | which images are looked at, and their rows |
+//! | `figures.rs` | the law of the cosines, singular spectra, the loss curve |
+//! | `guard.rs` | proof that the encoder did not change meanwhile |
 
 mod figures;
 mod guard;
