@@ -85,6 +85,36 @@ pub enum LossRecipe {
         #[serde(default)]
         convention: ConventionRecipe,
     },
+    /// [`Loss::mv_info_nce`].
+    MvInfoNce {
+        /// τ.
+        #[serde(default = "half")]
+        temperature: f64,
+        /// Which published form.
+        #[serde(default)]
+        convention: ConventionRecipe,
+    },
+    /// [`Loss::mv_dhel`].
+    MvDhel {
+        /// τ.
+        #[serde(default = "half")]
+        temperature: f64,
+        /// Which published form.
+        #[serde(default)]
+        convention: ConventionRecipe,
+    },
+    /// [`Loss::sup_con`].
+    SupCon {
+        /// τ.
+        #[serde(default = "tenth")]
+        temperature: f64,
+    },
+    /// [`Loss::sup_con_in`].
+    SupConIn {
+        /// τ.
+        #[serde(default = "tenth")]
+        temperature: f64,
+    },
     /// [`Loss::align_uniform`].
     AlignUniform {
         /// α.
@@ -97,6 +127,17 @@ pub enum LossRecipe {
         #[serde(default = "one")]
         weight: f64,
     },
+    /// [`Loss::siglip`].
+    Siglip {
+        /// t.
+        #[serde(default = "ten")]
+        scale: f64,
+        /// b.
+        #[serde(default = "minus_ten")]
+        offset: f64,
+    },
+    /// [`Loss::spectral`].
+    Spectral {},
 }
 
 /// [`Convention`] in recipes.
@@ -166,6 +207,12 @@ fn one() -> f64 {
 fn two() -> f64 {
     2.0
 }
+fn ten() -> f64 {
+    10.0
+}
+fn minus_ten() -> f64 {
+    -10.0
+}
 fn sixteen() -> f64 {
     16.0
 }
@@ -192,9 +239,20 @@ impl LossRecipe {
             Self::Kcl { ref attraction, ref repulsion, gamma, convention } => {
                 Loss::kcl(attraction.into(), repulsion.into(), gamma, convention.into())
             }
+            Self::MvInfoNce { temperature, convention } => Loss::mv_info_nce(temperature, convention.into()),
+            Self::MvDhel { temperature, convention } => Loss::mv_dhel(temperature, convention.into()),
+            Self::SupCon { temperature } => Loss::sup_con(temperature),
+            Self::SupConIn { temperature } => Loss::sup_con_in(temperature),
             Self::AlignUniform { exponent, width, weight } => Loss::align_uniform(exponent, width, weight),
+            Self::Siglip { scale, offset } => Loss::siglip(scale, offset),
+            Self::Spectral {} => Ok(Loss::spectral()),
         };
         loss.map_err(|error| Error::input(format!("loss {}: {error}", self.name())))
+    }
+
+    /// Whether it is about groups of images: without them it is another loss.
+    pub fn takes_groups(&self) -> bool {
+        matches!(self, Self::SupCon { .. } | Self::SupConIn { .. })
     }
 
     fn table(&self) -> toml::Table {
@@ -242,7 +300,7 @@ pub fn renamed(own: Option<&toml::Table>, name: &str) -> toml::Table {
     table
 }
 
-const HAVE_CONVENTIONS: [&str; 2] = ["dhel", "kcl"];
+const HAVE_CONVENTIONS: [&str; 4] = ["dhel", "kcl", "mv-dhel", "mv-info-nce"];
 
 fn plain(value: &toml::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
@@ -285,8 +343,24 @@ mod tests {
         assert_eq!(loss("name = \"nt-xent\"").describe(), "nt-xent, temperature 0.5");
         let kcl = loss("name = \"kcl\"\nconvention = \"reference\"").describe();
         assert!(kcl.contains("reference convention"), "{kcl}");
+        assert_eq!(loss("name = \"siglip\"").describe(), "siglip, offset -10.0, scale 10.0");
+        assert_eq!(loss("name = \"spectral\"").describe(), "spectral");
         // Every loss that has a convention is known to have one.
-        for name in ["info-nce", "nt-xent", "dcl", "dclw", "dhel", "kcl", "align-uniform"] {
+        for name in [
+            "info-nce",
+            "nt-xent",
+            "dcl",
+            "dclw",
+            "dhel",
+            "kcl",
+            "mv-info-nce",
+            "mv-dhel",
+            "sup-con",
+            "sup-con-in",
+            "align-uniform",
+            "siglip",
+            "spectral",
+        ] {
             let has = loss(&format!("name = \"{name}\"")).table().contains_key("convention");
             assert_eq!(has, HAVE_CONVENTIONS.contains(&name), "{name}");
         }
@@ -315,6 +389,8 @@ mod tests {
                 "name = \"kcl\"\nattraction = { kernel = \"riesz\", exponent = 1.0 }",
                 "loss kcl: the attraction kernel grows",
             ),
+            ("name = \"siglip\"\nscale = 0.0", "loss siglip: scale is 0; it must be above 0 and finite"),
+            ("name = \"siglip\"\noffset = nan", "loss siglip: offset is NaN; it must be finite"),
         ] {
             let told = loss(text).loss().unwrap_err().to_string();
             assert!(told.starts_with(expected), "{told}");

@@ -194,6 +194,12 @@ impl Recipe {
                 evaluation.few_draws
             ));
         }
+        if self.loss.takes_groups() {
+            return refuse(format!(
+                "loss {} matches images by groups, which training does not give; without groups it is nt-xent",
+                self.loss.describe()
+            ));
+        }
         self.loss.loss().map(|_| ())
     }
 }

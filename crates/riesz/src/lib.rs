@@ -7,7 +7,7 @@
 //!
 //! Notation: N images, K views, rows of d numbers; a unit row is a point of the sphere Sᵈ⁻¹ ⊂ ℝᵈ; a cosine is
 //! s = ⟨x, y⟩ of two unit rows, so that ‖x − y‖² = 2 − 2s. A pair is **matched** (same image, other view), **cross**
-//! (other image, other view) or **within** (other image, same view).
+//! (other image, other view) or **within** (other image, same view). Where images are in groups, read "group" for "image".
 //!
 //! | loss | attracts matched pairs by | repels | joined by |
 //! |---|---|---|---|
@@ -19,6 +19,9 @@
 //! | [`align_uniform`](loss::Loss::align_uniform) | ‖u − v‖^α | within | λ · log of mean Gaussian |
 //! | [`siglip`](loss::Loss::siglip) | ln(1 + e^{−t s − b}) | cross | mean of row sums of ln(1 + e^{t s + b}) |
 //! | [`spectral`](loss::Loss::spectral) | −2s | cross | mean of s² |
+//! | [`mv_info_nce`](loss::Loss::mv_info_nce) | log of an image's Σ e^{s/τ} | matched, cross, within | mean of image log-sum-exp |
+//! | [`mv_dhel`](loss::Loss::mv_dhel) | log of an image's Σ e^{s/τ} | within | views' means of row log-sum-exp, added |
+//! | [`sup_con`](loss::Loss::sup_con), [`sup_con_in`](loss::Loss::sup_con_in) (groups) | −s/τ, or log of mean e^{s/τ} | matched, cross, within | mean of row log-sum-exp |
 //! | [`energy`](loss::Loss::energy) | nothing | within | mean of κ |
 //!
 //! ```
@@ -55,4 +58,14 @@ pub use points::{Matrix, Points, Scalar, normalize, normalize_backward};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
-struct Readme;
+#[doc = include_str!("../../../docs/losses/align-uniform.md")]
+#[doc = include_str!("../../../docs/losses/dcl.md")]
+#[doc = include_str!("../../../docs/losses/dhel.md")]
+#[doc = include_str!("../../../docs/losses/info-nce.md")]
+#[doc = include_str!("../../../docs/losses/kcl.md")]
+#[doc = include_str!("../../../docs/losses/multi-view.md")]
+#[doc = include_str!("../../../docs/losses/nt-xent.md")]
+#[doc = include_str!("../../../docs/losses/siglip.md")]
+#[doc = include_str!("../../../docs/losses/spectral.md")]
+#[doc = include_str!("../../../docs/losses/supcon.md")]
+struct Pages;

@@ -1,8 +1,10 @@
 //! A loss is a value: a list of weighted terms, each a kernel over a class of pairs, with a link that turns the pairs'
 //! values into a number.
 //!
-//! A batch has K views of N images. An ordered pair of embeddings (anchor, other) is exactly one of **matched** (same
-//! image, other view), **cross** (other image, other view), **within** (other image, same view).
+//! A batch has K views of N images. An ordered pair of embeddings (anchor, other) is exactly one of **itself** (the same
+//! row), **matched** (same image, other view), **cross** (other image, other view), **within** (other image, same view).
+//! Where the images of a batch are in groups (by label), "same image" is "same group" in all of these: **matched** are
+//! then all other rows of the anchor's group, in whatever view, and **cross** and **within** are rows of other groups.
 //!
 //! | loss | attracts (matched) | repels over | link |
 //! |---|---|---|---|
@@ -14,7 +16,12 @@
 //! | [`Loss::align_uniform`] | ‖u − v‖^α | within | λ · log of mean Gaussian |
 //! | [`Loss::siglip`] | ln(1 + e^{−t s − b}) | cross: ln(1 + e^{t s + b}) | mean of row sums |
 //! | [`Loss::spectral`] | −2s | cross: s² | mean |
+//! | [`Loss::sup_con`], [`Loss::sup_con_in`] (groups) | −s/τ, mean over matched; in or out of the log | all but itself | mean of row log-sum-exp |
+//! | [`Loss::mv_info_nce`] (any number of views) | log of an image's Σ e^{s/τ} | matched ∪ cross (∪ within) | mean of image log-sum-exp |
+//! | [`Loss::mv_dhel`] (any number of views) | log of an image's Σ e^{s/τ} | within (∪ itself) | sum over views of mean of row log-sum-exp |
 //! | [`Loss::energy`] (any number of views) | none | within | mean of κ |
+
+mod several;
 
 use std::sync::Arc;
 
@@ -27,42 +34,66 @@ use crate::kernel::{
 /// Which classes of pairs a term runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pairs {
-    /// Same image, other view.
+    /// The anchor with itself: cosine 1, wherever the row is.
+    pub itself: bool,
+    /// Same image, other view; in a batch with groups, another row of the same group.
     pub matched: bool,
-    /// Other image, other view.
+    /// Other image (group), other view.
     pub cross: bool,
-    /// Other image, same view.
+    /// Other image (group), same view.
     pub within: bool,
 }
 
 impl Pairs {
     /// Only matched pairs.
-    pub const MATCHED: Self = Self { matched: true, cross: false, within: false };
+    pub const MATCHED: Self = Self { itself: false, matched: true, cross: false, within: false };
     /// Only pairs of other images in the same view.
-    pub const WITHIN: Self = Self { matched: false, cross: false, within: true };
+    pub const WITHIN: Self = Self { itself: false, matched: false, cross: false, within: true };
     /// Only pairs of other images in another view.
-    pub const CROSS: Self = Self { matched: false, cross: true, within: false };
+    pub const CROSS: Self = Self { itself: false, matched: false, cross: true, within: false };
     /// Everything in another view.
-    pub const OTHER_VIEW: Self = Self { matched: true, cross: true, within: false };
+    pub const OTHER_VIEW: Self = Self { itself: false, matched: true, cross: true, within: false };
     /// Every pair of other images.
-    pub const OTHER_IMAGES: Self = Self { matched: false, cross: true, within: true };
-    /// Every pair.
-    pub const ALL: Self = Self { matched: true, cross: true, within: true };
+    pub const OTHER_IMAGES: Self = Self { itself: false, matched: false, cross: true, within: true };
+    /// Every pair of different rows.
+    pub const ALL: Self = Self { itself: false, matched: true, cross: true, within: true };
 
     /// How many pairs one anchor has in a batch of `images` images and `views` views.
     pub fn count(self, images: usize, views: usize) -> usize {
-        let (others, other_views) = (images - 1, views - 1);
-        usize::from(self.matched) * other_views
+        self.count_in_group(images, views, 1)
+    }
+
+    /// The same where the anchor's group has `size` of the images.
+    ///
+    /// # Panics
+    /// If `size` is 0 or more than `images`, or `views` is 0.
+    pub fn count_in_group(self, images: usize, views: usize, size: usize) -> usize {
+        assert!(0 < size && size <= images && views > 0, "a group of {size} of {images} images");
+        let (others, other_views) = (images - size, views - 1);
+        usize::from(self.itself)
+            + usize::from(self.matched) * (views * size - 1)
             + usize::from(self.cross) * other_views * others
             + usize::from(self.within) * others
+    }
+
+    /// Whether an ordered pair of rows is one of these; `same_group` is "same image" where the batch has no groups.
+    pub fn contains(self, same_row: bool, same_group: bool, same_view: bool) -> bool {
+        match (same_row, same_group, same_view) {
+            (true, ..) => self.itself,
+            (false, true, _) => self.matched,
+            (false, false, true) => self.within,
+            (false, false, false) => self.cross,
+        }
     }
 }
 
 /// Whose rows are anchors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchors {
-    /// Every row of every view.
+    /// Every row of every view; means are over all of them.
     AllViews,
+    /// Every row of every view; means are over each view's rows, and the views' shares are added.
+    EachView,
     /// The rows of the first view only: the one-sided forms.
     FirstView,
 }
@@ -76,8 +107,24 @@ pub enum Link {
     RowSum,
     /// Mean over anchors of the logarithm of the sum over the anchor's pairs.
     RowLogSum,
+    /// Mean over anchors of the logarithm of the mean over the anchor's pairs.
+    RowLogMean,
+    /// Mean over images of the logarithm of the sum over all pairs anchored in any of the image's rows.
+    ImageLogSum,
     /// Mean over views of the logarithm of the mean over all pairs anchored in the view.
     LogMean,
+}
+
+impl Link {
+    /// Whether it takes a logarithm of summed kernel values, which must then be positive.
+    pub fn is_logarithmic(self) -> bool {
+        matches!(self, Self::RowLogSum | Self::RowLogMean | Self::ImageLogSum | Self::LogMean)
+    }
+
+    /// Whether the logarithm is of a mean and not of a sum.
+    pub fn is_log_mean(self) -> bool {
+        matches!(self, Self::RowLogMean | Self::LogMean)
+    }
 }
 
 /// Whether a term pulls or pushes: which of the two parts of the value it is counted in.
@@ -377,15 +424,25 @@ impl Loss {
         Ok(Self { name: "energy", terms: vec![term] })
     }
 
-    /// The temperature τ, if every term sees cosines as s/τ alone: InfoNCE, NT-Xent, DCL, DCLW and DHEL.
+    /// The temperature τ, if every term sees cosines as s/τ alone: InfoNCE, NT-Xent, DCL, DCLW, DHEL, SupCon, MV-InfoNCE and
+    /// MV-DHEL.
     pub fn temperature(&self) -> Option<f64> {
         let rate = self.terms.first()?.kernel.rate()?;
         self.terms.iter().all(|term| term.kernel.rate() == Some(rate)).then_some(1.0 / rate)
     }
 
+    /// Scale t > 0 and offset b, if every term sees cosines as ±(t s + b) alone: SigLIP.
+    pub fn scale_and_offset(&self) -> Option<(f64, f64)> {
+        let (scale, offset) = self.terms.first()?.kernel.affine()?;
+        let sign = scale.signum();
+        let ours = |(a, b): (f64, f64)| (a, b) == (scale, offset) || (a, b) == (-scale, -offset);
+        let all = self.terms.iter().all(|term| term.kernel.affine().is_some_and(ours));
+        all.then_some((sign * scale, sign * offset))
+    }
+
     /// Whether the value is the same when the views are exchanged.
     pub fn is_symmetric(&self) -> bool {
-        self.terms.iter().all(|term| term.anchors == Anchors::AllViews)
+        self.terms.iter().all(|term| term.anchors != Anchors::FirstView)
     }
 
     /// Every constructor at its paper's settings: what tests and docs walk.
@@ -404,6 +461,12 @@ impl Loss {
             Self::align_uniform(2.0, 2.0, 1.0),
             Self::siglip(10.0, -10.0),
             Ok(Self::spectral()),
+            Self::sup_con(0.1),
+            Self::sup_con_in(0.1),
+            Self::mv_info_nce(0.5, Paper),
+            Self::mv_info_nce(0.5, Reference),
+            Self::mv_dhel(0.5, Paper),
+            Self::mv_dhel(0.5, Reference),
             Self::kcl(gaussian, KclKernel::Riesz(1.0), 16.0, Paper),
             Self::energy(KclKernel::LogDistance),
             Self::energy(KclKernel::Riesz(1.0)),

@@ -10,7 +10,10 @@ mod awkward;
 use std::ops::Range;
 
 use awkward::{Input, Meeting, awkward};
-use riesz::engine::{Engine, Fused, Reference, temperature_grad, value_and_grad_cached, value_and_grad_raw};
+use riesz::engine::{
+    Engine, Fused, LogisticGrad, Reference, logistic_grad, temperature_grad, value_and_grad_cached,
+    value_and_grad_raw,
+};
 use riesz::loss::{Convention, KclKernel, Loss};
 use riesz::rng::{Key, normal};
 use riesz::{Matrix, Points, normalize};
@@ -151,7 +154,7 @@ fn the_gradient_of_dclw_holds_its_weights() {
 #[test]
 fn the_gradient_of_the_temperature_is_its_slope() {
     type Family = fn(f64) -> Loss;
-    let families: [Family; 11] = [
+    let families: [Family; 17] = [
         |tau| Loss::info_nce(tau).unwrap(),
         |tau| Loss::info_nce_symmetric(tau).unwrap(),
         |tau| Loss::nt_xent(tau).unwrap(),
@@ -163,6 +166,12 @@ fn the_gradient_of_the_temperature_is_its_slope() {
         |tau| Loss::dhel(tau, Convention::Paper).unwrap(),
         |tau| Loss::dhel(tau, Convention::Symmetric).unwrap(),
         |tau| Loss::dhel(tau, Convention::Reference).unwrap(),
+        |tau| Loss::sup_con(tau).unwrap(),
+        |tau| Loss::sup_con_in(tau).unwrap(),
+        |tau| Loss::mv_info_nce(tau, Convention::Paper).unwrap(),
+        |tau| Loss::mv_info_nce(tau, Convention::Reference).unwrap(),
+        |tau| Loss::mv_dhel(tau, Convention::Paper).unwrap(),
+        |tau| Loss::mv_dhel(tau, Convention::Reference).unwrap(),
     ];
     let with_temperature = Loss::catalogue().into_iter().filter(|loss| loss.temperature().is_some()).count();
     assert_eq!(with_temperature, families.len());
@@ -198,6 +207,54 @@ fn the_gradient_of_the_temperature_is_its_slope() {
     let kernel = KclKernel::Gaussian(2.0);
     let without = Loss::kcl(kernel, kernel, 1.0, Convention::Paper).unwrap();
     assert_eq!(temperature_grad::<f64>(&without, &[], &[]), None);
+}
+
+/// ∂L/∂t and ∂L/∂b of SigLIP against differences of the value in t and b, in either engine and precision.
+#[test]
+fn the_gradients_of_scale_and_offset_are_their_slopes() {
+    for input in awkward().iter().filter(|input| (2..=20).contains(&input.views[0].len())) {
+        let points = input.views.each_ref().map(|view| Points::new(view).unwrap());
+        let single = input
+            .views
+            .each_ref()
+            .map(|view| Matrix::new(view.as_slice().iter().map(|&x| x as f32).collect(), view.dim()));
+        let narrow = single.each_ref().map(|view| Points::new(view).unwrap());
+        for (scale, offset) in [(10.0, -10.0), (3.0, 1.0), (100.0, -20.0)] {
+            let loss = Loss::siglip(scale, offset).unwrap();
+            let at = |scale: f64, offset: f64| {
+                Reference.value_and_grad(&Loss::siglip(scale, offset).unwrap(), &points).unwrap().value
+            };
+            let grad = |engine: &dyn Engine<f64>| {
+                logistic_grad(&loss, &points, &engine.value_and_grad(&loss, &points).unwrap()).unwrap()
+            };
+            let want = grad(&Reference);
+            let place = format!("{scale}, {offset} on {}: {want:?}", input.name);
+            let of_scale =
+                |h: f64| ((at(scale + h, offset) - at(scale - h, offset)) / (2.0 * h) - want.scale).abs();
+            let of_offset =
+                |h: f64| ((at(scale, offset + h) - at(scale, offset - h)) / (2.0 * h) - want.offset).abs();
+            let size = 1.0 + want.scale.abs() + want.offset.abs() + at(scale, offset);
+            for error in [&of_scale as &dyn Fn(f64) -> f64, &of_offset] {
+                let (wide, close) = (error(1e-2), error(1e-3));
+                assert!(
+                    close < wide / 30.0 + 1e-11 * size && close < 1e-4 * size,
+                    "{place}: {wide:e}, {close:e}"
+                );
+            }
+            let near = |got: LogisticGrad, error: f64| {
+                assert!((got.scale - want.scale).abs() < error * size, "{place}: {got:?}");
+                assert!((got.offset - want.offset).abs() < error * size, "{place}: {got:?}");
+            };
+            near(grad(&Fused), 1e-13);
+            let outcome = Engine::<f32>::value_and_grad(&Fused, &loss, &narrow).unwrap();
+            near(logistic_grad(&loss, &narrow, &outcome).unwrap(), 1e-6 * (1.0 + scale / 10.0));
+        }
+    }
+    let loss = Loss::siglip(10.0, -9.0).unwrap();
+    assert_eq!(loss.scale_and_offset(), Some((10.0, -9.0)));
+    for other in Loss::catalogue().iter().filter(|loss| loss.name != "siglip") {
+        assert_eq!(other.scale_and_offset(), None, "{}", other.name);
+    }
 }
 
 /// A linear encoder z = x A: chunks of any size give the value and the gradient of A that a single pass gives.

@@ -58,12 +58,21 @@ fn peaks_grow_as_the_batch() {
         Loss::nt_xent(0.5).unwrap(),
         Loss::kcl(gaussian, gaussian, 16.0, Convention::Symmetric).unwrap(),
         Loss::align_uniform(2.0, 2.0, 1.0).unwrap(),
+        Loss::siglip(10.0, -10.0).unwrap(),
+        Loss::mv_info_nce(0.5, Convention::Paper).unwrap(),
+        Loss::mv_dhel(0.5, Convention::Reference).unwrap(),
     ];
+    let sup_con = Loss::sup_con(0.1).unwrap();
     let at = |n: usize, work: &dyn Fn(Points<'_, f64>)| {
         let rows = sample(n, dim, Key::new(1));
         peak(|| work(Points::new(&rows).unwrap()))
     };
-    let metrics: [(&str, Work<'_>); 3] = [
+    let others: [(&str, Work<'_>); 4] = [
+        ("sup-con of ten groups", &|points| {
+            let groups: Vec<u32> = (0..points.len() as u32).map(|i| i % 10).collect();
+            let views = [points, points];
+            drop(Engine::<f64>::value_and_grad_grouped(&Fused, &sup_con, &views, &groups).unwrap());
+        }),
         ("uniformity", &|points| assert!(uniformity(points).unwrap() < 0.0)),
         ("singular values", &|points| drop(singular_values(points))),
         ("wasserstein uniformity", &|points| assert!(wasserstein_uniformity(points).unwrap() < 1e-2)),
@@ -77,7 +86,7 @@ fn peaks_grow_as_the_batch() {
         })
         .collect();
     let works = fused.iter().zip(&losses).map(|(work, loss)| (loss.name, work as Work<'_>));
-    for (name, work) in works.chain(metrics) {
+    for (name, work) in works.chain(others) {
         // From sizes on where the Wasserstein distance works in bins; the first call warms the threads' buffers.
         let (small, large) = (3000, 6000);
         at(small, work);

@@ -46,6 +46,31 @@ fn losses() {
     }
 }
 
+/// In groups that cross blocks, and in three views.
+#[test]
+fn losses_of_groups_and_of_several_views() {
+    let views = [1, 2, 3].map(|seed| sample(401, 17, Key::new(seed)));
+    let groups: Vec<u32> = (0..401).map(|i| i * i % 37).collect();
+    for loss in
+        Loss::catalogue().into_iter().filter(|loss| loss.terms.iter().all(|term| term.focus.is_none()))
+    {
+        for grouped in [false, true] {
+            same_in_every_pool(|| {
+                let points = views.each_ref().map(|view| Points::new(view).unwrap());
+                let engine = &Fused as &dyn Engine<f64>;
+                let outcome = if grouped {
+                    engine.value_and_grad_grouped(&loss, &points, &groups).unwrap()
+                } else {
+                    engine.value_and_grad(&loss, &points).unwrap()
+                };
+                let grads = outcome.grads.iter().flat_map(|grad| grad.as_slice()).map(|&g| bits(g));
+                let slopes = outcome.slopes.iter().map(|&slope| bits(slope));
+                (bits(outcome.value), slopes.collect::<Vec<_>>(), grads.collect::<Vec<_>>())
+            });
+        }
+    }
+}
+
 #[test]
 fn metrics() {
     let views = [3, 4].map(|seed| sample(700, 23, Key::new(seed)));

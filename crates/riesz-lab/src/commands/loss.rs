@@ -1,8 +1,9 @@
-//! `riesz loss`: value, parts and gradient of any loss for two arrays in a file.
+//! `riesz loss`: value, parts and gradient of any loss for the views in a file, or in two.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use riesz::engine::{Engine, Fused, RawValueAndGrad, Reference, value_and_grad_raw};
+use riesz::engine::{Engine, Fused, RawValueAndGrad, Reference, value_and_grad_raw_grouped};
 use riesz::{Matrix, Scalar};
 use serde_json::json;
 
@@ -17,12 +18,16 @@ use crate::{Error, Result};
   riesz loss dhel --temperature 0.3 --input batch.safetensors --name aligned_8x4 --json
   riesz loss kcl --kernel gaussian --width 2 --gamma 16 --convention reference --input batch.npy --grad grad.npy
   riesz loss kcl --kernel gaussian --repulsion-kernel riesz --repulsion-exponent 1 --input u.npy --second v.npy
+  riesz loss mv-dhel --views 4 --input batch.npy
+  riesz loss sup-con --groups labels.txt --input batch.npy
 
-One array of 2M rows holds both views: rows 0..M are view one, M..2M view two; or each view is a file of its own.
+One array of 2M rows holds both views: rows 0..M are view one, M..2M view two; or each view is a file of its own. With
+--views K it holds K views of M rows, one above the other. Groups are a text with one line an image, in order; images with
+equal lines match each other.
 Arrays: npy and npz (float, integer, boolean; any byte order; C or Fortran order), safetensors (f16, bf16, f32, f64).
 Rows are scaled to unit length; the gradient is with respect to the rows as they are in the file.
 Losses: info-nce, info-nce-symmetric, nt-xent, nt-xent-one-sided, dcl, dcl-one-sided, dcl-cross, dclw, dhel, kcl,
-align-uniform. Kernels: gaussian and logarithmic (--width), inverse-multiquadric (--offset), riesz (--exponent),
+align-uniform, siglip, spectral, mv-info-nce, mv-dhel, sup-con, sup-con-in. Kernels: gaussian and logarithmic (--width), inverse-multiquadric (--offset), riesz (--exponent),
 log-distance, exponential (--temperature); gaussian-riesz attracts by the first and repels by the second.")]
 pub struct LossArgs {
     /// The loss by name
@@ -39,6 +44,12 @@ pub struct LossArgs {
     /// The array or tensor of view two: in --second, or in --input when that is not given
     #[arg(long)]
     second_name: Option<String>,
+    /// How many views the rows are of, one above the other
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    views: u32,
+    /// A text file with the group of each image, one a line [default: each image is a group of its own]
+    #[arg(long)]
+    groups: Option<PathBuf>,
     /// Temperature τ of an exponential
     #[arg(long)]
     temperature: Option<f64>,
@@ -51,9 +62,12 @@ pub struct LossArgs {
     /// Width t of a Gaussian or logarithmic kernel, or of align-uniform
     #[arg(long)]
     width: Option<f64>,
-    /// Offset c of an inverse multiquadric kernel
-    #[arg(long)]
+    /// Offset c of an inverse multiquadric kernel, or b of siglip
+    #[arg(long, allow_negative_numbers = true)]
     offset: Option<f64>,
+    /// Scale t of siglip
+    #[arg(long)]
+    scale: Option<f64>,
     /// Exponent s of a Riesz kernel, or α of align-uniform
     #[arg(long, allow_negative_numbers = true)]
     exponent: Option<f64>,
@@ -78,7 +92,7 @@ pub struct LossArgs {
     /// align-uniform's weight λ of the uniformity
     #[arg(long)]
     weight: Option<f64>,
-    /// DHEL's and KCL's published form [default: paper]
+    /// The published form of DHEL, KCL, MV-DHEL and MV-InfoNCE [default: paper]
     #[arg(long, value_enum)]
     convention: Option<ConventionRecipe>,
     /// Precision of the computation [default: the file's]
@@ -130,22 +144,28 @@ pub fn run(args: &LossArgs) -> Result<()> {
         (None, _, Rows::F32(_)) => Dtype::F32,
     };
     let wide = rows.to_f64();
+    let images = wide.len() / args.views as usize;
+    let groups = args.groups.as_deref().map(|path| groups(path, images)).transpose()?;
+    let groups = groups.as_deref();
     let (outcome, name) = match (dtype, args.engine) {
         (Dtype::F32, _) => {
             let narrow = Matrix::new(wide.as_slice().iter().map(|x| *x as f32).collect(), wide.dim());
-            let outcome = args.evaluate::<f32>(&Fused, &recipe, &narrow)?;
+            let outcome = args.evaluate::<f32>(&Fused, &recipe, &narrow, groups)?;
             (widen(outcome), "f32")
         }
-        (Dtype::F64, EngineName::Fused) => (args.evaluate::<f64>(&Fused, &recipe, &wide)?, "f64"),
-        (Dtype::F64, EngineName::Reference) => (args.evaluate::<f64>(&Reference, &recipe, &wide)?, "f64"),
+        (Dtype::F64, EngineName::Fused) => (args.evaluate::<f64>(&Fused, &recipe, &wide, groups)?, "f64"),
+        (Dtype::F64, EngineName::Reference) => {
+            (args.evaluate::<f64>(&Reference, &recipe, &wide, groups)?, "f64")
+        }
     };
     let norm = outcome.grad.as_slice().iter().map(|g| g * g).sum::<f64>().sqrt();
-    let (images, dim) = (wide.len() / 2, wide.dim());
+    let dim = wide.dim();
     if args.json {
         let report = json!({
             "schema_version": 1,
             "loss": recipe,
             "images": images,
+            "views": args.views,
             "dim": dim,
             "dtype": name,
             "value": outcome.value,
@@ -156,7 +176,11 @@ pub fn run(args: &LossArgs) -> Result<()> {
         });
         outln!("{report}");
     } else {
-        outln!("{} of {images} pairs in {dim} dimensions, {name}", recipe.describe());
+        let of = match args.views {
+            2 => format!("{images} pairs"),
+            views => format!("{images} images in {views} views"),
+        };
+        outln!("{} of {of} in {dim} dimensions, {name}", recipe.describe());
         outln!("value       {}", outcome.value);
         outln!("attraction  {}", outcome.attraction);
         outln!("repulsion   {}", outcome.repulsion);
@@ -166,8 +190,8 @@ pub fn run(args: &LossArgs) -> Result<()> {
 }
 
 fn widen(outcome: RawValueAndGrad<f32>) -> RawValueAndGrad<f64> {
-    let RawValueAndGrad { value, terms, attraction, repulsion, grad } = outcome;
-    RawValueAndGrad { value, terms, attraction, repulsion, grad: grad.to_f64() }
+    let RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad } = outcome;
+    RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad: grad.to_f64() }
 }
 
 impl LossArgs {
@@ -177,8 +201,9 @@ impl LossArgs {
         engine: &dyn Engine<T>,
         recipe: &LossRecipe,
         rows: &Matrix<T>,
+        groups: Option<&[u32]>,
     ) -> Result<RawValueAndGrad<T>> {
-        let outcome = value_and_grad_raw(engine, &recipe.loss()?, rows, 2)
+        let outcome = value_and_grad_raw_grouped(engine, &recipe.loss()?, rows, self.views as usize, groups)
             .map_err(|error| Error::input(error.to_string()).at(self.input.display()))?;
         if let Some(path) = &self.grad {
             embeddings::write_npy(path, &outcome.grad)?;
@@ -197,8 +222,12 @@ impl LossArgs {
         }
         let mut kernel_keys: Vec<(&str, Option<f64>)> =
             vec![("width", self.width), ("offset", self.offset), ("exponent", self.exponent)];
-        let mut keys: Vec<(&str, Option<f64>)> =
-            vec![("sigma", self.sigma), ("gamma", self.gamma), ("weight", self.weight)];
+        let mut keys: Vec<(&str, Option<f64>)> = vec![
+            ("sigma", self.sigma),
+            ("gamma", self.gamma),
+            ("weight", self.weight),
+            ("scale", self.scale),
+        ];
         if loss == "kcl" {
             kernel_keys.push(("temperature", self.temperature));
             let name = canonical(self.kernel.as_deref().unwrap_or("gaussian"));
@@ -239,18 +268,22 @@ impl LossArgs {
         })
     }
 
-    /// Both views, one above the other.
+    /// All views, one above the other.
     fn rows(&self) -> Result<Rows> {
         let first = embeddings::read(&self.input, self.name.as_deref())?;
         if self.second.is_none() && self.second_name.is_none() {
-            if !first.len().is_multiple_of(2) {
+            if !first.len().is_multiple_of(self.views as usize) {
+                let views = self.views;
                 return Err(Error::input(format!(
-                    "{}: {} rows; two views of M images are an even number of rows",
+                    "{}: {} rows; {views} views of M images are {views} M rows",
                     self.input.display(),
                     first.len()
                 )));
             }
             return Ok(first);
+        }
+        if self.views != 2 {
+            return Err(Error::input(format!("--views {} with a file for view two", self.views)));
         }
         let path = self.second.as_ref().unwrap_or(&self.input);
         let second = embeddings::read(path, self.second_name.as_deref())?;
@@ -278,12 +311,34 @@ impl LossArgs {
     }
 }
 
+/// Numbers for the lines of a text, equal for equal lines.
+fn groups(path: &Path, images: usize) -> Result<Vec<u32>> {
+    let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, &error))?;
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    if lines.len() != images {
+        return Err(Error::input(format!(
+            "{}: {} lines for {images} images; a group for each is expected",
+            path.display(),
+            lines.len()
+        )));
+    }
+    let mut numbers = BTreeMap::new();
+    Ok(lines
+        .into_iter()
+        .map(|line| {
+            let next = numbers.len() as u32;
+            *numbers.entry(line).or_insert(next)
+        })
+        .collect())
+}
+
 /// The name that recipes use, for other usual spellings.
 fn canonical(name: &str) -> String {
     match name.replace('_', "-").as_str() {
         "infonce" => "info-nce",
         "infonce-symmetric" | "clip" => "info-nce-symmetric",
         "ntxent" | "simclr" => "nt-xent",
+        "supcon" => "sup-con",
         "log" => "logarithmic",
         "imq" => "inverse-multiquadric",
         other => other,

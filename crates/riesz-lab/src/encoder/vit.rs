@@ -6,6 +6,7 @@
 use burn::tensor::{Tensor, activation};
 
 use super::parameters::{Declare, Pass};
+use crate::ops::gelu;
 use crate::{Error, Result};
 
 const DIM: usize = 192;
@@ -74,7 +75,7 @@ impl Vit {
             let normed = layer_norm(pass, &format!("{name}.norm1"), x.clone());
             x = x + attention(pass, &format!("{name}.attn"), normed, n, tokens);
             let normed = layer_norm(pass, &format!("{name}.norm2"), x.clone());
-            let hidden = activation::gelu(pass.linear_with_bias(&format!("{name}.mlp.fc1"), normed));
+            let hidden = gelu(pass.linear_with_bias(&format!("{name}.mlp.fc1"), normed));
             x = x + pass.linear_with_bias(&format!("{name}.mlp.fc2"), hidden);
         }
         let class = x.reshape([n, tokens, DIM]).slice([0..n, 0..1, 0..DIM]).reshape([n, DIM]);

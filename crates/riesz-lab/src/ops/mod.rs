@@ -189,6 +189,13 @@ pub fn max_pool(x: Tensor<4>) -> Tensor<4> {
     burn::tensor::module::max_pool2d(x.permute([0, 3, 1, 2]), options).permute([0, 2, 3, 1])
 }
 
+/// GELU, x Φ(x) with the normal law's distribution function Φ (Hendrycks & Gimpel 2016), and its derivative Φ(x) + x φ(x).
+///
+/// Written out, as Burn's own operation has on GPUs the derivative of another function, the approximation by tanh (0.22.1).
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    x.clone() * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() * 0.5 + 0.5)
+}
+
 /// The mean over pixels: `[n, h, w, c]` → `[n, c]`.
 pub fn mean_pool(x: Tensor<4>) -> Tensor<2> {
     let [n, h, w, c] = x.dims();

@@ -2,13 +2,18 @@
 
 mod cached;
 mod fused;
+mod groups;
+mod logistic;
 mod reference;
 mod temperature;
 
 pub use cached::value_and_grad_cached;
 pub use fused::Fused;
+pub use logistic::{LogisticGrad, logistic_grad};
 pub use reference::Reference;
 pub use temperature::temperature_grad;
+
+use groups::Groups;
 
 use crate::loss::{Anchors, Link, Loss, Pairs, Role, Term};
 use crate::rows::are_finite;
@@ -21,6 +26,8 @@ pub struct Value {
     pub value: f64,
     /// Each term's share, weight included; they sum to `value`.
     pub terms: Vec<f64>,
+    /// Each term's Σ_pq ∂L/∂s_pq over ordered pairs: its slope if all cosines grew alike.
+    pub slopes: Vec<f64>,
     /// The share of the attraction terms.
     pub attraction: f64,
     /// The share of the repulsion terms.
@@ -34,6 +41,8 @@ pub struct ValueAndGrad<T> {
     pub value: f64,
     /// Each term's share, weight included; they sum to `value`.
     pub terms: Vec<f64>,
+    /// Each term's Σ_pq ∂L/∂s_pq over ordered pairs: its slope if all cosines grew alike.
+    pub slopes: Vec<f64>,
     /// The share of the attraction terms.
     pub attraction: f64,
     /// The share of the repulsion terms.
@@ -49,6 +58,8 @@ pub struct RawValueAndGrad<T> {
     pub value: f64,
     /// Each term's share, weight included.
     pub terms: Vec<f64>,
+    /// Each term's Σ_pq ∂L/∂s_pq over ordered pairs.
+    pub slopes: Vec<f64>,
     /// The share of the attraction terms.
     pub attraction: f64,
     /// The share of the repulsion terms.
@@ -68,21 +79,72 @@ pub trait Engine<T: Scalar>: std::fmt::Debug + Send + Sync {
     /// # Panics
     /// If there is no view, or the views' shapes differ.
     fn value_and_grad(&self, loss: &Loss, views: &[Points<'_, T>]) -> Result<ValueAndGrad<T>, Error> {
-        let mut grads: Vec<Matrix<T>> =
-            views.iter().map(|view| Matrix::zeros(view.len(), view.dim())).collect();
-        let mut slices: Vec<&mut [T]> = grads.iter_mut().map(Matrix::as_mut_slice).collect();
-        let Value { value, terms, attraction, repulsion } = self.add_grad(loss, views, &mut slices)?;
-        Ok(ValueAndGrad { value, terms, attraction, repulsion, grads })
+        let mut grads = zeros(views);
+        let value = self.add_grad(loss, views, &mut slices(&mut grads))?;
+        Ok(value.with(grads))
     }
 
-    /// The same, but adds ∂L/∂x to `grads`, one row-major n × d slice a view.
+    /// The same where images are in groups: image i is in group `groups[i]`, and the matched pairs of a row are all other
+    /// rows of its group, in whatever view. Numbers of groups are names, no order. If all differ, the batch is as
+    /// without groups, to the bit.
+    ///
+    /// # Errors
+    /// As [`Engine::value_and_grad`]; if an anchor has no pair of a term (nothing to repel in a batch of one group,
+    /// nothing to match in one view of an image that is alone); if the loss weighs the matched pairs (DCLW).
+    ///
+    /// # Panics
+    /// As [`Engine::value_and_grad`], and if `groups` are not as many as images.
+    fn value_and_grad_grouped(
+        &self,
+        loss: &Loss,
+        views: &[Points<'_, T>],
+        groups: &[u32],
+    ) -> Result<ValueAndGrad<T>, Error> {
+        let mut grads = zeros(views);
+        let value = self.add_grad_grouped(loss, views, Some(groups), &mut slices(&mut grads))?;
+        Ok(value.with(grads))
+    }
+
+    /// As [`Engine::value_and_grad`], but adds ∂L/∂x to `grads`, one row-major n × d slice a view.
     ///
     /// # Errors
     /// As [`Engine::value_and_grad`]; `grads` then holds nothing of use.
     ///
     /// # Panics
     /// As [`Engine::value_and_grad`], and if `grads` are not of the views' shapes.
-    fn add_grad(&self, loss: &Loss, views: &[Points<'_, T>], grads: &mut [&mut [T]]) -> Result<Value, Error>;
+    fn add_grad(&self, loss: &Loss, views: &[Points<'_, T>], grads: &mut [&mut [T]]) -> Result<Value, Error> {
+        self.add_grad_grouped(loss, views, None, grads)
+    }
+
+    /// As [`Engine::value_and_grad_grouped`] if there are groups, but adds ∂L/∂x to `grads`.
+    ///
+    /// # Errors
+    /// As [`Engine::value_and_grad_grouped`]; `grads` then holds nothing of use.
+    ///
+    /// # Panics
+    /// As [`Engine::value_and_grad_grouped`], and if `grads` are not of the views' shapes.
+    fn add_grad_grouped(
+        &self,
+        loss: &Loss,
+        views: &[Points<'_, T>],
+        groups: Option<&[u32]>,
+        grads: &mut [&mut [T]],
+    ) -> Result<Value, Error>;
+}
+
+fn zeros<T: Scalar>(views: &[Points<'_, T>]) -> Vec<Matrix<T>> {
+    views.iter().map(|view| Matrix::zeros(view.len(), view.dim())).collect()
+}
+
+fn slices<T: Scalar>(grads: &mut [Matrix<T>]) -> Vec<&mut [T]> {
+    grads.iter_mut().map(Matrix::as_mut_slice).collect()
+}
+
+impl Value {
+    fn with<T>(self, grads: Vec<Matrix<T>>) -> ValueAndGrad<T> {
+        let Self { value, terms, slopes, attraction, repulsion } = self;
+        ValueAndGrad { value, terms, slopes, attraction, repulsion, grads }
+    }
 }
 
 /// From raw rows, view-major (rows 0..n are view one), through [`normalize`] to the loss and back through
@@ -98,6 +160,23 @@ pub fn value_and_grad_raw<T: Scalar>(
     loss: &Loss,
     rows: &Matrix<T>,
     views: usize,
+) -> Result<RawValueAndGrad<T>, Error> {
+    value_and_grad_raw_grouped(engine, loss, rows, views, None)
+}
+
+/// The same where images are in groups, if any are given, as in [`Engine::value_and_grad_grouped`].
+///
+/// # Errors
+/// As [`normalize`] and [`Engine::value_and_grad_grouped`].
+///
+/// # Panics
+/// If `views` does not divide the number of rows, or `groups` are not as many as images.
+pub fn value_and_grad_raw_grouped<T: Scalar>(
+    engine: &dyn Engine<T>,
+    loss: &Loss,
+    rows: &Matrix<T>,
+    views: usize,
+    groups: Option<&[u32]>,
 ) -> Result<RawValueAndGrad<T>, Error> {
     assert!(
         views > 0 && rows.len().is_multiple_of(views),
@@ -115,26 +194,34 @@ pub fn value_and_grad_raw<T: Scalar>(
     };
     let mut grad = Matrix::zeros(unit.len(), d);
     let mut grads: Vec<&mut [T]> = grad.as_mut_slice().chunks_exact_mut(per_view).collect();
-    let Value { value, terms, attraction, repulsion } = engine.add_grad(loss, &points, &mut grads)?;
+    let Value { value, terms, slopes, attraction, repulsion } =
+        engine.add_grad_grouped(loss, &points, groups, &mut grads)?;
     normalize_backward(Points::normalized(unit.as_slice(), d), &lengths, &mut grad);
-    Ok(RawValueAndGrad { value, terms, attraction, repulsion, grad })
+    Ok(RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad })
 }
 
 /// The sizes of a batch, checked against a loss.
 #[derive(Clone, Copy, Debug)]
-struct Batch {
+struct Batch<'a> {
     /// Views K.
     views: usize,
     /// Images N.
     images: usize,
     /// Ambient dimension d.
     dim: usize,
+    /// If some images are of one group.
+    groups: Option<&'a Groups<'a>>,
 }
 
-impl Batch {
-    fn check<T: Scalar>(loss: &Loss, views: &[Points<'_, T>], grads: &[&mut [T]]) -> Result<Self, Error> {
+impl<'a> Batch<'a> {
+    fn check<T: Scalar>(
+        loss: &Loss,
+        views: &[Points<'_, T>],
+        groups: Option<&'a Groups<'a>>,
+        grads: &[&mut [T]],
+    ) -> Result<Self, Error> {
         assert!(!views.is_empty(), "a loss needs at least one view");
-        let batch = Self { views: views.len(), images: views[0].len(), dim: views[0].dim() };
+        let batch = Self { views: views.len(), images: views[0].len(), dim: views[0].dim(), groups };
         for view in views {
             assert!(
                 view.len() == batch.images && view.dim() == batch.dim,
@@ -157,9 +244,22 @@ impl Batch {
                     batch.images
                 )));
             }
-            if batch.views < 2 && (term.pairs.matched || term.pairs.cross) {
+            if groups.is_none() && batch.views < 2 && (term.pairs.matched || term.pairs.cross) {
                 return Err(Error::new(format!(
                     "{} needs at least 2 views of each image; there is 1",
+                    loss.name
+                )));
+            }
+            if groups.is_some() && term.focus.is_some() {
+                return Err(Error::new(format!(
+                    "{} weighs one match of an image; it takes no groups",
+                    loss.name
+                )));
+            }
+            if let Some(image) = (0..batch.images).find(|&image| batch.count(term, image) == 0) {
+                let lacking = if term.pairs.matched { "match" } else { "row of another group" };
+                return Err(Error::new(format!(
+                    "{} needs a {lacking} for each row; those of image {image} have none",
                     loss.name
                 )));
             }
@@ -168,8 +268,11 @@ impl Batch {
                     || (term.link == Link::Mean && term.pairs == Pairs::MATCHED && batch.views == 2),
                 "a focused term is a mean over the matched pairs of two views"
             );
-            let needs_logarithm = matches!(term.link, Link::RowLogSum | Link::LogMean);
-            assert!(!needs_logarithm || term.kernel.is_positive(), "{:?} has no logarithm", term.kernel);
+            assert!(
+                !term.link.is_logarithmic() || term.kernel.is_positive(),
+                "{:?} has no logarithm",
+                term.kernel
+            );
         }
         Ok(batch)
     }
@@ -177,30 +280,43 @@ impl Batch {
     /// Views whose rows are anchors of the term.
     fn anchor_views(self, term: &Term) -> usize {
         match term.anchors {
-            Anchors::AllViews => self.views,
+            Anchors::AllViews | Anchors::EachView => self.views,
             Anchors::FirstView => 1,
         }
     }
 
-    /// The factor of one pair's (κ, or its share of the log) in the loss, but for what a row's sum adds to it:
-    /// weight over anchors, and over pairs for a mean.
+    /// The factor of one pair's (κ, or its share of the log) in the loss, but for what a row's sum adds to it and for the
+    /// anchor's [share](Self::share): weight over anchors, and over pairs for a mean.
     fn pair_factor(self, term: &Term) -> f64 {
-        let anchors = (self.anchor_views(term) * self.images) as f64;
+        // Views over which a mean runs.
+        let views = match term.anchors {
+            Anchors::AllViews => self.views as f64,
+            Anchors::EachView | Anchors::FirstView => 1.0,
+        };
+        let images = self.images as f64;
         match term.link {
-            Link::Mean => term.weight / (anchors * term.pairs.count(self.images, self.views) as f64),
-            Link::RowSum | Link::RowLogSum => term.weight / anchors,
-            Link::LogMean => term.weight / self.anchor_views(term) as f64,
+            Link::Mean if self.groups.is_none() => {
+                term.weight / (views * images * term.pairs.count(self.images, self.views) as f64)
+            }
+            Link::Mean | Link::RowSum | Link::RowLogSum | Link::RowLogMean => term.weight / (views * images),
+            Link::ImageLogSum => term.weight / images,
+            Link::LogMean => term.weight / views,
         }
     }
-}
 
-/// Whether the ordered pair (view a, image i), (view b, image j) is one of `pairs`.
-fn contains(pairs: Pairs, same_view: bool, same_image: bool) -> bool {
-    match (same_view, same_image) {
-        (true, true) => false,
-        (false, true) => pairs.matched,
-        (false, false) => pairs.cross,
-        (true, false) => pairs.within,
+    /// What else divides the factor of an anchor's pairs where the rows of images have different numbers of them.
+    fn share(self, term: &Term, image: usize) -> f64 {
+        if term.link == Link::Mean && self.groups.is_some() {
+            1.0 / self.count(term, image) as f64
+        } else {
+            1.0
+        }
+    }
+
+    /// How many pairs of the term an anchor has that is a row of `image`.
+    fn count(self, term: &Term, image: usize) -> usize {
+        let size = self.groups.map_or(1, |groups| groups.sizes[image]);
+        term.pairs.count_in_group(self.images, self.views, size)
     }
 }
 
@@ -212,8 +328,24 @@ fn focus_weights(cosines: &[f64], sigma: f64) -> Vec<f64> {
     powers.iter().map(|power| 2.0 - cosines.len() as f64 * power / total).collect()
 }
 
+/// What an engine says of a term: its share of the value, and Σ ∂L/∂s over its ordered pairs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    value: f64,
+    slope: f64,
+}
+
+impl std::ops::AddAssign for Sums {
+    fn add_assign(&mut self, other: Self) {
+        self.value += other.value;
+        self.slope += other.slope;
+    }
+}
+
 /// Adds the terms up, and refuses a value that is not finite.
-fn finish<T: Scalar>(loss: &Loss, terms: Vec<f64>, grads: &[&mut [T]]) -> Result<Value, Error> {
+fn finish<T: Scalar>(loss: &Loss, sums: Vec<Sums>, grads: &[&mut [T]]) -> Result<Value, Error> {
+    let terms: Vec<f64> = sums.iter().map(|sums| sums.value).collect();
+    let slopes = sums.iter().map(|sums| sums.slope).collect();
     let part = |role| -> f64 {
         loss.terms.iter().zip(&terms).filter(|(term, _)| term.role == role).map(|(_, value)| value).sum()
     };
@@ -225,5 +357,5 @@ fn finish<T: Scalar>(loss: &Loss, terms: Vec<f64>, grads: &[&mut [T]]) -> Result
             loss.name
         )));
     }
-    Ok(Value { value, terms, attraction, repulsion })
+    Ok(Value { value, terms, slopes, attraction, repulsion })
 }

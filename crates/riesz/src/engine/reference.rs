@@ -2,8 +2,9 @@
 //!
 //! N images, K views, m = K·N rows; row p = view·N + image.
 
-use super::{Batch, Engine, Value, contains, finish, focus_weights};
-use crate::loss::{Anchors, Link, Loss, Term};
+use super::groups::Groups;
+use super::{Batch, Engine, Sums, Value, finish, focus_weights};
+use crate::loss::{Link, Loss, Term};
 use crate::{Error, Points, Scalar};
 
 /// Every value and gradient as its formula says. For tests and small inputs: O(m²) memory.
@@ -11,8 +12,15 @@ use crate::{Error, Points, Scalar};
 pub struct Reference;
 
 impl<T: Scalar> Engine<T> for Reference {
-    fn add_grad(&self, loss: &Loss, views: &[Points<'_, T>], grads: &mut [&mut [T]]) -> Result<Value, Error> {
-        let batch = Batch::check(loss, views, grads)?;
+    fn add_grad_grouped(
+        &self,
+        loss: &Loss,
+        views: &[Points<'_, T>],
+        groups: Option<&[u32]>,
+        grads: &mut [&mut [T]],
+    ) -> Result<Value, Error> {
+        let groups = Groups::new(groups, views.first().map_or(0, |view| view.len()));
+        let batch = Batch::check(loss, views, groups.as_ref(), grads)?;
         let rows: Vec<Vec<f64>> = views
             .iter()
             .flat_map(|view| (0..batch.images).map(|i| view.row(i).iter().map(|x| x.to_f64()).collect()))
@@ -23,8 +31,7 @@ impl<T: Scalar> Engine<T> for Reference {
 
         // slopes[p][q] = ∂L/∂s_pq with p as anchor; the gradient of row p gathers both orders.
         let mut slopes = vec![vec![0.0; m]; m];
-        let terms: Vec<f64> =
-            loss.terms.iter().map(|term| add_term(batch, term, &cosines, &mut slopes)).collect();
+        let sums = loss.terms.iter().map(|term| add_term(batch, term, &cosines, &mut slopes)).collect();
 
         for p in 0..m {
             let mut sum = vec![0.0; batch.dim];
@@ -41,73 +48,60 @@ impl<T: Scalar> Engine<T> for Reference {
                 *g += T::from_f64(total);
             }
         }
-        finish(loss, terms, grads)
+        finish(loss, sums, grads)
     }
 }
 
-/// The term's value, weight included; adds its ∂L/∂s to `slopes`.
-fn add_term(batch: Batch, term: &Term, cosines: &[Vec<f64>], slopes: &mut [Vec<f64>]) -> f64 {
-    let n = batch.images;
-    let anchors = match term.anchors {
-        Anchors::AllViews => 0..batch.views * n,
-        Anchors::FirstView => 0..n,
-    };
-    let pairs_of = |p: usize| -> Vec<usize> {
-        (0..batch.views * n).filter(|&q| contains(term.pairs, p / n == q / n, p % n == q % n)).collect()
-    };
+/// The term's value, weight included, and Σ ∂L/∂s; adds its ∂L/∂s to `slopes`.
+fn add_term(batch: Batch<'_>, term: &Term, cosines: &[Vec<f64>], slopes: &mut [Vec<f64>]) -> Sums {
+    let (n, m) = (batch.images, batch.views * batch.images);
+    let group = |image: usize| batch.groups.map_or(image as u32, |groups| groups.of[image]);
+    let is_pair =
+        |p: usize, q: usize| term.pairs.contains(p == q, group(p % n) == group(q % n), p / n == q / n);
+    let anchors = batch.anchor_views(term) * n;
+    let pairs_of = |p: usize| (0..m).filter(move |&q| is_pair(p, q)).map(move |q| (p, q));
     let factor = batch.pair_factor(term);
-    match term.link {
-        Link::Mean | Link::RowSum => {
-            let focus: Option<Vec<f64>> = term.focus.map(|sigma| {
-                (0..batch.anchor_views(term))
-                    .flat_map(|view| {
-                        let matched: Vec<f64> =
-                            (0..n).map(|i| cosines[view * n + i][(1 - view) * n + i]).collect();
-                        focus_weights(&matched, sigma)
-                    })
-                    .collect()
-            });
-            let mut value = 0.0;
-            for p in anchors {
-                let weight = focus.as_ref().map_or(1.0, |weights| weights[p]);
-                for q in pairs_of(p) {
-                    let (cost, slope) = term.kernel.at(cosines[p][q]);
-                    value += factor * weight * cost;
-                    slopes[p][q] += factor * weight * slope;
-                }
+    let mut sums = Sums::default();
+    if !term.link.is_logarithmic() {
+        let focus: Option<Vec<f64>> = term.focus.map(|sigma| {
+            (0..batch.anchor_views(term))
+                .flat_map(|view| {
+                    let matched: Vec<f64> =
+                        (0..n).map(|i| cosines[view * n + i][(1 - view) * n + i]).collect();
+                    focus_weights(&matched, sigma)
+                })
+                .collect()
+        });
+        for p in 0..anchors {
+            let weight = focus.as_ref().map_or(1.0, |weights| weights[p]);
+            let factor = factor * batch.share(term, p % n) * weight;
+            for (p, q) in pairs_of(p) {
+                let (cost, slope) = term.kernel.at(cosines[p][q]);
+                sums += Sums { value: factor * cost, slope: factor * slope };
+                slopes[p][q] += factor * slope;
             }
-            value
         }
-        Link::RowLogSum => {
-            let mut value = 0.0;
-            for p in anchors {
-                let pairs = pairs_of(p);
-                let logs: Vec<(f64, f64)> = pairs.iter().map(|&q| term.kernel.ln_at(cosines[p][q])).collect();
-                let log_sum = log_sum_exp(logs.iter().map(|(ln, _)| *ln));
-                value += factor * log_sum;
-                for (q, (ln, ratio)) in pairs.into_iter().zip(logs) {
-                    slopes[p][q] += factor * (ln - log_sum).exp() * ratio;
-                }
-            }
-            value
-        }
-        Link::LogMean => {
-            let mut value = 0.0;
-            for view in 0..batch.anchor_views(term) {
-                let pairs: Vec<(usize, usize)> = (view * n..(view + 1) * n)
-                    .flat_map(|p| pairs_of(p).into_iter().map(move |q| (p, q)))
-                    .collect();
-                let logs: Vec<(f64, f64)> =
-                    pairs.iter().map(|&(p, q)| term.kernel.ln_at(cosines[p][q])).collect();
-                let log_sum = log_sum_exp(logs.iter().map(|(ln, _)| *ln));
-                value += factor * (log_sum - (pairs.len() as f64).ln());
-                for ((p, q), (ln, ratio)) in pairs.into_iter().zip(logs) {
-                    slopes[p][q] += factor * (ln - log_sum).exp() * ratio;
-                }
-            }
-            value
+        return sums;
+    }
+    // The anchors whose pairs are summed in one logarithm.
+    let joined: Vec<Vec<usize>> = match term.link {
+        Link::ImageLogSum => (0..n).map(|i| (i..anchors).step_by(n).collect()).collect(),
+        Link::LogMean => (0..anchors / n).map(|view| (view * n..(view + 1) * n).collect()).collect(),
+        _ => (0..anchors).map(|p| vec![p]).collect(),
+    };
+    for anchors in joined {
+        let pairs: Vec<(usize, usize)> = anchors.into_iter().flat_map(pairs_of).collect();
+        let logs: Vec<(f64, f64)> = pairs.iter().map(|&(p, q)| term.kernel.ln_at(cosines[p][q])).collect();
+        let log_sum = log_sum_exp(logs.iter().map(|(ln, _)| *ln));
+        let of_count = if term.link.is_log_mean() { (pairs.len() as f64).ln() } else { 0.0 };
+        sums.value += factor * (log_sum - of_count);
+        for ((p, q), (ln, ratio)) in pairs.into_iter().zip(logs) {
+            let slope = factor * (ln - log_sum).exp() * ratio;
+            sums.slope += slope;
+            slopes[p][q] += slope;
         }
     }
+    sums
 }
 
 /// log Σ e^x with the largest x taken out.

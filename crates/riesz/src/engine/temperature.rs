@@ -16,8 +16,13 @@ use crate::{Matrix, Points, Scalar};
 /// # Panics
 /// If the shapes of `views` and `grads` differ.
 pub fn temperature_grad<T: Scalar>(loss: &Loss, views: &[Points<'_, T>], grads: &[Matrix<T>]) -> Option<f64> {
-    assert_eq!(views.len(), grads.len(), "views and gradients differ in number");
     let temperature = loss.temperature()?;
+    Some(-along_rows(views, grads) / (2.0 * temperature))
+}
+
+/// Σ_p ⟨x_p, ∂L/∂x_p⟩, twice Σ_pq s_pq ∂L/∂s_pq.
+pub(super) fn along_rows<T: Scalar>(views: &[Points<'_, T>], grads: &[Matrix<T>]) -> f64 {
+    assert_eq!(views.len(), grads.len(), "views and gradients differ in number");
     let mut sum = 0.0;
     for (view, grad) in views.iter().zip(grads) {
         assert!(
@@ -28,5 +33,5 @@ pub fn temperature_grad<T: Scalar>(loss: &Loss, views: &[Points<'_, T>], grads: 
         dots(view.as_slice(), grad.as_slice(), view.dim(), &mut along);
         sum += along.iter().sum::<f64>();
     }
-    Some(-sum / (2.0 * temperature))
+    sum
 }

@@ -6,7 +6,7 @@
 //! | kernel | κ(s) | κ′(s) |
 //! |---|---|---|
 //! | [`Cosine`] | c s | c |
-//! | [`Exponential`] | e^{s/τ} | κ/τ |
+//! | [`Exponential`], [`ScaledExponential`] | e^{s/τ}, c e^{s/τ} | κ/τ |
 //! | [`Gaussian`] | e^{−t r} | 2t κ |
 //! | [`Logarithmic`] | −½ ln(1 + t r) | t/(1 + t r) |
 //! | [`LogDistance`] | −½ ln r | 1/r |
@@ -19,6 +19,7 @@
 //!
 //! Kernels of Koromilas et al., ICML 2024 (their Gaussian, logarithmic, inverse multiquadric and Riesz).
 
+mod scaled;
 mod tile;
 
 use std::fmt::Debug;
@@ -28,6 +29,7 @@ use tile::{Zonal, raised, tile_forms};
 
 use crate::elementary::Real;
 
+pub use scaled::ScaledExponential;
 pub(crate) use tile::Tiled;
 
 /// A zonal kernel κ on the sphere.
@@ -73,6 +75,11 @@ pub trait Kernel: Debug + Send + Sync {
 
     /// If κ depends on the cosine through rate · s alone, the rate: 1/τ for kernels with a temperature τ.
     fn rate(&self) -> Option<f64> {
+        None
+    }
+
+    /// If κ depends on the cosine through a s + b alone, whatever a and b are: (a, b).
+    fn affine(&self) -> Option<(f64, f64)> {
         None
     }
 
@@ -411,6 +418,9 @@ impl Kernel for Softplus {
         let share = if x > 0.0 { 1.0 } else { power } / (1.0 + power);
         (x.max(0.0) + power.ln_1p(), self.scale * share)
     }
+    fn affine(&self) -> Option<(f64, f64)> {
+        Some((self.scale, self.offset))
+    }
     tile_forms!();
 }
 
@@ -438,6 +448,7 @@ mod tests {
         vec![
             Box::new(Cosine { scale: 3.0 }),
             Box::new(Exponential { temperature: 0.3 }),
+            Box::new(ScaledExponential { temperature: 0.4, factor: 0.5 }),
             Box::new(Gaussian { width: 2.0 }),
             Box::new(Logarithmic { width: 2.0 }),
             Box::new(LogDistance),

@@ -89,7 +89,7 @@ struct Task<S> {
 
 impl Schedule {
     /// Blocks of every view; those of different views meet if `views_meet`.
-    pub(super) fn new(batch: Batch, views_meet: bool) -> Self {
+    pub(super) fn new(batch: Batch<'_>, views_meet: bool) -> Self {
         let size = block_size(batch.views * batch.images, batch.dim);
         let per_view = batch.images.div_ceil(size);
         let block =
@@ -215,7 +215,7 @@ mod tests {
         for images in (1..70).chain([255, 256, 257, 1000, 4096]) {
             for views in [1, 2, 3] {
                 for views_meet in [false, true] {
-                    let schedule = Schedule::new(Batch { views, images, dim: 128 }, views_meet);
+                    let schedule = Schedule::new(Batch { views, images, dim: 128, groups: None }, views_meet);
                     let mut rows = schedule.blocks.iter().flat_map(|block| {
                         assert!((1..=192).contains(&block.len()), "{block:?} of {images}");
                         (block.first..block.end).map(|i| (block.view, i))
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn states_come_back_in_their_slots() {
         for images in [300, 1000] {
-            let mut schedule = Schedule::new(Batch { views: 2, images, dim: 8 }, true);
+            let mut schedule = Schedule::new(Batch { views: 2, images, dim: 8, groups: None }, true);
             for threaded in [false, true] {
                 schedule.threaded = threaded;
                 let states = vec![0_usize; schedule.blocks.len()];

@@ -226,15 +226,15 @@ pub(super) struct Pulls<'a, T> {
     pub(super) pull: &'a [T],
 }
 
-/// w_ij = ratio_ij (rows.pull_i e^{ln_ij − rows.top_i} + columns.pull_j e^{ln_ij − columns.top_j}).
+/// w_ij = ratio_ij (rows.pull_i e^{ln_ij − rows.top_i} + columns.pull_j e^{ln_ij − columns.top_j}); returns Σ w.
 pub(super) fn weigh_logarithms<T: Scalar>(
     logarithms: &[T],
     ratios: &[T],
     rows: Pulls<'_, T>,
     columns: Pulls<'_, T>,
     weights: &mut [T],
-) {
-    widest(WeighLogarithms { logarithms, ratios, rows, columns, weights });
+) -> f64 {
+    widest(WeighLogarithms { logarithms, ratios, rows, columns, weights })
 }
 
 struct WeighLogarithms<'a, T> {
@@ -246,11 +246,12 @@ struct WeighLogarithms<'a, T> {
 }
 
 impl<T: Scalar> WithSimd for WeighLogarithms<'_, T> {
-    type Output = ();
+    type Output = f64;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
         let width = self.columns.top.len();
+        let mut sum = 0.0;
         let lines = self.logarithms.chunks_exact(width).zip(self.ratios.chunks_exact(width));
         let lines = lines.zip(self.weights.chunks_exact_mut(width));
         for (((line, ratios), weights), (&top, &pull)) in lines.zip(self.rows.top.iter().zip(self.rows.pull))
@@ -263,42 +264,53 @@ impl<T: Scalar> WithSimd for WeighLogarithms<'_, T> {
                 let of_column = column_pull * (x - column_top).exp::<S>();
                 *w = ratio * (of_row + of_column);
             }
+            sum += total(weights);
         }
+        sum
     }
 }
 
-/// w_ij = factor · slope_ij; returns Σ `values`.
+/// w_ij = factor · slope_ij (rows_i + columns_j); returns Σ value_ij (rows_i + columns_j) and Σ w. Overwrites `values`.
 pub(super) fn weigh_slopes<T: Scalar>(
-    values: &[T],
+    values: &mut [T],
     slopes: &[T],
     factor: T,
-    width: usize,
+    rows: &[T],
+    columns: &[T],
     weights: &mut [T],
-) -> f64 {
-    widest(WeighSlopes { values, slopes, factor, width, weights })
+) -> (f64, f64) {
+    widest(WeighSlopes { values, slopes, factor, rows, columns, weights })
 }
 
 struct WeighSlopes<'a, T> {
-    values: &'a [T],
+    values: &'a mut [T],
     slopes: &'a [T],
     factor: T,
-    width: usize,
+    rows: &'a [T],
+    columns: &'a [T],
     weights: &'a mut [T],
 }
 
 impl<T: Scalar> WithSimd for WeighSlopes<'_, T> {
-    type Output = f64;
+    type Output = (f64, f64);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> f64 {
-        for (w, &slope) in self.weights.iter_mut().zip(self.slopes) {
-            *w = slope * self.factor;
+    fn with_simd<S: Simd>(self, _: S) -> (f64, f64) {
+        let width = self.columns.len();
+        let lines = self.values.chunks_exact_mut(width).zip(self.slopes.chunks_exact(width));
+        let lines = lines.zip(self.weights.chunks_exact_mut(width)).zip(self.rows);
+        let (mut value, mut slope) = (0.0, 0.0);
+        for (((values, slopes), weights), &row) in lines {
+            for (((v, &d), w), &column) in values.iter_mut().zip(slopes).zip(&mut *weights).zip(self.columns)
+            {
+                let ends = row + column;
+                *w = self.factor * ends * d;
+                *v = *v * ends;
+            }
+            value += total(values);
+            slope += total(weights);
         }
-        let mut sum = 0.0;
-        for row in self.values.chunks_exact(self.width) {
-            sum += total(row);
-        }
-        sum
+        (value, slope)
     }
 }
 

@@ -1,41 +1,107 @@
-//! Terms over matched pairs alone: O(K²Nd), and no tile.
+//! Terms over the matched pairs of a batch without groups: O(K²Nd), and no tile.
 
-use crate::engine::{Batch, focus_weights};
-use crate::loss::Term;
+use crate::engine::{Batch, Sums, focus_weights};
+use crate::loss::{Link, Term};
 use crate::rows::{add_scaled, dots};
 use crate::{Points, Scalar};
 
-/// The term's value; adds its gradient. Dot products are in `f64`.
+/// The matched pairs of two views, all images of them.
+struct Matches {
+    first: usize,
+    second: usize,
+    /// How many of the two are anchors. Both orders of a pair have the same cosine.
+    orders: f64,
+    /// Of each image; and in their place at last W_pq + W_qp.
+    cosines: Vec<f64>,
+}
+
+/// The term's value and Σ ∂L/∂s; adds its gradient. Dot products are in `f64`.
 pub(super) fn add<T: Scalar>(
-    batch: Batch,
+    batch: Batch<'_>,
     term: &Term,
     views: &[Points<'_, T>],
     grads: &mut [&mut [T]],
-) -> f64 {
-    let (factor, d) = (batch.pair_factor(term), batch.dim);
-    let anchors = batch.anchor_views(term);
-    let mut value = 0.0;
-    for second in 1..batch.views {
-        for first in 0..second {
-            // Both orders of a pair have the same cosine, and the same focus.
-            let orders = f64::from(u8::from(first < anchors) + u8::from(second < anchors));
-            if orders == 0.0 {
-                continue;
-            }
-            let (u, v) = (views[first].as_slice(), views[second].as_slice());
+) -> Sums {
+    let (anchors, d) = (batch.anchor_views(term), batch.dim);
+    let pairs = (1..batch.views).flat_map(|second| (0..second).map(move |first| (first, second)));
+    let mut matches: Vec<Matches> = pairs
+        .filter(|&(first, _)| first < anchors)
+        .map(|(first, second)| {
             let mut cosines = vec![0.0; batch.images];
-            dots(u, v, d, &mut cosines);
-            let focus = term.focus.map(|sigma| focus_weights(&cosines, sigma));
-            let mut pulls = Vec::with_capacity(batch.images);
-            for (i, &s) in cosines.iter().enumerate() {
-                let weight = orders * factor * focus.as_ref().map_or(1.0, |weights| weights[i]);
-                let (cost, slope) = term.kernel.at(s);
-                value += weight * cost;
-                pulls.push(T::from_f64(weight * slope));
+            dots(views[first].as_slice(), views[second].as_slice(), d, &mut cosines);
+            Matches { first, second, orders: if second < anchors { 2.0 } else { 1.0 }, cosines }
+        })
+        .collect();
+    let value = if term.link.is_logarithmic() {
+        weigh_joined(batch, term, &mut matches)
+    } else {
+        weigh_each(batch, term, &mut matches)
+    };
+    let mut slope = 0.0;
+    for Matches { first, second, cosines: weights, .. } in &matches {
+        slope += weights.iter().sum::<f64>();
+        let weights: Vec<T> = weights.iter().map(|&weight| T::from_f64(weight)).collect();
+        let (before, after) = grads.split_at_mut(*second);
+        add_scaled(&weights, views[*second].as_slice(), d, before[*first]);
+        add_scaled(&weights, views[*first].as_slice(), d, after[0]);
+    }
+    Sums { value, slope }
+}
+
+/// Turns cosines into weights and returns the value, for links without a logarithm.
+fn weigh_each(batch: Batch<'_>, term: &Term, matches: &mut [Matches]) -> f64 {
+    let factor = batch.pair_factor(term);
+    let mut value = 0.0;
+    for Matches { orders, cosines, .. } in matches {
+        let focus = term.focus.map(|sigma| focus_weights(cosines, sigma));
+        for (i, cell) in cosines.iter_mut().enumerate() {
+            let weight = *orders * factor * focus.as_ref().map_or(1.0, |weights| weights[i]);
+            let (cost, slope) = term.kernel.at(*cell);
+            value += weight * cost;
+            *cell = weight * slope;
+        }
+    }
+    value
+}
+
+/// The same for links with one: each logarithm joins the pairs anchored in a row, an image or a view.
+fn weigh_joined(batch: Batch<'_>, term: &Term, matches: &mut [Matches]) -> f64 {
+    let (anchors, images, factor) = (batch.anchor_views(term), batch.images, batch.pair_factor(term));
+    let place = |view: usize, image: usize| match term.link {
+        Link::ImageLogSum => image,
+        Link::LogMean => view,
+        _ => view * images + image,
+    };
+    let logarithms = place(anchors - 1, images - 1) + 1;
+    // Calls `with` for every anchor of a pair: where its pair is joined, and ln κ.
+    let for_each = |matches: &[Matches], with: &mut dyn FnMut(usize, f64)| {
+        for Matches { first, second, cosines, .. } in matches {
+            for view in [*first, *second].into_iter().filter(|&view| view < anchors) {
+                for (image, &s) in cosines.iter().enumerate() {
+                    with(place(view, image), term.kernel.ln_at(s).0);
+                }
             }
-            let (before, after) = grads.split_at_mut(second);
-            add_scaled(&pulls, v, d, before[first]);
-            add_scaled(&pulls, u, d, after[0]);
+        }
+    };
+    let mut top = vec![f64::NEG_INFINITY; logarithms];
+    for_each(matches, &mut |place, ln| top[place] = top[place].max(ln));
+    let (mut sum, mut count) = (vec![0.0; logarithms], vec![0_usize; logarithms]);
+    for_each(matches, &mut |place, ln| {
+        sum[place] += (ln - top[place]).exp();
+        count[place] += 1;
+    });
+    let mut value = 0.0;
+    for ((&top, &sum), &count) in top.iter().zip(&sum).zip(&count) {
+        let of_count = if term.link.is_log_mean() { (count as f64).ln() } else { 0.0 };
+        value += factor * (top + sum.ln() - of_count);
+    }
+    for Matches { first, second, cosines, .. } in matches {
+        for (image, cell) in cosines.iter_mut().enumerate() {
+            let (ln, ratio) = term.kernel.ln_at(*cell);
+            let ends = [*first, *second].into_iter().filter(|&view| view < anchors);
+            let share: f64 =
+                ends.map(|view| place(view, image)).map(|place| (ln - top[place]).exp() / sum[place]).sum();
+            *cell = factor * ratio * share;
         }
     }
     value

@@ -15,11 +15,13 @@
 //! | `plan` | what a term asks of a tile; when a fixed shift of the exponent is safe |
 //! | `sums`, `weights` | the two sweeps |
 //! | `loops` | the loops over a strip of a tile, compiled for several instruction sets |
-//! | `matched` | terms over matched pairs |
+//! | `kin` | which tiles have rows of one group |
+//! | `matched` | terms over the matched pairs of a batch without groups |
 //! | `panels` | the rows of each block, and their transpose |
 //! | `scratch` | each thread's memory |
 
 mod blocks;
+mod kin;
 mod loops;
 mod matched;
 mod panels;
@@ -29,11 +31,13 @@ mod sums;
 mod weights;
 
 use blocks::Schedule;
+use kin::Kin;
 use panels::Panels;
 use plan::Plan;
 
-use super::{Batch, Engine, Value, finish};
-use crate::loss::{Link, Loss, Pairs, Term};
+use super::groups::Groups;
+use super::{Batch, Engine, Sums, Value, finish};
+use crate::loss::{Loss, Pairs, Term};
 use crate::{Error, Points, Scalar};
 
 /// The engine that training runs: tiles and threads, no allocation of size N².
@@ -44,25 +48,33 @@ use crate::{Error, Points, Scalar};
 pub struct Fused;
 
 impl<T: Scalar> Engine<T> for Fused {
-    fn add_grad(&self, loss: &Loss, views: &[Points<'_, T>], grads: &mut [&mut [T]]) -> Result<Value, Error> {
-        let batch = Batch::check(loss, views, grads)?;
-        let views_meet = loss.terms.iter().any(|term| !is_matched_mean(term) && reaches_other_views(term));
+    fn add_grad_grouped(
+        &self,
+        loss: &Loss,
+        views: &[Points<'_, T>],
+        groups: Option<&[u32]>,
+        grads: &mut [&mut [T]],
+    ) -> Result<Value, Error> {
+        let groups = Groups::new(groups, views.first().map_or(0, |view| view.len()));
+        let batch = Batch::check(loss, views, groups.as_ref(), grads)?;
+        let views_meet =
+            loss.terms.iter().any(|term| !needs_no_tile(batch, term) && reaches_other_views(term));
         let schedule = Schedule::new(batch, views_meet);
-        let mut values = vec![0.0; loss.terms.len()];
-        let mut evaluate = || evaluate(batch, loss, views, &schedule, &mut values, grads);
+        let mut sums = vec![Sums::default(); loss.terms.len()];
+        let mut evaluate = || evaluate(batch, loss, views, &schedule, &mut sums, grads);
         if schedule.threaded {
             // Inside the pool, so that a round does not wake it up.
             rayon::scope(|_| evaluate());
         } else {
             evaluate();
         }
-        finish(loss, values, grads)
+        finish(loss, sums, grads)
     }
 }
 
-/// Sums over matched pairs alone have no tiles.
-fn is_matched_mean(term: &Term) -> bool {
-    term.pairs == Pairs::MATCHED && matches!(term.link, Link::Mean | Link::RowSum)
+/// Matched pairs alone are a few a row, and known, where the batch has no groups.
+fn needs_no_tile(batch: Batch<'_>, term: &Term) -> bool {
+    term.pairs == Pairs::MATCHED && batch.groups.is_none()
 }
 
 fn reaches_other_views(term: &Term) -> bool {
@@ -70,27 +82,28 @@ fn reaches_other_views(term: &Term) -> bool {
 }
 
 fn evaluate<T: Scalar>(
-    batch: Batch,
+    batch: Batch<'_>,
     loss: &Loss,
     views: &[Points<'_, T>],
     schedule: &Schedule,
-    values: &mut [f64],
+    sums: &mut [Sums],
     grads: &mut [&mut [T]],
 ) {
+    let kin = batch.groups.map(|groups| Kin::new(groups, schedule));
     let terms = loss.terms.iter().enumerate();
     let plans: Vec<Plan<'_, T>> = terms
-        .filter(|(_, term)| !is_matched_mean(term))
-        .map(|(index, term)| Plan::new(batch, index, term))
+        .filter(|(_, term)| !needs_no_tile(batch, term))
+        .map(|(index, term)| Plan::new(batch, kin.as_ref(), index, term))
         .collect();
     if !plans.is_empty() {
         let panels = Panels::new(batch, views, schedule);
         let found = sums::sweep(&panels, schedule, &plans);
         let swept = weights::sweep(&panels, schedule, &plans, &found, grads);
         for ((plan, found), swept) in plans.iter().zip(&found).zip(swept) {
-            values[plan.index] = found.value + swept;
+            sums[plan.index] = Sums { value: found.value + swept.value, ..swept };
         }
     }
-    for (term, value) in loss.terms.iter().zip(values).filter(|(term, _)| is_matched_mean(term)) {
-        *value = matched::add(batch, term, views, grads);
+    for (term, sums) in loss.terms.iter().zip(sums).filter(|(term, _)| needs_no_tile(batch, term)) {
+        *sums = matched::add(batch, term, views, grads);
     }
 }

@@ -12,14 +12,14 @@ use crate::{Points, Scalar};
 /// All rows, twice.
 #[derive(Debug)]
 pub(super) struct Panels<'a, T> {
-    pub(super) batch: Batch,
+    pub(super) batch: Batch<'a>,
     views: &'a [Points<'a, T>],
     /// For each view the blocks one after another, each `dim` × its rows.
     transposed: Vec<Vec<T>>,
 }
 
 impl<'a, T: Scalar> Panels<'a, T> {
-    pub(super) fn new(batch: Batch, views: &'a [Points<'a, T>], schedule: &Schedule) -> Self {
+    pub(super) fn new(batch: Batch<'a>, views: &'a [Points<'a, T>], schedule: &Schedule) -> Self {
         let mut transposed: Vec<Vec<T>> =
             views.iter().map(|view| vec![T::default(); view.as_slice().len()]).collect();
         let mut rest: Vec<&mut [T]> = transposed.iter_mut().map(Vec::as_mut_slice).collect();

@@ -1,10 +1,11 @@
 //! What a term asks of a tile: which of its entries, in which form, with which factor.
 
 use super::blocks::{Block, Tile};
+use super::kin::Kin;
 use super::loops::Power;
 use crate::Scalar;
-use crate::engine::{Batch, contains};
-use crate::loss::{Link, Term};
+use crate::engine::Batch;
+use crate::loss::Term;
 
 /// A term that runs over tiles.
 #[derive(Debug)]
@@ -12,10 +13,11 @@ pub(super) struct Plan<'a, T> {
     pub(super) term: &'a Term,
     /// Its place in the loss.
     pub(super) index: usize,
-    /// Of one pair's value in the loss: [`Batch::pair_factor`].
+    /// Of one pair's value in the loss, but for the anchor's share: [`Batch::pair_factor`].
     pub(super) factor: f64,
     pub(super) form: Form<T>,
-    anchor_views: usize,
+    batch: Batch<'a>,
+    kin: Option<&'a Kin<'a>>,
 }
 
 /// How a pair's value and slope come of its cosine.
@@ -34,37 +36,47 @@ pub(super) enum Form<T> {
 const SPREAD: f64 = 2.005;
 
 impl<'a, T: Scalar> Plan<'a, T> {
-    pub(super) fn new(batch: Batch, index: usize, term: &'a Term) -> Self {
+    pub(super) fn new(batch: Batch<'a>, kin: Option<&'a Kin<'a>>, index: usize, term: &'a Term) -> Self {
         let factor = batch.pair_factor(term);
         let form = form(term, factor);
-        Self { term, index, factor, form, anchor_views: batch.anchor_views(term) }
+        Self { term, index, factor, form, batch, kin }
     }
 
     /// Whether the value needs log-sums, and so a sweep of its own.
     pub(super) fn is_logarithmic(&self) -> bool {
-        matches!(self.term.link, Link::RowLogSum | Link::LogMean)
+        self.term.link.is_logarithmic()
     }
 
     /// Whether the block's rows are anchors.
     pub(super) fn anchors(&self, block: Block) -> bool {
-        block.view < self.anchor_views
+        block.view < self.batch.anchor_views(self.term)
     }
 
-    /// As how many ordered pairs (anchor, other) an entry of the tile counts in the value: once for each end that is an
-    /// anchor. A block with itself has both orders of a pair as two entries.
-    pub(super) fn ends(&self, tile: Tile) -> f64 {
-        let theirs = !tile.is_diagonal() && self.anchors(tile.columns);
-        f64::from(u8::from(self.anchors(tile.rows)) + u8::from(theirs))
+    /// [`Batch::share`] of the block's rows, one after another; 0 if they are no anchors.
+    pub(super) fn shares(&self, block: Block) -> impl Iterator<Item = f64> {
+        let anchors = f64::from(u8::from(self.anchors(block)));
+        (block.first..block.end).map(move |image| anchors * self.batch.share(self.term, image))
     }
 
     /// The entries of the tile that are pairs of the term, if any.
-    pub(super) fn cover(&self, tile: Tile) -> Option<Cover> {
+    pub(super) fn cover(&self, tile: Tile) -> Option<Cover<'a>> {
+        if !self.anchors(tile.rows) && !self.anchors(tile.columns) {
+            return None;
+        }
         let pairs = self.term.pairs;
-        let elsewhere = contains(pairs, tile.same_view(), false);
-        let same_image = contains(pairs, tile.same_view(), true);
-        let aligned = tile.same_images();
-        let any = elsewhere || (aligned && same_image);
-        (any && self.ends(tile) > 0.0).then_some(Cover { aligned, elsewhere, same_image })
+        let elsewhere = pairs.contains(false, false, tile.same_view());
+        let diagonal = tile.is_diagonal().then_some(pairs.itself);
+        let Some(kin) = self.kin else {
+            let diagonal = tile.same_images().then_some(diagonal.unwrap_or(pairs.matched));
+            return (elsewhere || diagonal == Some(true)).then_some(Cover {
+                groups: None,
+                diagonal,
+                elsewhere,
+            });
+        };
+        let groups = kin.meeting(tile).filter(|_| pairs.matched != elsewhere);
+        let any = elsewhere || groups.is_some() && pairs.matched || diagonal == Some(true);
+        any.then_some(Cover { groups, diagonal, elsewhere })
     }
 }
 
@@ -83,7 +95,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
 ///
 /// A link without a logarithm takes κ as it is.
 fn form<T: Scalar>(term: &Term, factor: f64) -> Form<T> {
-    let logarithmic = matches!(term.link, Link::RowLogSum | Link::LogMean);
+    let logarithmic = term.link.is_logarithmic();
     let Some(exponent) = term.kernel.exponent() else {
         return if logarithmic { Form::Logarithmic } else { Form::Plain };
     };
@@ -103,34 +115,38 @@ fn form<T: Scalar>(term: &Term, factor: f64) -> Form<T> {
 
 /// Which entries of a tile are pairs of a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cover {
-    /// Whether entry (i, i) is of one image; if not, all entries are pairs.
-    aligned: bool,
-    /// Whether pairs of different images are.
+pub(super) struct Cover<'a> {
+    /// The groups of the rows and of the columns, if pairs of one group differ from the others in being pairs of the term.
+    groups: Option<(&'a [u32], &'a [u32])>,
+    /// Whether entries (i, i) are pairs, if that is not told by what follows.
+    diagonal: Option<bool>,
+    /// Whether entries of two groups are pairs; those of one group are not if these are, and are if these are not.
     elsewhere: bool,
-    /// Whether pairs of one image are.
-    same_image: bool,
 }
 
-impl Cover {
+impl Cover<'_> {
     /// Whether every entry is a pair.
     pub(super) fn is_whole(self) -> bool {
-        !self.aligned || (self.elsewhere && self.same_image)
+        self.groups.is_none() && self.elsewhere && self.diagonal != Some(false)
     }
 
     /// Fills with `blank` what is no pair, in a strip of the tile from row `from` on.
     pub(super) fn mask<T: Copy>(self, strip: &mut [T], width: usize, from: usize, blank: T) {
-        if !self.aligned {
+        if self.is_whole() {
             return;
         }
         for (i, row) in (from..).zip(strip.chunks_exact_mut(width)) {
-            if !self.elsewhere {
-                let matched = row[i];
+            let on_diagonal = self.diagonal.map(|kept| if kept { row[i] } else { blank });
+            if let Some((rows, columns)) = self.groups {
+                let group = rows[i];
+                for (cell, &column) in row.iter_mut().zip(columns) {
+                    *cell = if (column == group) == self.elsewhere { blank } else { *cell };
+                }
+            } else if !self.elsewhere {
                 row.fill(blank);
-                row[i] = matched;
             }
-            if !self.same_image {
-                row[i] = blank;
+            if let Some(kept) = on_diagonal {
+                row[i] = kept;
             }
         }
     }
@@ -141,12 +157,12 @@ mod tests {
     use super::*;
     use crate::loss::{KclKernel, Loss};
 
-    const BATCH: Batch = Batch { views: 2, images: 100, dim: 4 };
+    const BATCH: Batch<'_> = Batch { views: 2, images: 100, dim: 4, groups: None };
 
     fn form_of<T: Scalar>(loss: Result<Loss, crate::Error>) -> Form<T> {
         let loss = loss.expect("the parameters are in range");
         let term = loss.terms.last().expect("the loss repels");
-        Plan::new(BATCH, 1, term).form
+        Plan::new(BATCH, None, 1, term).form
     }
 
     fn is_shifted<T: Scalar>(temperature: f64) -> bool {

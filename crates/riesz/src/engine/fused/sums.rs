@@ -1,6 +1,6 @@
 //! The first sweep: log-sums of every row, the values of logarithmic terms, and what the second sweep needs of them.
 
-use super::blocks::{Schedule, Tile};
+use super::blocks::{Block, Schedule, Tile};
 use super::loops::{self, LogSums, Pulls};
 use super::panels::Panels;
 use super::plan::{Cover, Form, Plan};
@@ -9,8 +9,8 @@ use crate::Scalar;
 use crate::engine::Batch;
 use crate::loss::Link;
 
-/// What the second sweep needs of a term, for the rows of one block: the weight of a pair is its power, times the pull of
-/// either end. Empty for terms whose weights are the kernel's slopes alone.
+/// What the second sweep needs of a term, for the rows of one block: the weight of a pair is its power, or its kernel's slope,
+/// times the sum of both ends' pulls.
 #[derive(Clone, Debug)]
 pub(super) struct RowPulls<T> {
     top: Vec<T>,
@@ -20,17 +20,17 @@ pub(super) struct RowPulls<T> {
 impl<T: Scalar> RowPulls<T> {
     /// For rows `from .. from + len`.
     pub(super) fn part(&self, from: usize, len: usize) -> Pulls<'_, T> {
-        let rows = from.min(self.pull.len())..(from + len).min(self.pull.len());
-        Pulls { top: &self.top[rows.clone()], pull: &self.pull[rows] }
+        Pulls { top: &self.top[from..from + len], pull: &self.pull[from..from + len] }
     }
 
     pub(super) fn all(&self) -> Pulls<'_, T> {
         self.part(0, self.pull.len())
     }
 
-    /// One pull for all rows; a top so high that e^{x − top} is 0, where it is asked for.
-    fn constant(len: usize, pull: f64) -> Self {
-        Self { top: vec![-T::LOWEST; len], pull: vec![T::from_f64(pull); len] }
+    /// Pulls that need no log-sum; tops so high that e^{x − top} is 0, where it is asked for.
+    fn known(pulls: impl Iterator<Item = f64>) -> Self {
+        let pull: Vec<T> = pulls.map(T::from_f64).collect();
+        Self { top: vec![-T::LOWEST; pull.len()], pull }
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) fn sweep<T: Scalar>(
         .iter()
         .map(|plan| {
             if !plan.is_logarithmic() {
-                return constant(schedule, plan);
+                return known(schedule, plan);
             }
             let of_blocks: Vec<&LogSums<T>> = sums.iter().map(|block| &block[place]).collect();
             place += 1;
@@ -84,7 +84,7 @@ pub(super) fn sweep<T: Scalar>(
 fn add_tile<T: Scalar>(
     plan: &Plan<'_, T>,
     tile: Tile,
-    cover: Cover,
+    cover: Cover<'_>,
     scratch: &mut Scratch<T>,
     rows: &mut LogSums<T>,
     mut columns: Option<&mut LogSums<T>>,
@@ -122,21 +122,28 @@ fn add_tile<T: Scalar>(
     }
 }
 
-/// The pulls of a term whose weights are known beforehand.
-fn constant<T: Scalar>(schedule: &Schedule, plan: &Plan<'_, T>) -> Found<T> {
-    let pulls = schedule.blocks.iter().map(|&block| match plan.form {
-        Form::Power { scale, .. } => {
-            let pull = if plan.anchors(block) { plan.factor * scale } else { 0.0 };
-            RowPulls::constant(block.len(), pull)
-        }
-        Form::Plain | Form::Logarithmic => RowPulls { top: Vec::new(), pull: Vec::new() },
-    });
-    Found { value: 0.0, pulls: pulls.collect() }
+/// The pulls of a term whose weights need no log-sum: of powers, factor · scale · share; of slopes, the share alone, so that
+/// pulls of 1 and 2 leave a value as exact as it was.
+fn known<T: Scalar>(schedule: &Schedule, plan: &Plan<'_, T>) -> Found<T> {
+    let scale = match plan.form {
+        Form::Power { scale, .. } => plan.factor * scale,
+        Form::Plain | Form::Logarithmic => 1.0,
+    };
+    let of_block = |&block: &Block| RowPulls::known(plan.shares(block).map(|share| scale * share));
+    Found { value: 0.0, pulls: schedule.blocks.iter().map(of_block).collect() }
+}
+
+/// What is summed in one logarithm: Σ = sum · e^top, over so many pairs.
+#[derive(Clone, Copy)]
+struct Joined {
+    top: f64,
+    sum: f64,
+    pairs: usize,
 }
 
 /// Values and pulls of a logarithmic term of its rows' log-sums.
 fn log_sums<T: Scalar>(
-    batch: Batch,
+    batch: Batch<'_>,
     schedule: &Schedule,
     plan: &Plan<'_, T>,
     sums: &[&LogSums<T>],
@@ -145,31 +152,43 @@ fn log_sums<T: Scalar>(
         Form::Power { scale, shift, .. } => (scale, Some(shift)),
         Form::Plain | Form::Logarithmic => (1.0, None),
     };
-    let top = |top: T| shift.unwrap_or(top.to_f64());
-    let log = |(x, sum): (f64, f64)| x + sum.ln();
-    let per_view = schedule.blocks.len() / batch.views;
-    let (mut value, mut pulls) = (0.0, Vec::with_capacity(sums.len()));
-    for (blocks, sums) in schedule.blocks.chunks(per_view).zip(sums.chunks(per_view)) {
-        let rows =
-            || sums.iter().flat_map(|sums| sums.top.iter().zip(&sums.sum)).map(|(&x, &sum)| (top(x), sum));
-        if !plan.anchors(blocks[0]) {
-            pulls.extend(blocks.iter().map(|block| RowPulls::constant(block.len(), 0.0)));
-        } else if plan.term.link == Link::RowLogSum {
-            value += plan.factor * rows().map(log).sum::<f64>();
-            pulls.extend(sums.iter().map(|sums| RowPulls {
-                top: sums.top.clone(),
-                pull: sums.sum.iter().map(|sum| T::from_f64(plan.factor * scale / sum)).collect(),
-            }));
-        } else {
-            let highest = rows().map(|(x, _)| x).fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = rows().map(|(x, sum)| sum * (x - highest).exp()).sum();
-            let pairs = (batch.images * plan.term.pairs.count(batch.images, batch.views)) as f64;
-            value += plan.factor * (log((highest, sum)) - pairs.ln());
-            pulls.extend(blocks.iter().map(|block| RowPulls {
-                top: vec![T::from_f64(highest); block.len()],
-                pull: vec![T::from_f64(plan.factor * scale / sum); block.len()],
-            }));
-        }
+    let images = batch.images;
+    let anchors = batch.anchor_views(plan.term) * images;
+    // Row p = view · images + image is summed in the logarithm of this place.
+    let (place, logarithms): (fn(usize, usize) -> usize, usize) = match plan.term.link {
+        Link::ImageLogSum => (|p, images| p % images, images),
+        Link::LogMean => (|p, images| p / images, anchors / images),
+        _ => (|p, _| p, anchors),
+    };
+    let rows = || {
+        let rows = sums.iter().flat_map(|sums| sums.top.iter().zip(&sums.sum));
+        rows.map(|(top, &sum)| (shift.unwrap_or(top.to_f64()), sum)).take(anchors).enumerate()
+    };
+    let mut joined = vec![Joined { top: f64::NEG_INFINITY, sum: 0.0, pairs: 0 }; logarithms];
+    for (p, (top, _)) in rows() {
+        let joined = &mut joined[place(p, images)];
+        joined.top = joined.top.max(top);
     }
-    Found { value, pulls }
+    for (p, (top, sum)) in rows() {
+        let joined = &mut joined[place(p, images)];
+        joined.sum += sum * (top - joined.top).exp();
+        joined.pairs += batch.count(plan.term, p % images);
+    }
+    let log = |joined: &Joined| {
+        let of_count = if plan.term.link.is_log_mean() { (joined.pairs as f64).ln() } else { 0.0 };
+        joined.top + joined.sum.ln() - of_count
+    };
+    let value = plan.factor * joined.iter().map(log).sum::<f64>();
+    let pulls = schedule.blocks.iter().map(|&block| {
+        if !plan.anchors(block) {
+            return RowPulls::known(plan.shares(block));
+        }
+        let of_rows =
+            (block.first..block.end).map(|image| &joined[place(block.view * images + image, images)]);
+        RowPulls {
+            top: of_rows.clone().map(|joined| T::from_f64(joined.top)).collect(),
+            pull: of_rows.map(|joined| T::from_f64(plan.factor * scale / joined.sum)).collect(),
+        }
+    });
+    Found { value, pulls: pulls.collect() }
 }

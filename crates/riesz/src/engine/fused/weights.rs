@@ -1,5 +1,6 @@
 //! The second sweep: cosines again, in their place the weights W_pq + W_qp with W = ∂L/∂s, and from these the gradient of
-//! the rows of both blocks: G_I += W X_J, G_J += Wᵀ X_I. Terms without a logarithm get their values here as well.
+//! the rows of both blocks: G_I += W X_J, G_J += Wᵀ X_I. Terms without a logarithm get their values here as well, and all
+//! terms Σ W.
 
 use super::blocks::{Schedule, Tile};
 use super::loops;
@@ -8,24 +9,25 @@ use super::plan::{Cover, Form, Plan};
 use super::scratch::{STRIP, Scratch, with_scratch};
 use super::sums::{Found, RowPulls};
 use crate::Scalar;
+use crate::engine::Sums;
 use crate::product::{add_weighted_rows, add_weighted_rows_transposed};
 
 /// What a block gathers.
 struct Gathered<'a, T> {
     place: usize,
     grad: &'a mut [T],
-    /// One for each plan: the values of the tiles whose rows the block is.
-    values: Vec<f64>,
+    /// One for each plan: of the tiles whose rows the block is.
+    sums: Vec<Sums>,
 }
 
-/// Adds to the gradients, and returns the value of each plan that has no logarithm.
+/// Adds to the gradients, and returns Σ W of each plan, and the value of those that have no logarithm.
 pub(super) fn sweep<T: Scalar>(
     panels: &Panels<'_, T>,
     schedule: &Schedule,
     plans: &[Plan<'_, T>],
     found: &[Found<T>],
     grads: &mut [&mut [T]],
-) -> Vec<f64> {
+) -> Vec<Sums> {
     let d = panels.batch.dim;
     let mut rest: Vec<&mut [T]> = grads.iter_mut().map(|grad| &mut **grad).collect();
     let mut states = Vec::with_capacity(schedule.blocks.len());
@@ -33,7 +35,7 @@ pub(super) fn sweep<T: Scalar>(
         // Blocks of a view come in order.
         let (grad, after) = std::mem::take(&mut rest[block.view]).split_at_mut(block.len() * d);
         rest[block.view] = after;
-        states.push(Gathered { place, grad, values: vec![0.0; plans.len()] });
+        states.push(Gathered { place, grad, sums: vec![Sums::default(); plans.len()] });
     }
     let wanted = |tile: Tile| plans.iter().any(|plan| plan.cover(tile).is_some());
     let states = schedule.for_each_tile(
@@ -46,15 +48,15 @@ pub(super) fn sweep<T: Scalar>(
                 let covered = plans
                     .iter()
                     .zip(found)
-                    .zip(&mut rows.values)
-                    .filter_map(|((plan, found), value)| Some((plan, found, value, plan.cover(tile)?)));
+                    .zip(&mut rows.sums)
+                    .filter_map(|((plan, found), sums)| Some((plan, found, sums, plan.cover(tile)?)));
                 let terms = covered
-                    .map(|(plan, found, value, cover)| Weighing {
+                    .map(|(plan, found, sums, cover)| Weighing {
                         plan,
                         cover,
                         rows: &found.pulls[rows.place],
                         columns: &found.pulls[column_place],
-                        value,
+                        sums,
                     })
                     .collect();
                 weigh(tile, terms, scratch);
@@ -66,22 +68,22 @@ pub(super) fn sweep<T: Scalar>(
             });
         },
     );
-    let mut values = vec![0.0; plans.len()];
+    let mut sums = vec![Sums::default(); plans.len()];
     for state in states {
-        for (value, share) in values.iter_mut().zip(state.values) {
-            *value += share;
+        for (sums, share) in sums.iter_mut().zip(state.sums) {
+            *sums += share;
         }
     }
-    values
+    sums
 }
 
 /// A term on one tile.
 struct Weighing<'a, T> {
     plan: &'a Plan<'a, T>,
-    cover: Cover,
+    cover: Cover<'a>,
     rows: &'a RowPulls<T>,
     columns: &'a RowPulls<T>,
-    value: &'a mut f64,
+    sums: &'a mut Sums,
 }
 
 /// Turns a tile of cosines into the sum of the weights of `terms`.
@@ -108,36 +110,36 @@ fn weigh<T: Scalar>(tile: Tile, mut terms: Vec<Weighing<'_, T>>, scratch: &mut S
 }
 
 impl<T: Scalar> Weighing<'_, T> {
-    /// Turns a strip's cosines into weights, and adds its value if the term has no logarithm. `first` and `second` are
-    /// room.
+    /// Turns a strip's cosines into weights, and adds their sum, and its value if the term has no logarithm. `first` and
+    /// `second` are room.
     fn weigh(&mut self, tile: Tile, from: usize, cells: &mut [T], first: &mut [T], second: &mut [T]) {
         let (plan, cover, width) = (self.plan, self.cover, tile.columns.len());
-        let rows = self.rows.part(from, cells.len() / width);
-        let ends = plan.ends(tile);
+        let (rows, columns) = (self.rows.part(from, cells.len() / width), self.columns.all());
+        // An entry's weight and value are those of both orders of its pair, and a block with itself has both orders as entries.
+        let once = if tile.is_diagonal() { 0.5 } else { 1.0 };
         match plan.form {
             Form::Power { power, scale, .. } => {
                 cover.mask(cells, width, from, T::NEG_INFINITY);
-                let total = loops::weigh_powers(power, cells, rows.pull, self.columns.all().pull);
-                if !plan.is_logarithmic() {
-                    // Each weight is scale times its pair's values; a block with itself has both orders in each weight,
-                    // and each order as an entry.
-                    *self.value += total / scale * if tile.is_diagonal() { 0.5 } else { 1.0 };
-                }
+                let slope = once * loops::weigh_powers(power, cells, rows.pull, columns.pull);
+                // κ′ = scale · κ.
+                let value = if plan.is_logarithmic() { 0.0 } else { slope / scale };
+                *self.sums += Sums { value, slope };
             }
             Form::Plain => {
                 T::tile(&*plan.term.kernel, cells, first, second);
                 cover.mask(first, width, from, T::default());
                 cover.mask(second, width, from, T::default());
-                let orders = if tile.is_diagonal() { 2.0 } else { ends };
-                let factor = T::from_f64(plan.factor * orders);
-                let total = loops::weigh_slopes(first, second, factor, width, cells);
-                *self.value += plan.factor * ends * total;
+                let factor = T::from_f64(plan.factor);
+                let (value, slope) =
+                    loops::weigh_slopes(first, second, factor, rows.pull, columns.pull, cells);
+                *self.sums += Sums { value: once * plan.factor * value, slope: once * slope };
             }
             Form::Logarithmic => {
                 T::ln_tile(&*plan.term.kernel, cells, first, second);
                 cover.mask(first, width, from, T::NEG_INFINITY);
                 cover.mask(second, width, from, T::default());
-                loops::weigh_logarithms(first, second, rows, self.columns.all(), cells);
+                let slope = once * loops::weigh_logarithms(first, second, rows, columns, cells);
+                *self.sums += Sums { value: 0.0, slope };
             }
         }
     }

@@ -1,0 +1,147 @@
+//! `riesz loss` on losses of several views and of groups, on SigLIP and the spectral loss; and every command and name of the
+//! pages in `docs/losses`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn loss(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_riesz"))
+        .current_dir(root())
+        .arg("loss")
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn told(output: &Output) -> serde_json::Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn refuses(output: &Output, expected: &str) {
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.lines().count() == 1 && err.contains(expected), "{err}");
+}
+
+#[test]
+fn values_and_norms_are_the_golden_ones() {
+    let text = std::fs::read_to_string(root().join("golden/losses/cases.json")).unwrap();
+    let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let groups = folder.path().join("groups.txt");
+    let mut checked = 0;
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["loss"].as_str().unwrap();
+        let (name, convention) = match name.rsplit_once('_') {
+            Some((name, "printed")) => (name, Some("paper")),
+            Some((name, "code")) => (name, Some("reference")),
+            _ => (name, None),
+        };
+        let mut arguments = vec![name.to_owned()];
+        let mut add = |key: &str, value: String| arguments.push(format!("--{key}={value}"));
+        add("input", "golden/inputs.safetensors".to_owned());
+        add("name", case["input"].as_str().unwrap().to_owned());
+        add("views", case["views"].to_string());
+        for (key, flag) in [("tau", "temperature"), ("scale", "scale"), ("offset", "offset")] {
+            if let Some(value) = case["params"][key].as_f64() {
+                add(flag, value.to_string());
+            }
+        }
+        if let Some(convention) = convention {
+            add("convention", convention.to_owned());
+        }
+        if let Some(of) = case["groups"].as_array() {
+            let lines: Vec<String> = of.iter().map(|group| format!("class {group}")).collect();
+            std::fs::write(&groups, lines.join("\r\n")).unwrap();
+            add("groups", groups.display().to_string());
+        }
+        arguments.push("--json".to_owned());
+        let report = told(&loss(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
+        for (key, want) in [("value", "value"), ("grad_norm", "grad_norm")] {
+            let (got, want) = (report[key].as_f64().unwrap(), case[want].as_f64().unwrap());
+            assert!(
+                (got - want).abs() < 1e-10 * want.abs().max(1.0),
+                "{arguments:?}: {key} {got} for {want}"
+            );
+        }
+        checked += 1;
+    }
+    assert_eq!(checked, 50);
+}
+
+#[test]
+fn bad_groups_and_views_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let input = ["--input", "golden/inputs.safetensors", "--name", "aligned_8x4"];
+    let run = |arguments: &[&str]| loss(&[arguments, &input[..]].concat());
+    refuses(&run(&["sup-con", "--groups", &file("few.txt", "a\nb\n")]), "2 lines for 8 images");
+    refuses(&run(&["sup-con", "--groups", "none.txt"]), "none.txt: no such file");
+    let one = file("one.txt", &"a\n".repeat(8));
+    refuses(&run(&["dcl", "--groups", &one]), "dcl needs a row of another group for each row");
+    refuses(&run(&["dclw", "--groups", &one]), "it takes no groups");
+    refuses(&run(&["mv-dhel", "--views", "3"]), "16 rows; 3 views of M images are 3 M rows");
+    refuses(&run(&["mv-dhel", "--views", "1"]), "needs at least 2 views");
+    refuses(&run(&["mv-dhel", "--views", "4", "--second", "v.npy"]), "--views 4 with a file for view two");
+    refuses(&run(&["siglip", "--temperature", "0.1"]), "temperature");
+    refuses(&run(&["spectral", "--scale", "2"]), "scale");
+    let of_nothing = file("empty.txt", "");
+    refuses(&run(&["sup-con", "--groups", &of_nothing]), "0 lines");
+    let output = Command::new(env!("CARGO_BIN_EXE_riesz"))
+        .current_dir(folder.path())
+        .args(["train", "--loss", "sup-con"])
+        .output()
+        .unwrap();
+    refuses(&output, "matches images by groups, which training does not give; without groups it is nt-xent");
+}
+
+/// The pages but the index, with their texts.
+fn pages() -> Vec<(String, String)> {
+    let folder = std::fs::read_dir(root().join("docs/losses")).unwrap();
+    let pages = folder.map(|entry| entry.unwrap().path()).map(|path| {
+        (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap())
+    });
+    pages.filter(|(name, _)| name != "README.md").collect()
+}
+
+#[test]
+fn every_command_of_the_loss_pages_runs() {
+    for (name, text) in pages() {
+        let commands: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("riesz loss ")).collect();
+        assert!(!commands.is_empty(), "{name} has no command");
+        for command in commands {
+            let output = loss(&command.split_whitespace().collect::<Vec<_>>());
+            assert!(output.status.success(), "{name}: riesz loss {command}: {output:?}");
+        }
+    }
+}
+
+/// A name that is new has no page yet, and a page's name may be wrong.
+#[test]
+fn every_loss_has_its_page_in_the_index() {
+    let help = String::from_utf8(loss(&["--help"]).stdout).unwrap();
+    let (_, rest) = help.split_once("Losses: ").unwrap();
+    let names = rest.split_once('.').unwrap().0.split(',').map(str::trim);
+    let index = std::fs::read_to_string(root().join("docs/losses/README.md")).unwrap();
+    let mut count = 0;
+    for name in names {
+        assert!(index.contains(&format!("`{name}`")), "docs/losses/README.md does not name {name}");
+        assert!(pages().iter().any(|(_, text)| text.contains(&format!("`{name}`"))), "no page names {name}");
+        count += 1;
+    }
+    assert_eq!(count, 17);
+    for (page, _) in pages() {
+        assert!(index.contains(&format!("]({page})")), "docs/losses/README.md does not lead to {page}");
+    }
+}

@@ -1,0 +1,160 @@
+//! Losses of K views: closed forms at the simplex, what they are at K = 2, slopes, and what changes nothing.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use riesz::Matrix;
+use riesz::engine::{Engine, Fused, RawValueAndGrad, Reference, value_and_grad_raw};
+use riesz::loss::{Convention, Loss};
+use riesz::rng::{Key, normal};
+
+const TAU: f64 = 0.3;
+
+fn several() -> [Loss; 4] {
+    use Convention::{Paper, Reference};
+    [
+        Loss::mv_info_nce(TAU, Paper),
+        Loss::mv_info_nce(TAU, Reference),
+        Loss::mv_dhel(TAU, Paper),
+        Loss::mv_dhel(TAU, Reference),
+    ]
+    .map(Result::unwrap)
+}
+
+/// Every loss that needs not exactly two views.
+fn losses() -> Vec<Loss> {
+    let mut losses = Loss::catalogue();
+    losses.retain(|loss| loss.terms.iter().all(|term| term.focus.is_none()));
+    losses.extend(several());
+    losses
+}
+
+fn outcome(engine: &dyn Engine<f64>, loss: &Loss, rows: &Matrix<f64>, views: usize) -> RawValueAndGrad<f64> {
+    value_and_grad_raw(engine, loss, rows, views).unwrap()
+}
+
+/// K views of n images, raw, each a step away from its image.
+fn raw(views: usize, n: usize, d: usize, key: Key) -> Matrix<f64> {
+    let (mut center, mut steps) = (key.at(0).rng(), key.at(1).rng());
+    let center: Vec<f64> = (0..n * d).map(|_| normal(&mut center)).collect();
+    Matrix::new((0..views * n * d).map(|i| center[i % (n * d)] + 0.4 * normal(&mut steps)).collect(), d)
+}
+
+/// With M images at the corners of a simplex, e = e^{1/τ} and b = e^{−1/((M−1)τ)}: the authors' minima.
+#[test]
+fn values_at_the_simplex() {
+    let m = 8;
+    let (e, b) = ((1.0 / TAU).exp(), (-1.0 / (7.0 * TAU)).exp());
+    for views in 2..6 {
+        let corner = |i: usize| f64::from(u8::from(i / m % m == i % m)) - 1.0 / m as f64;
+        let rows = Matrix::new((0..views * m * m).map(corner).collect(), m);
+        let (k, others) = (views as f64, (m - 1) as f64);
+        let wants = [
+            (1.0 + others * b / e).ln(),
+            -1.0 / TAU - (k - 1.0).ln() + ((k - 1.0) * e + k * others * b).ln(),
+            -(k * (k - 1.0)).ln() - 1.0 / TAU + k * (e + others * b).ln(),
+            -(k * (k - 1.0) / 2.0).ln() - 1.0 / TAU + k * (others.ln() - 1.0 / (others * TAU)),
+        ];
+        for (loss, want) in several().iter().zip(wants) {
+            for engine in [&Reference as &dyn Engine<f64>, &Fused] {
+                let got = outcome(engine, loss, &rows, views);
+                let place = format!("{} {:?} of {views} views", loss.name, loss.terms);
+                assert!((got.value - want).abs() < 1e-12, "{place}: {} for {want}", got.value);
+                assert!(got.grad.as_slice().iter().all(|g| g.abs() < 1e-12), "{place} is not critical");
+            }
+        }
+        // And elsewhere it is more.
+        let moved = Matrix::new(
+            rows.as_slice()
+                .iter()
+                .zip(raw(views, m, m, Key::new(views as u64)).as_slice())
+                .map(|(x, w)| x + 0.02 * w)
+                .collect(),
+            m,
+        );
+        for (loss, want) in several().iter().zip(wants) {
+            assert!(outcome(&Fused, loss, &moved, views).value > want, "{} of {views} views", loss.name);
+        }
+    }
+}
+
+/// At two views the code's MV-DHEL is the code's DHEL; the printed MV-InfoNCE has one logarithm for a row and a column together; the
+/// code's has one for both of an image's denominators in NT-Xent.
+#[test]
+fn two_views_are_the_losses_of_two_views() {
+    let rows = raw(2, 40, 6, Key::new(2));
+    let [mv, two] =
+        [Loss::mv_dhel(TAU, Convention::Reference).unwrap(), Loss::dhel(TAU, Convention::Reference).unwrap()]
+            .map(|loss| outcome(&Fused, &loss, &rows, 2));
+    assert!((mv.value - two.value).abs() < 1e-13 * two.terms[1].abs());
+    assert!(mv.grad.as_slice().iter().zip(two.grad.as_slice()).all(|(a, b)| (a - b).abs() < 1e-14));
+    // By concavity of the logarithm, ln of the mean of two sums is at least the mean of their lns.
+    for (convention, two) in [
+        (Convention::Paper, Loss::info_nce_symmetric(TAU).unwrap()),
+        (Convention::Reference, Loss::nt_xent(TAU).unwrap()),
+    ] {
+        let mv = outcome(&Fused, &Loss::mv_info_nce(TAU, convention).unwrap(), &rows, 2).value;
+        let two = outcome(&Fused, &two, &rows, 2).value;
+        assert!(two < mv && mv < two + 0.1, "{convention:?}: {mv}, {two}");
+    }
+}
+
+/// With three and four views, against plain loops and with slopes of the value.
+#[test]
+fn more_views_are_the_reference_and_gradients_are_slopes() {
+    for (views, n) in [(3, 7), (4, 5), (3, 150)] {
+        let (rows, direction) = (raw(views, n, 4, Key::new(n as u64)), raw(views, n, 4, Key::new(99)));
+        let single = Matrix::new(rows.as_slice().iter().map(|&x| x as f32).collect(), 4);
+        for loss in losses() {
+            let place = format!("{} {:?} of {views} views", loss.name, loss.terms);
+            let (want, got) =
+                (outcome(&Reference, &loss, &rows, views), outcome(&Fused, &loss, &rows, views));
+            let size = want.terms.iter().map(|term| term.abs()).sum::<f64>().max(1e-3);
+            assert!((want.value - got.value).abs() < 1e-12 * size, "{place}");
+            let top = want.grad.as_slice().iter().fold(1e-9_f64, |top, g| top.max(g.abs()));
+            let off = |got: &Matrix<f64>| {
+                let both = want.grad.as_slice().iter().zip(got.as_slice());
+                both.fold(0.0_f64, |top, (a, b)| top.max((a - b).abs())) / top
+            };
+            assert!(off(&got.grad) < 1e-11, "{place}: {:e}", off(&got.grad));
+            let narrow = value_and_grad_raw::<f32>(&Fused, &loss, &single, views).unwrap();
+            let grad = off(&narrow.grad.to_f64());
+            assert!(
+                (want.value - narrow.value).abs() < 2e-5 * size && grad < 1e-3,
+                "{place}: {grad:e} in f32"
+            );
+            if n > 20 {
+                continue;
+            }
+            let at = |h: f64| {
+                let moved = rows.as_slice().iter().zip(direction.as_slice()).map(|(x, w)| x + h * w);
+                outcome(&Reference, &loss, &Matrix::new(moved.collect(), 4), views).value
+            };
+            let slope: f64 = want.grad.as_slice().iter().zip(direction.as_slice()).map(|(g, w)| g * w).sum();
+            let error = |h: f64| ((at(h) - at(-h)) / (2.0 * h) - slope).abs();
+            let (wide, close) = (error(1e-4), error(1e-5));
+            assert!(close < wide / 30.0 + 1e-9 * (size + slope.abs()), "{place}: {wide:e}, {close:e}");
+        }
+    }
+}
+
+/// Views of these losses are alike: any order of them gives the same value, and gradients in that order.
+#[test]
+fn the_order_of_views_changes_nothing() {
+    let (n, d) = (20, 5);
+    let rows = raw(3, n, d, Key::new(5));
+    let turned = |rows: &Matrix<f64>| {
+        let mut data = rows.as_slice()[n * d..].to_vec();
+        data.extend_from_slice(&rows.as_slice()[..n * d]);
+        Matrix::new(data, d)
+    };
+    for loss in losses().iter().filter(|loss| loss.is_symmetric()) {
+        let (before, after) = (outcome(&Fused, loss, &rows, 3), outcome(&Fused, loss, &turned(&rows), 3));
+        let size = before.terms.iter().map(|term| term.abs()).sum::<f64>().max(1e-3);
+        assert!((before.value - after.value).abs() < 1e-11 * size, "{} {:?}", loss.name, loss.terms);
+        let want = turned(&before.grad);
+        let top = want.as_slice().iter().fold(1e-6_f64, |top, g| top.max(g.abs()));
+        for (want, got) in want.as_slice().iter().zip(after.grad.as_slice()) {
+            assert!((want - got).abs() < 1e-9 * top, "{}: {got} for {want}", loss.name);
+        }
+    }
+}
