@@ -272,7 +272,8 @@ fn backbones(ledger: &mut Ledger) {
             let bound = worst(&moved[i], &want[i]).0.max(floors[i]);
             let (error, name) = worst(&got[i], &want[i]);
             tell(&format!("gpu: {what}: {kind} differ by {error:.1e} ({name}), bound {bound:.1e}"));
-            if bound > 0.1 {
+            // A gradient that is wrong is off by about itself.
+            if bound > 0.25 {
                 ledger
                     .wrong
                     .push(format!("{what}: a bound of {bound:.1e} on {kind} would let anything pass"));
