@@ -279,7 +279,7 @@ impl LossArgs {
 }
 
 /// The name that recipes use, for other usual spellings.
-fn canonical(name: &str) -> String {
+pub(super) fn canonical(name: &str) -> String {
     match name.replace('_', "-").as_str() {
         "infonce" => "info-nce",
         "infonce-symmetric" | "clip" => "info-nce-symmetric",

@@ -16,12 +16,14 @@
 //! | `sums`, `weights` | the two sweeps |
 //! | `loops` | the loops over a strip of a tile, compiled for several instruction sets |
 //! | `matched` | terms over matched pairs |
+//! | `operations` | how many multiply-adds that is |
 //! | `panels` | the rows of each block, and their transpose |
 //! | `scratch` | each thread's memory |
 
 mod blocks;
 mod loops;
 mod matched;
+mod operations;
 mod panels;
 mod plan;
 mod scratch;

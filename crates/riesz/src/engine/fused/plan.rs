@@ -29,6 +29,11 @@ pub(super) enum Form<T> {
     Logarithmic,
 }
 
+/// Whether the term's value is a logarithm of sums.
+pub(super) fn is_logarithmic(term: &Term) -> bool {
+    matches!(term.link, Link::RowLogSum | Link::LogMean)
+}
+
 /// Rows may be longer than 1 by 10⁻³ ([`Points`](crate::Points)), so cosines are within ±1.002001, and ln κ = scale · s +
 /// offset lies within scale · 2.004002 of its largest value.
 const SPREAD: f64 = 2.005;
@@ -42,7 +47,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
 
     /// Whether the value needs log-sums, and so a sweep of its own.
     pub(super) fn is_logarithmic(&self) -> bool {
-        matches!(self.term.link, Link::RowLogSum | Link::LogMean)
+        is_logarithmic(self.term)
     }
 
     /// Whether the block's rows are anchors.
@@ -83,7 +88,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
 ///
 /// A link without a logarithm takes κ as it is.
 fn form<T: Scalar>(term: &Term, factor: f64) -> Form<T> {
-    let logarithmic = matches!(term.link, Link::RowLogSum | Link::LogMean);
+    let logarithmic = is_logarithmic(term);
     let Some(exponent) = term.kernel.exponent() else {
         return if logarithmic { Form::Logarithmic } else { Form::Plain };
     };
