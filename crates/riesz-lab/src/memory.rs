@@ -17,6 +17,17 @@ pub fn keep_freed() {
     }
 }
 
+/// From now on all threads allocate in one place, so that [`peak`] can give all that is freed back before it looks; glibc
+/// otherwise gives each thread an arena of its own, and of those it keeps the end. To be called before threads start.
+pub fn one_arena() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: mallopt only changes settings of the allocator.
+    #[expect(unsafe_code, reason = "a call into the C library")]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Does `work`, and tells by how many bytes the memory that the system holds for this process rose at most meanwhile (its
 /// resident high-water mark). Freed memory is given back before, so that it is counted if `work` takes it again; what
 /// threads keep for themselves from earlier work is not. Exact to a few hundred kilobytes, because the system counts pages

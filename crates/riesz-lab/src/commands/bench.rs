@@ -12,7 +12,7 @@ use crate::console::outln;
 use crate::loss_recipe::{self, ConventionRecipe, LossRecipe};
 use crate::progress::Progress;
 use crate::speed::{self, PARTS, Product, Size, Speed};
-use crate::{Error, Result, environment, interrupt, room};
+use crate::{Error, Result, environment, interrupt, memory, room};
 
 /// Arguments of `riesz bench`.
 #[derive(clap::Args)]
@@ -76,6 +76,7 @@ struct LossArgs {
 /// Bad use.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let Verb::Loss(args) = &args.verb;
+    memory::one_arena();
     super::train::set_threads(args.threads)?;
     let losses = args.losses()?;
     let sizes = args.sizes()?;
