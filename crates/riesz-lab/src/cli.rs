@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::Result;
-use crate::commands::{data, embed, eval, loss, recipes, report, runs, train};
+use crate::commands::{bench, data, embed, eval, loss, recipes, report, runs, train};
 
 /// Contrastive representation learning as energy minimization on the sphere.
 #[derive(Parser)]
@@ -37,6 +37,8 @@ enum Verb {
     Runs(runs::RunsArgs),
     /// Value, parts and gradient of a loss on arrays from a file
     Loss(loss::LossArgs),
+    /// How fast losses are evaluated on this machine
+    Bench(bench::BenchArgs),
     /// Known data sets: list, show, fetch
     Data(data::DataArgs),
     /// Built-in recipes: list, or print one to start your own from
@@ -56,6 +58,7 @@ impl Cli {
             Verb::Report(args) => report::run(args),
             Verb::Runs(args) => runs::run(args),
             Verb::Loss(args) => loss::run(args),
+            Verb::Bench(args) => bench::run(args),
             Verb::Data(args) => data::run(args),
             Verb::Recipes(args) => recipes::run(args),
         }

@@ -110,7 +110,8 @@ fn here(device: &str) -> Map<String, Value> {
     }
 }
 
-fn processor() -> String {
+/// The processor's name, as the system tells it.
+pub fn processor() -> String {
     std::fs::read_to_string("/proc/cpuinfo")
         .ok()
         .and_then(|text| {

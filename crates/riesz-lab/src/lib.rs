@@ -25,6 +25,7 @@ pub mod recipe;
 pub mod report;
 pub mod room;
 pub mod run;
+pub mod speed;
 pub mod tensorboard;
 pub mod tensors;
 pub mod train;

@@ -259,7 +259,8 @@ impl LossRecipe {
         toml::Table::try_from(self).expect("a loss is a table of numbers and strings")
     }
 
-    fn name(&self) -> String {
+    /// Its name.
+    pub fn name(&self) -> String {
         self.table().get("name").map(plain).unwrap_or_default()
     }
 

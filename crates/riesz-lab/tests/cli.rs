@@ -474,3 +474,47 @@ fn images_of_which_some_have_labels_get_their_numbers() {
         &["one", "no images of that split"],
     );
 }
+
+#[test]
+fn the_bench_command_measures_what_it_was_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench =
+        |more: &[&str]| riesz(folder.path(), &[&["bench", "loss"], more, &["--seconds", "0"]].concat());
+    let sizes = ["--m", "32,48", "--d", "4,8", "--views", "3", "--threads", "1"];
+    let named = ["dhel", "nt_xent", "--convention", "reference", "--precision", "f64", "--json"];
+    let (out, err) = succeeds(&bench(&[&named[..], &sizes[..]].concat()));
+    assert_eq!(err, "");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((report["schema_version"].as_u64(), report["threads"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(report["precision"], "f64");
+    let measured = report["measured"].as_array().unwrap();
+    assert_eq!(measured.len(), 8);
+    assert_eq!(measured[0]["loss"]["convention"], "reference");
+    assert_eq!((&measured[4]["loss"]["name"], measured[4]["images"].as_u64()), (&"nt-xent".into(), Some(32)));
+    for one in measured {
+        let (m, d) = (one["images"].as_f64().unwrap(), one["dim"].as_f64().unwrap());
+        // Two operations for four products of each unordered pair: within three views, or of all rows.
+        let pairs = if one["loss"]["name"] == "dhel" { 1.5 * m * m } else { 4.5 * m * m };
+        assert_eq!(one["operations"].as_f64(), Some(8.0 * pairs * d));
+        let seconds = |key: &str| one["seconds"][key].as_f64().unwrap();
+        assert!(seconds("fastest") <= seconds("median") && seconds("median") <= seconds("slowest"));
+        assert!(one["share"].as_f64().unwrap() > 0.0 && one["product_gflops"].as_f64().unwrap() > 0.0);
+        assert!(one["calls"] == 3 && (one["extra_bytes"].is_u64() || one["extra_bytes"].is_null()));
+    }
+    let (out, _) = succeeds(&bench(&["kcl", "--m", "32"]));
+    assert!(out.contains("kcl, ") && out.contains("M: images of a batch") && out.contains(" % "), "{out}");
+
+    refuses(&bench(&["nosuch"]), &["riesz bench loss nosuch: ", "dhel"]);
+    refuses(&bench(&["--m", "256,0"]), &["--m is 0", "at least 2"]);
+    refuses(&bench(&["--m", "1"]), &["--m is 1", "at least 2"]);
+    refuses(&bench(&["--d", "0"]), &["--d is 0", "at least 1"]);
+    refuses(&bench(&["--m", "1000000000000"]), &["--m 1000000000000 --d 128", "this machine has"]);
+    refuses(&bench(&["--m", "18446744073709551615", "--d", "18446744073709551615"]), &["needs at least"]);
+    refuses(&bench(&["--views", "1"]), &["--views is 1", "at least 2"]);
+    refuses(&bench(&["dclw", "--views", "3"]), &["--views is 3", "dclw is defined for 2"]);
+    refuses(&bench(&["--threads", "0"]), &["--threads is 0"]);
+    for seconds in ["-1", "inf", "nan"] {
+        let output = riesz(folder.path(), &["bench", "loss", &format!("--seconds={seconds}")]);
+        refuses(&output, &["--seconds is ", "0 or more"]);
+    }
+}

@@ -333,7 +333,7 @@ fn groups(path: &Path, images: usize) -> Result<Vec<u32>> {
 }
 
 /// The name that recipes use, for other usual spellings.
-fn canonical(name: &str) -> String {
+pub(super) fn canonical(name: &str) -> String {
     match name.replace('_', "-").as_str() {
         "infonce" => "info-nce",
         "infonce-symmetric" | "clip" => "info-nce-symmetric",

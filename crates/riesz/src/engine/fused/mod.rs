@@ -17,6 +17,7 @@
 //! | `loops` | the loops over a strip of a tile, compiled for several instruction sets |
 //! | `kin` | which tiles have rows of one group |
 //! | `matched` | terms over the matched pairs of a batch without groups |
+//! | `operations` | how many multiply-adds that is |
 //! | `panels` | the rows of each block, and their transpose |
 //! | `scratch` | each thread's memory |
 
@@ -24,6 +25,7 @@ mod blocks;
 mod kin;
 mod loops;
 mod matched;
+mod operations;
 mod panels;
 mod plan;
 mod scratch;
