@@ -3,6 +3,8 @@
 //! A training step allocates and frees the same large tensors over and over. glibc gives each back to the system at
 //! once and asks for it again, and the system clears every page: a third of a step's time. Kept, the pages are reused.
 
+use std::sync::{Mutex, PoisonError};
+
 /// Tells the allocator to keep what is freed, up to 2 GiB. Only glibc needs to be told.
 pub fn keep_freed() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -33,6 +35,9 @@ pub fn one_arena() {
 /// threads keep for themselves from earlier work is not. Exact to a few hundred kilobytes, because the system counts pages
 /// in batches. `None` where the system does not tell: only Linux does, and only if its mark can be reset.
 pub fn peak<T>(work: impl FnOnce() -> T) -> (T, Option<u64>) {
+    // There is one mark for the process.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     give_back();
     // "5" resets the mark to what is resident now.
     let before = std::fs::write("/proc/self/clear_refs", "5").ok().and_then(|()| status("VmRSS:"));
