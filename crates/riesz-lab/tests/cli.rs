@@ -480,17 +480,18 @@ fn the_bench_command_measures_what_it_was_asked() {
     let folder = tempfile::tempdir().unwrap();
     let bench =
         |more: &[&str]| riesz(folder.path(), &[&["bench", "loss"], more, &["--seconds", "0"]].concat());
-    let sizes = ["--m", "32,48", "--d", "4,8", "--views", "3", "--threads", "1"];
-    let named = ["dhel", "nt_xent", "--convention", "reference", "--precision", "f64", "--json"];
+    // Few sizes: a large product is timed at each.
+    let sizes = ["--m", "32", "--d", "4,8", "--views", "3", "--threads", "2", "--quiet"];
+    let named = ["dhel", "nt_xent", "--convention", "reference", "--json"];
     let (out, err) = succeeds(&bench(&[&named[..], &sizes[..]].concat()));
     assert_eq!(err, "");
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((report["schema_version"].as_u64(), report["threads"].as_u64()), (Some(1), Some(1)));
-    assert_eq!(report["precision"], "f64");
+    assert_eq!((report["schema_version"].as_u64(), report["threads"].as_u64()), (Some(1), Some(2)));
+    assert_eq!(report["precision"], "f32");
     let measured = report["measured"].as_array().unwrap();
-    assert_eq!(measured.len(), 8);
+    assert_eq!(measured.len(), 4);
     assert_eq!(measured[0]["loss"]["convention"], "reference");
-    assert_eq!((&measured[4]["loss"]["name"], measured[4]["images"].as_u64()), (&"nt-xent".into(), Some(32)));
+    assert_eq!((&measured[3]["loss"]["name"], measured[3]["dim"].as_u64()), (&"nt-xent".into(), Some(8)));
     for one in measured {
         let (m, d) = (one["images"].as_f64().unwrap(), one["dim"].as_f64().unwrap());
         // Two operations for four products of each unordered pair: within three views, or of all rows.
@@ -501,8 +502,14 @@ fn the_bench_command_measures_what_it_was_asked() {
         assert!(one["share"].as_f64().unwrap() > 0.0 && one["product_gflops"].as_f64().unwrap() > 0.0);
         assert!(one["calls"] == 3 && (one["extra_bytes"].is_u64() || one["extra_bytes"].is_null()));
     }
-    let (out, _) = succeeds(&bench(&["kcl", "--m", "32"]));
-    assert!(out.contains("kcl, ") && out.contains("M: images of a batch") && out.contains(" % "), "{out}");
+    let (out, _) = succeeds(&bench(&["kcl", "--m", "32", "--precision", "f64"]));
+    assert!(
+        out.contains(", f64, 2 views")
+            && out.contains("kcl, ")
+            && out.contains("M: images of a batch")
+            && out.contains(" % "),
+        "{out}"
+    );
 
     refuses(&bench(&["nosuch"]), &["riesz bench loss nosuch: ", "dhel"]);
     refuses(&bench(&["--m", "256,0"]), &["--m is 0", "at least 2"]);
