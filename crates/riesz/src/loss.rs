@@ -56,6 +56,16 @@ impl Pairs {
             + usize::from(self.cross) * other_views * others
             + usize::from(self.within) * others
     }
+
+    /// Whether an ordered pair is one of these, by whether its two rows are of one view and of one image.
+    pub fn contains(self, same_view: bool, same_image: bool) -> bool {
+        match (same_view, same_image) {
+            (true, true) => false,
+            (false, true) => self.matched,
+            (false, false) => self.cross,
+            (true, false) => self.within,
+        }
+    }
 }
 
 /// Whose rows are anchors.
@@ -388,6 +398,40 @@ impl Loss {
         self.terms.iter().all(|term| term.anchors == Anchors::AllViews)
     }
 
+    /// Whether it can be evaluated on a batch of `images` images and `views` views.
+    ///
+    /// # Errors
+    /// If the loss has pairs of different images and there are fewer than two, or a term over matched pairs or other
+    /// views is given one view.
+    ///
+    /// # Panics
+    /// If a term is none that the language has: a focus on other than the mean over matched pairs of two views, or the
+    /// logarithm of a kernel that is not positive.
+    pub fn check(&self, images: usize, views: usize) -> Result<(), Error> {
+        for term in &self.terms {
+            let other_images = term.pairs.cross || term.pairs.within;
+            if images == 0 || (other_images && images < 2) {
+                return Err(Error::new(format!(
+                    "a contrastive loss needs at least 2 images; the batch has {images}"
+                )));
+            }
+            if views < 2 && (term.pairs.matched || term.pairs.cross) {
+                return Err(Error::new(format!(
+                    "{} needs at least 2 views of each image; there is 1",
+                    self.name
+                )));
+            }
+            assert!(
+                term.focus.is_none()
+                    || (term.link == Link::Mean && term.pairs == Pairs::MATCHED && views == 2),
+                "a focused term is a mean over the matched pairs of two views"
+            );
+            let needs_logarithm = matches!(term.link, Link::RowLogSum | Link::LogMean);
+            assert!(!needs_logarithm || term.kernel.is_positive(), "{:?} has no logarithm", term.kernel);
+        }
+        Ok(())
+    }
+
     /// Every constructor at its paper's settings: what tests and docs walk.
     pub fn catalogue() -> Vec<Self> {
         use Convention::{Paper, Reference, Symmetric};
@@ -424,6 +468,31 @@ impl Loss {
 }
 
 impl Term {
+    /// How many of `views` views have anchors: they are the first ones.
+    pub fn anchor_views(&self, views: usize) -> usize {
+        match self.anchors {
+            Anchors::AllViews => views,
+            Anchors::FirstView => 1,
+        }
+    }
+
+    /// The factor of one pair's (κ, or its share of the log) in the loss, but for what a row's sum adds to it: weight
+    /// over anchors, and over pairs for a mean; for a batch of `images` images and `views` views.
+    pub fn pair_factor(&self, images: usize, views: usize) -> f64 {
+        let anchor_views = self.anchor_views(views);
+        let anchors = (anchor_views * images) as f64;
+        match self.link {
+            Link::Mean => self.weight / (anchors * self.pairs.count(images, views) as f64),
+            Link::RowSum | Link::RowLogSum => self.weight / anchors,
+            Link::LogMean => self.weight / anchor_views as f64,
+        }
+    }
+
+    /// Whether it is a sum over matched pairs alone: N pairs of any two views, and no matrix of cosines.
+    pub fn is_matched_sum(&self) -> bool {
+        self.pairs == Pairs::MATCHED && matches!(self.link, Link::Mean | Link::RowSum)
+    }
+
     /// A mean over matched pairs.
     fn attraction(weight: f64, anchors: Anchors, kernel: Arc<dyn Kernel>) -> Self {
         let (link, pairs) = (Link::Mean, Pairs::MATCHED);

@@ -10,7 +10,7 @@ pub use fused::Fused;
 pub use reference::Reference;
 pub use temperature::temperature_grad;
 
-use crate::loss::{Anchors, Link, Loss, Pairs, Role, Term};
+use crate::loss::{Loss, Role};
 use crate::rows::are_finite;
 use crate::{Error, Matrix, Points, Scalar, normalize, normalize_backward};
 
@@ -25,6 +25,27 @@ pub struct Value {
     pub attraction: f64,
     /// The share of the repulsion terms.
     pub repulsion: f64,
+}
+
+impl Value {
+    /// Adds up the terms' shares, weight included, of a loss whose gradient is finite or is not.
+    ///
+    /// # Errors
+    /// If the value or the gradient is not finite.
+    pub fn new(loss: &Loss, terms: Vec<f64>, is_gradient_finite: bool) -> Result<Self, Error> {
+        let part = |role| -> f64 {
+            loss.terms.iter().zip(&terms).filter(|(term, _)| term.role == role).map(|(_, value)| value).sum()
+        };
+        let (attraction, repulsion) = (part(Role::Attraction), part(Role::Repulsion));
+        let value = attraction + repulsion;
+        if !value.is_finite() || !is_gradient_finite {
+            return Err(Error::new(format!(
+                "{} is {value} with an infinite gradient or value: two rows coincide where its kernel is infinite",
+                loss.name
+            )));
+        }
+        Ok(Self { value, terms, attraction, repulsion })
+    }
 }
 
 /// A loss's number, its parts, and its gradient with respect to each view's unit rows.
@@ -149,58 +170,8 @@ impl Batch {
             grads.len() == batch.views && grads.iter().all(|grad| grad.len() == batch.images * batch.dim),
             "gradients are not of the shape of the views"
         );
-        for term in &loss.terms {
-            let other_images = term.pairs.cross || term.pairs.within;
-            if batch.images == 0 || (other_images && batch.images < 2) {
-                return Err(Error::new(format!(
-                    "a contrastive loss needs at least 2 images; the batch has {}",
-                    batch.images
-                )));
-            }
-            if batch.views < 2 && (term.pairs.matched || term.pairs.cross) {
-                return Err(Error::new(format!(
-                    "{} needs at least 2 views of each image; there is 1",
-                    loss.name
-                )));
-            }
-            assert!(
-                term.focus.is_none()
-                    || (term.link == Link::Mean && term.pairs == Pairs::MATCHED && batch.views == 2),
-                "a focused term is a mean over the matched pairs of two views"
-            );
-            let needs_logarithm = matches!(term.link, Link::RowLogSum | Link::LogMean);
-            assert!(!needs_logarithm || term.kernel.is_positive(), "{:?} has no logarithm", term.kernel);
-        }
+        loss.check(batch.images, batch.views)?;
         Ok(batch)
-    }
-
-    /// Views whose rows are anchors of the term.
-    fn anchor_views(self, term: &Term) -> usize {
-        match term.anchors {
-            Anchors::AllViews => self.views,
-            Anchors::FirstView => 1,
-        }
-    }
-
-    /// The factor of one pair's (κ, or its share of the log) in the loss, but for what a row's sum adds to it:
-    /// weight over anchors, and over pairs for a mean.
-    fn pair_factor(self, term: &Term) -> f64 {
-        let anchors = (self.anchor_views(term) * self.images) as f64;
-        match term.link {
-            Link::Mean => term.weight / (anchors * term.pairs.count(self.images, self.views) as f64),
-            Link::RowSum | Link::RowLogSum => term.weight / anchors,
-            Link::LogMean => term.weight / self.anchor_views(term) as f64,
-        }
-    }
-}
-
-/// Whether the ordered pair (view a, image i), (view b, image j) is one of `pairs`.
-fn contains(pairs: Pairs, same_view: bool, same_image: bool) -> bool {
-    match (same_view, same_image) {
-        (true, true) => false,
-        (false, true) => pairs.matched,
-        (false, false) => pairs.cross,
-        (true, false) => pairs.within,
     }
 }
 
@@ -212,18 +183,7 @@ fn focus_weights(cosines: &[f64], sigma: f64) -> Vec<f64> {
     powers.iter().map(|power| 2.0 - cosines.len() as f64 * power / total).collect()
 }
 
-/// Adds the terms up, and refuses a value that is not finite.
+/// The value, if it and the gradient are finite.
 fn finish<T: Scalar>(loss: &Loss, terms: Vec<f64>, grads: &[&mut [T]]) -> Result<Value, Error> {
-    let part = |role| -> f64 {
-        loss.terms.iter().zip(&terms).filter(|(term, _)| term.role == role).map(|(_, value)| value).sum()
-    };
-    let (attraction, repulsion) = (part(Role::Attraction), part(Role::Repulsion));
-    let value = attraction + repulsion;
-    if !value.is_finite() || !grads.iter().all(|grad| are_finite(grad)) {
-        return Err(Error::new(format!(
-            "{} is {value} with an infinite gradient or value: two rows coincide where its kernel is infinite",
-            loss.name
-        )));
-    }
-    Ok(Value { value, terms, attraction, repulsion })
+    Value::new(loss, terms, grads.iter().all(|grad| are_finite(grad)))
 }

@@ -2,7 +2,7 @@
 //!
 //! N images, K views, m = K·N rows; row p = view·N + image.
 
-use super::{Batch, Engine, Value, contains, finish, focus_weights};
+use super::{Batch, Engine, Value, finish, focus_weights};
 use crate::loss::{Anchors, Link, Loss, Term};
 use crate::{Error, Points, Scalar};
 
@@ -53,13 +53,13 @@ fn add_term(batch: Batch, term: &Term, cosines: &[Vec<f64>], slopes: &mut [Vec<f
         Anchors::FirstView => 0..n,
     };
     let pairs_of = |p: usize| -> Vec<usize> {
-        (0..batch.views * n).filter(|&q| contains(term.pairs, p / n == q / n, p % n == q % n)).collect()
+        (0..batch.views * n).filter(|&q| term.pairs.contains(p / n == q / n, p % n == q % n)).collect()
     };
-    let factor = batch.pair_factor(term);
+    let factor = term.pair_factor(n, batch.views);
     match term.link {
         Link::Mean | Link::RowSum => {
             let focus: Option<Vec<f64>> = term.focus.map(|sigma| {
-                (0..batch.anchor_views(term))
+                (0..term.anchor_views(batch.views))
                     .flat_map(|view| {
                         let matched: Vec<f64> =
                             (0..n).map(|i| cosines[view * n + i][(1 - view) * n + i]).collect();
@@ -93,7 +93,7 @@ fn add_term(batch: Batch, term: &Term, cosines: &[Vec<f64>], slopes: &mut [Vec<f
         }
         Link::LogMean => {
             let mut value = 0.0;
-            for view in 0..batch.anchor_views(term) {
+            for view in 0..term.anchor_views(batch.views) {
                 let pairs: Vec<(usize, usize)> = (view * n..(view + 1) * n)
                     .flat_map(|p| pairs_of(p).into_iter().map(move |q| (p, q)))
                     .collect();

@@ -12,8 +12,8 @@ pub(super) fn add<T: Scalar>(
     views: &[Points<'_, T>],
     grads: &mut [&mut [T]],
 ) -> f64 {
-    let (factor, d) = (batch.pair_factor(term), batch.dim);
-    let anchors = batch.anchor_views(term);
+    let (factor, d) = (term.pair_factor(batch.images, batch.views), batch.dim);
+    let anchors = term.anchor_views(batch.views);
     let mut value = 0.0;
     for second in 1..batch.views {
         for first in 0..second {

@@ -33,7 +33,7 @@ use panels::Panels;
 use plan::Plan;
 
 use super::{Batch, Engine, Value, finish};
-use crate::loss::{Link, Loss, Pairs, Term};
+use crate::loss::{Loss, Term};
 use crate::{Error, Points, Scalar};
 
 /// The engine that training runs: tiles and threads, no allocation of size N².
@@ -46,7 +46,7 @@ pub struct Fused;
 impl<T: Scalar> Engine<T> for Fused {
     fn add_grad(&self, loss: &Loss, views: &[Points<'_, T>], grads: &mut [&mut [T]]) -> Result<Value, Error> {
         let batch = Batch::check(loss, views, grads)?;
-        let views_meet = loss.terms.iter().any(|term| !is_matched_mean(term) && reaches_other_views(term));
+        let views_meet = loss.terms.iter().any(|term| !term.is_matched_sum() && reaches_other_views(term));
         let schedule = Schedule::new(batch, views_meet);
         let mut values = vec![0.0; loss.terms.len()];
         let mut evaluate = || evaluate(batch, loss, views, &schedule, &mut values, grads);
@@ -58,11 +58,6 @@ impl<T: Scalar> Engine<T> for Fused {
         }
         finish(loss, values, grads)
     }
-}
-
-/// Sums over matched pairs alone have no tiles.
-fn is_matched_mean(term: &Term) -> bool {
-    term.pairs == Pairs::MATCHED && matches!(term.link, Link::Mean | Link::RowSum)
 }
 
 fn reaches_other_views(term: &Term) -> bool {
@@ -79,7 +74,7 @@ fn evaluate<T: Scalar>(
 ) {
     let terms = loss.terms.iter().enumerate();
     let plans: Vec<Plan<'_, T>> = terms
-        .filter(|(_, term)| !is_matched_mean(term))
+        .filter(|(_, term)| !term.is_matched_sum())
         .map(|(index, term)| Plan::new(batch, index, term))
         .collect();
     if !plans.is_empty() {
@@ -90,7 +85,7 @@ fn evaluate<T: Scalar>(
             values[plan.index] = found.value + swept;
         }
     }
-    for (term, value) in loss.terms.iter().zip(values).filter(|(term, _)| is_matched_mean(term)) {
+    for (term, value) in loss.terms.iter().zip(values).filter(|(term, _)| term.is_matched_sum()) {
         *value = matched::add(batch, term, views, grads);
     }
 }

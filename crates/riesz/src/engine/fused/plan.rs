@@ -3,7 +3,7 @@
 use super::blocks::{Block, Tile};
 use super::loops::Power;
 use crate::Scalar;
-use crate::engine::{Batch, contains};
+use crate::engine::Batch;
 use crate::loss::{Link, Term};
 
 /// A term that runs over tiles.
@@ -12,7 +12,7 @@ pub(super) struct Plan<'a, T> {
     pub(super) term: &'a Term,
     /// Its place in the loss.
     pub(super) index: usize,
-    /// Of one pair's value in the loss: [`Batch::pair_factor`].
+    /// Of one pair's value in the loss: [`Term::pair_factor`].
     pub(super) factor: f64,
     pub(super) form: Form<T>,
     anchor_views: usize,
@@ -35,9 +35,9 @@ const SPREAD: f64 = 2.005;
 
 impl<'a, T: Scalar> Plan<'a, T> {
     pub(super) fn new(batch: Batch, index: usize, term: &'a Term) -> Self {
-        let factor = batch.pair_factor(term);
+        let factor = term.pair_factor(batch.images, batch.views);
         let form = form(term, factor);
-        Self { term, index, factor, form, anchor_views: batch.anchor_views(term) }
+        Self { term, index, factor, form, anchor_views: term.anchor_views(batch.views) }
     }
 
     /// Whether the value needs log-sums, and so a sweep of its own.
@@ -60,8 +60,8 @@ impl<'a, T: Scalar> Plan<'a, T> {
     /// The entries of the tile that are pairs of the term, if any.
     pub(super) fn cover(&self, tile: Tile) -> Option<Cover> {
         let pairs = self.term.pairs;
-        let elsewhere = contains(pairs, tile.same_view(), false);
-        let same_image = contains(pairs, tile.same_view(), true);
+        let elsewhere = pairs.contains(tile.same_view(), false);
+        let same_image = pairs.contains(tile.same_view(), true);
         let aligned = tile.same_images();
         let any = elsewhere || (aligned && same_image);
         (any && self.ends(tile) > 0.0).then_some(Cover { aligned, elsewhere, same_image })
