@@ -323,6 +323,7 @@ fn losses(ledger: &mut Ledger) {
     for line in held.lines() {
         tell(&format!("gpu: {line}"));
     }
+    tell(&format!("gpu: {} values and gradients of losses, {} batches refused", held.compared, held.refused));
     ledger.compared += held.compared;
     ledger.wrong.extend(held.wrong);
 }

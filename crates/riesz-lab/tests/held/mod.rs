@@ -73,6 +73,32 @@ pub(crate) fn batches() -> Vec<Rows> {
     batches
 }
 
+/// What no device may take: a row without direction, rows that are no numbers, and rows that coincide where a kernel is
+/// infinite.
+pub(crate) fn unfit() -> Vec<(Loss, Rows)> {
+    let third_row = |third: [f32; 2]| [[1.0, 0.0], [0.6, 0.8], third, [0.0, 1.0]].concat();
+    let batch = |name: &str, rows: Vec<f32>, views: usize| Rows {
+        name: name.to_owned(),
+        rows: Matrix::new(rows, 2),
+        views,
+        meeting: Meeting::Exact,
+    };
+    let mut unfit = Vec::new();
+    for (name, third) in [
+        ("a zero row", [0.0, 0.0]),
+        ("a short row", [1e-13, 0.0]),
+        ("a row with NaN", [0.5, f32::NAN]),
+        ("a row with ∞", [f32::INFINITY, 0.5]),
+    ] {
+        unfit.push((Loss::nt_xent(0.1).unwrap(), batch(name, third_row(third), 2)));
+    }
+    for kernel in [KclKernel::Riesz(1.0), KclKernel::LogDistance, KclKernel::Riesz(0.7)] {
+        let loss = Loss::energy(kernel).unwrap();
+        unfit.push((loss, batch("rows that coincide", third_row([1.0, 0.0]), 1)));
+    }
+    unfit
+}
+
 /// Every constructor, and the coldest temperatures in use.
 pub(crate) fn losses() -> Vec<Loss> {
     let mut losses = Loss::catalogue();
@@ -104,13 +130,15 @@ pub(crate) fn is_for(loss: &Loss, views: usize) -> bool {
 pub(crate) struct Held {
     /// Values and gradients.
     pub(crate) compared: usize,
+    /// Batches that both refuse, in the same words.
+    pub(crate) refused: usize,
     /// By the loss's name: values and gradients in units, and gradients in themselves.
     pub(crate) worst: BTreeMap<&'static str, [f64; 3]>,
     pub(crate) wrong: Vec<String>,
 }
 
 impl Held {
-    /// Every loss on every batch that it is made for, but not where rounding decides the value.
+    /// Every loss on every batch that it is made for, but not where rounding decides the value; and what must be refused.
     pub(crate) fn all(device: &Device, rows_at_once: impl Fn(usize) -> usize) -> Self {
         let mut held = Self::default();
         for batch in batches() {
@@ -120,6 +148,9 @@ impl Held {
                     held.compare(&loss, &batch, rows_at_once(batch.rows.len() / batch.views), device);
                 }
             }
+        }
+        for (loss, batch) in unfit() {
+            held.compare(&loss, &batch, 2, device);
         }
         held
     }
@@ -138,7 +169,10 @@ impl Held {
         let place = format!("{} {:?} on {}, {rows_at_once} rows at once", loss.name, loss.terms, batch.name);
         let (want, got) = match (want, got) {
             (Ok(want), Ok(got)) => (want, got),
-            (Err(want), Err(got)) if want.to_string() == got.to_string() => return,
+            (Err(want), Err(got)) if want.to_string() == got.to_string() => {
+                self.refused += 1;
+                return;
+            }
             (want, got) => {
                 let (want, got) = (want.map(|want| want.value), got.map(|got| got.value));
                 self.wrong.push(format!("{place}: {got:?} for {want:?}"));
