@@ -17,7 +17,7 @@ impl Fused {
                 .iter()
                 .filter(|term| {
                     term.pairs.contains(false, false, first == second)
-                        && first.min(second) < batch.anchor_views(term)
+                        && first.min(second) < term.anchor_views(views)
                 })
                 .collect();
             let products = match met.iter().any(|term| term.link.is_logarithmic()) {
