@@ -44,6 +44,11 @@ pub fn open(name: &str) -> Result<Device> {
     }
 }
 
+/// Whether it is the device that `cpu` names.
+pub fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
 /// The device's name with that of the part behind it, as its driver tells it: `wgpu (SwiftShader Device (Subzero))`. An
 /// API may stand on a processor as well as on a card; this says which.
 pub fn described(name: &str, device: &Device) -> String {

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod console;
 pub mod data;
 pub mod device;
+pub mod device_loss;
 pub mod embeddings;
 pub mod encoder;
 pub mod environment;

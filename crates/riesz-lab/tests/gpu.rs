@@ -1,15 +1,18 @@
-//! A GPU computes what the CPU does: the operations, every backbone with its gradients, updates, and a run.
+//! A GPU computes what the CPU does: the operations, every backbone with its gradients, updates, every loss, and a run.
 //!
 //! It takes the first device that the program was built for and that this machine has; without one it says so and
 //! passes, or fails where `RIESZ_GPU_REQUIRED` is set, as `.ci/run gpu` does on a software device.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod held;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use held::Held;
 use riesz::rng::{Key, normal};
 use riesz_lab::device;
 use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Stem};
@@ -314,6 +317,17 @@ fn updates(ledger: &mut Ledger) {
     }
 }
 
+/// Every loss on every batch, held to the definition, in chunks: that the chunks do not matter is tested on the CPU.
+fn losses(ledger: &mut Ledger) {
+    let held = Held::all(&ledger.gpu, |images| images / 3 + 1);
+    for line in held.lines() {
+        tell(&format!("gpu: {line}"));
+    }
+    tell(&format!("gpu: {} values and gradients of losses, {} batches refused", held.compared, held.refused));
+    ledger.compared += held.compared;
+    ledger.wrong.extend(held.wrong);
+}
+
 #[test]
 fn a_gpu_computes_what_the_cpu_does() {
     let Some((name, gpu)) = gpu("a GPU computes what the CPU does") else { return };
@@ -324,6 +338,7 @@ fn a_gpu_computes_what_the_cpu_does() {
     poolings(&mut ledger);
     backbones(&mut ledger);
     updates(&mut ledger);
+    losses(&mut ledger);
     let worst: Vec<String> =
         ledger.worst.iter().map(|(kind, error, what)| format!("{kind} {error:.1e} ({what})")).collect();
     tell(&format!(

@@ -21,6 +21,7 @@
 //! | [`Loss::mv_dhel`] (any number of views) | log of an image's Σ e^{s/τ} | within (∪ itself) | sum over views of mean of row log-sum-exp |
 //! | [`Loss::energy`] (any number of views) | none | within | mean of κ |
 
+mod on_batch;
 mod several;
 
 use std::sync::Arc;

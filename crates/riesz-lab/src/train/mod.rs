@@ -26,7 +26,7 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::run::{Epoch, Event, Run, Timing};
 use crate::tensorboard::EventWriter;
-use crate::{Error, Result, interrupt, room};
+use crate::{Error, Result, device, device_loss, interrupt, room};
 use batches::{Batch, Decoded, Schedule};
 use checkpoint::Checkpoint;
 use measure::HeldOut;
@@ -358,17 +358,30 @@ fn update(
     }
     let images = tensor(&batch.views, 2 * batch.images, &plan.augment, &plan.device.clone().autodiff());
     let (_, z) = encoder.train_forward(images);
-    let outcome = value_and_grad_raw(&Fused, &plan.loss, &matrix(z.clone()), 2).map_err(|error| {
+    let (parts, grad) = loss_and_grad(plan, z.clone()).map_err(|error| {
         at_step(format!(
             "{error} (the encoder diverged, if its rows are not finite: lower optimizer.learning-rate)"
         ))
     })?;
-    let shape = [outcome.grad.len(), outcome.grad.dim()];
-    let grad = Tensor::<2>::from_data(TensorData::new(outcome.grad.into_vec(), shape), &z.device());
     // The gradient of Σ z·g with g held fixed is g: this hands the loss's gradient to Burn's backward pass.
-    let mut gradients = (z * grad).sum().backward();
+    let mut gradients = (z * Tensor::from_inner(grad)).sum().backward();
     optimizer.step(encoder, &mut gradients, learning_rate);
-    Ok([outcome.value, outcome.attraction, outcome.repulsion])
+    Ok(parts)
+}
+
+/// Loss, attraction and repulsion, and the gradient of the loss with respect to `z`: on the CPU by the core's [`Fused`], on
+/// any other device by [`device_loss`], where the rows are.
+fn loss_and_grad(plan: &Plan, z: Tensor<2>) -> Result<([f64; 3], Tensor<2>)> {
+    let z = z.inner();
+    if !device::is_cpu(&plan.device) {
+        let device_loss::Outcome { value, grad } = device_loss::value_and_grad(&plan.loss, z, 2)?;
+        return Ok(([value.value, value.attraction, value.repulsion], grad));
+    }
+    let (shape, device) = (z.dims(), z.device());
+    let outcome = value_and_grad_raw(&Fused, &plan.loss, &matrix(z), 2)
+        .map_err(|error| Error::input(error.to_string()))?;
+    let grad = Tensor::from_data(TensorData::new(outcome.grad.into_vec(), shape), &device);
+    Ok(([outcome.value, outcome.attraction, outcome.repulsion], grad))
 }
 
 /// A tensor `[n, size, size, channels]` of the views of a plan.

@@ -15,7 +15,7 @@ pub use temperature::temperature_grad;
 
 use groups::Groups;
 
-use crate::loss::{Anchors, Link, Loss, Pairs, Role, Term};
+use crate::loss::{Link, Loss, Role, Term};
 use crate::rows::are_finite;
 use crate::{Error, Matrix, Points, Scalar, normalize, normalize_backward};
 
@@ -141,6 +141,30 @@ fn slices<T: Scalar>(grads: &mut [Matrix<T>]) -> Vec<&mut [T]> {
 }
 
 impl Value {
+    /// Adds up the terms' shares, weight included, of a loss whose gradient is finite or is not.
+    ///
+    /// # Errors
+    /// If the value or the gradient is not finite.
+    pub fn new(
+        loss: &Loss,
+        terms: Vec<f64>,
+        slopes: Vec<f64>,
+        is_gradient_finite: bool,
+    ) -> Result<Self, Error> {
+        let part = |role| -> f64 {
+            loss.terms.iter().zip(&terms).filter(|(term, _)| term.role == role).map(|(_, value)| value).sum()
+        };
+        let (attraction, repulsion) = (part(Role::Attraction), part(Role::Repulsion));
+        let value = attraction + repulsion;
+        if !value.is_finite() || !is_gradient_finite {
+            return Err(Error::new(format!(
+                "{} is {value} with an infinite gradient or value: two rows coincide where its kernel is infinite",
+                loss.name
+            )));
+        }
+        Ok(Self { value, terms, slopes, attraction, repulsion })
+    }
+
     fn with<T>(self, grads: Vec<Matrix<T>>) -> ValueAndGrad<T> {
         let Self { value, terms, slopes, attraction, repulsion } = self;
         ValueAndGrad { value, terms, slopes, attraction, repulsion, grads }
@@ -236,71 +260,16 @@ impl<'a> Batch<'a> {
             grads.len() == batch.views && grads.iter().all(|grad| grad.len() == batch.images * batch.dim),
             "gradients are not of the shape of the views"
         );
-        for term in &loss.terms {
-            let other_images = term.pairs.cross || term.pairs.within;
-            if batch.images == 0 || (other_images && batch.images < 2) {
-                return Err(Error::new(format!(
-                    "a contrastive loss needs at least 2 images; the batch has {}",
-                    batch.images
-                )));
-            }
-            if groups.is_none() && batch.views < 2 && (term.pairs.matched || term.pairs.cross) {
-                return Err(Error::new(format!(
-                    "{} needs at least 2 views of each image; there is 1",
-                    loss.name
-                )));
-            }
-            if groups.is_some() && term.focus.is_some() {
-                return Err(Error::new(format!(
-                    "{} weighs one match of an image; it takes no groups",
-                    loss.name
-                )));
-            }
-            if let Some(image) = (0..batch.images).find(|&image| batch.count(term, image) == 0) {
-                let lacking = if term.pairs.matched { "match" } else { "row of another group" };
-                return Err(Error::new(format!(
-                    "{} needs a {lacking} for each row; those of image {image} have none",
-                    loss.name
-                )));
-            }
-            assert!(
-                term.focus.is_none()
-                    || (term.link == Link::Mean && term.pairs == Pairs::MATCHED && batch.views == 2),
-                "a focused term is a mean over the matched pairs of two views"
-            );
-            assert!(
-                !term.link.is_logarithmic() || term.kernel.is_positive(),
-                "{:?} has no logarithm",
-                term.kernel
-            );
-        }
+        loss.check_grouped(batch.images, batch.views, groups.map(|groups| groups.sizes.as_slice()))?;
         Ok(batch)
     }
 
-    /// Views whose rows are anchors of the term.
-    fn anchor_views(self, term: &Term) -> usize {
-        match term.anchors {
-            Anchors::AllViews | Anchors::EachView => self.views,
-            Anchors::FirstView => 1,
-        }
-    }
-
-    /// The factor of one pair's (κ, or its share of the log) in the loss, but for what a row's sum adds to it and for the
-    /// anchor's [share](Self::share): weight over anchors, and over pairs for a mean.
+    /// [`Term::pair_factor`], but for the anchor's [share](Self::share) where the batch has groups.
     fn pair_factor(self, term: &Term) -> f64 {
-        // Views over which a mean runs.
-        let views = match term.anchors {
-            Anchors::AllViews => self.views as f64,
-            Anchors::EachView | Anchors::FirstView => 1.0,
-        };
-        let images = self.images as f64;
-        match term.link {
-            Link::Mean if self.groups.is_none() => {
-                term.weight / (views * images * term.pairs.count(self.images, self.views) as f64)
-            }
-            Link::Mean | Link::RowSum | Link::RowLogSum | Link::RowLogMean => term.weight / (views * images),
-            Link::ImageLogSum => term.weight / images,
-            Link::LogMean => term.weight / views,
+        if self.groups.is_none() {
+            term.pair_factor(self.images, self.views)
+        } else {
+            term.sum_factor(self.images, self.views)
         }
     }
 
@@ -342,20 +311,9 @@ impl std::ops::AddAssign for Sums {
     }
 }
 
-/// Adds the terms up, and refuses a value that is not finite.
-fn finish<T: Scalar>(loss: &Loss, sums: Vec<Sums>, grads: &[&mut [T]]) -> Result<Value, Error> {
-    let terms: Vec<f64> = sums.iter().map(|sums| sums.value).collect();
+/// The value, if it and the gradient are finite.
+fn finish<T: Scalar>(loss: &Loss, sums: &[Sums], grads: &[&mut [T]]) -> Result<Value, Error> {
+    let terms = sums.iter().map(|sums| sums.value).collect();
     let slopes = sums.iter().map(|sums| sums.slope).collect();
-    let part = |role| -> f64 {
-        loss.terms.iter().zip(&terms).filter(|(term, _)| term.role == role).map(|(_, value)| value).sum()
-    };
-    let (attraction, repulsion) = (part(Role::Attraction), part(Role::Repulsion));
-    let value = attraction + repulsion;
-    if !value.is_finite() || !grads.iter().all(|grad| are_finite(grad)) {
-        return Err(Error::new(format!(
-            "{} is {value} with an infinite gradient or value: two rows coincide where its kernel is infinite",
-            loss.name
-        )));
-    }
-    Ok(Value { value, terms, slopes, attraction, repulsion })
+    Value::new(loss, terms, slopes, grads.iter().all(|grad| are_finite(grad)))
 }

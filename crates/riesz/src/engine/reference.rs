@@ -31,7 +31,8 @@ impl<T: Scalar> Engine<T> for Reference {
 
         // slopes[p][q] = ∂L/∂s_pq with p as anchor; the gradient of row p gathers both orders.
         let mut slopes = vec![vec![0.0; m]; m];
-        let sums = loss.terms.iter().map(|term| add_term(batch, term, &cosines, &mut slopes)).collect();
+        let sums: Vec<Sums> =
+            loss.terms.iter().map(|term| add_term(batch, term, &cosines, &mut slopes)).collect();
 
         for p in 0..m {
             let mut sum = vec![0.0; batch.dim];
@@ -48,7 +49,7 @@ impl<T: Scalar> Engine<T> for Reference {
                 *g += T::from_f64(total);
             }
         }
-        finish(loss, sums, grads)
+        finish(loss, &sums, grads)
     }
 }
 
@@ -58,13 +59,13 @@ fn add_term(batch: Batch<'_>, term: &Term, cosines: &[Vec<f64>], slopes: &mut [V
     let group = |image: usize| batch.groups.map_or(image as u32, |groups| groups.of[image]);
     let is_pair =
         |p: usize, q: usize| term.pairs.contains(p == q, group(p % n) == group(q % n), p / n == q / n);
-    let anchors = batch.anchor_views(term) * n;
+    let anchors = term.anchor_views(batch.views) * n;
     let pairs_of = |p: usize| (0..m).filter(move |&q| is_pair(p, q)).map(move |q| (p, q));
     let factor = batch.pair_factor(term);
     let mut sums = Sums::default();
     if !term.link.is_logarithmic() {
         let focus: Option<Vec<f64>> = term.focus.map(|sigma| {
-            (0..batch.anchor_views(term))
+            (0..term.anchor_views(batch.views))
                 .flat_map(|view| {
                     let matched: Vec<f64> =
                         (0..n).map(|i| cosines[view * n + i][(1 - view) * n + i]).collect();

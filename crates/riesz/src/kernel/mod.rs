@@ -22,6 +22,7 @@
 mod scaled;
 mod tile;
 
+use std::any::Any;
 use std::fmt::Debug;
 
 use pulp::Simd;
@@ -32,8 +33,8 @@ use crate::elementary::Real;
 pub use scaled::ScaledExponential;
 pub(crate) use tile::Tiled;
 
-/// A zonal kernel κ on the sphere.
-pub trait Kernel: Debug + Send + Sync {
+/// A zonal kernel κ on the sphere. [`Any`], so that an engine with formulas of its own can tell which kernel it is.
+pub trait Kernel: Any + Debug + Send + Sync {
     /// (κ(s), κ′(s)) at one cosine s ∈ [−1, 1]. This is the definition.
     fn at(&self, s: f64) -> (f64, f64);
 

@@ -22,7 +22,7 @@ pub(super) fn add<T: Scalar>(
     views: &[Points<'_, T>],
     grads: &mut [&mut [T]],
 ) -> Sums {
-    let (anchors, d) = (batch.anchor_views(term), batch.dim);
+    let (anchors, d) = (term.anchor_views(batch.views), batch.dim);
     let pairs = (1..batch.views).flat_map(|second| (0..second).map(move |first| (first, second)));
     let mut matches: Vec<Matches> = pairs
         .filter(|&(first, _)| first < anchors)
@@ -66,7 +66,7 @@ fn weigh_each(batch: Batch<'_>, term: &Term, matches: &mut [Matches]) -> f64 {
 
 /// The same for links with one: each logarithm joins the pairs anchored in a row, an image or a view.
 fn weigh_joined(batch: Batch<'_>, term: &Term, matches: &mut [Matches]) -> f64 {
-    let (anchors, images, factor) = (batch.anchor_views(term), batch.images, batch.pair_factor(term));
+    let (anchors, images, factor) = (term.anchor_views(batch.views), batch.images, batch.pair_factor(term));
     let place = |view: usize, image: usize| match term.link {
         Link::ImageLogSum => image,
         Link::LogMean => view,

@@ -68,7 +68,7 @@ impl<T: Scalar> Engine<T> for Fused {
         } else {
             evaluate();
         }
-        finish(loss, sums, grads)
+        finish(loss, &sums, grads)
     }
 }
 

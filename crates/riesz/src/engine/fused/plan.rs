@@ -49,7 +49,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
 
     /// Whether the block's rows are anchors.
     pub(super) fn anchors(&self, block: Block) -> bool {
-        block.view < self.batch.anchor_views(self.term)
+        block.view < self.term.anchor_views(self.batch.views)
     }
 
     /// [`Batch::share`] of the block's rows, one after another; 0 if they are no anchors.

@@ -153,7 +153,7 @@ fn log_sums<T: Scalar>(
         Form::Plain | Form::Logarithmic => (1.0, None),
     };
     let images = batch.images;
-    let anchors = batch.anchor_views(plan.term) * images;
+    let anchors = plan.term.anchor_views(batch.views) * images;
     // Row p = view · images + image is summed in the logarithm of this place.
     let (place, logarithms): (fn(usize, usize) -> usize, usize) = match plan.term.link {
         Link::ImageLogSum => (|p, images| p % images, images),

@@ -1,0 +1,237 @@
+//! The loss where the rows are: value, parts and gradient in Burn's operations, on any device; made for GPUs.
+//!
+//! N images, K views, M = K·N rows of d numbers. The gradient stays on the device; one small vector is read from it.
+//!
+//! A term is e.g. f Σ_p ln Σ_q κ(s_pq) over ordered pairs of rows (anchor p, other q). With W_pq = ∂L/∂s_pq the gradient
+//! of the unit rows is (W + Wᵀ) X; `docs/engine.md` derives it. Here the cosines of c rows of one view with a whole view,
+//! [c, N], are computed, turned into weights, multiplied with both sides' rows, and dropped: memory is O(M (c + d)), and
+//! c falls as N grows. A link with a logarithm over a row needs that row alone, with all views that its term compares it
+//! to; only the logarithm over a view, or over an image's rows, needs its total before the first weight, and so a sweep of
+//! its own.
+//!
+//! Every link, class of pairs and kind of anchors is here; groups of images are not, and there is no way to pass them:
+//! training has none.
+//!
+//! All is in `f32`, sums included, for that is what GPUs have. What it must give is
+//! [`Reference`](riesz::engine::Reference); `tests/device_loss.rs` and `tests/gpu.rs` hold it to that.
+//!
+//! | file | what |
+//! |---|---|
+//! | `form` | the kernels as operations on tensors |
+//! | `tiles` | terms over other pairs than matched ones: cosines, sums, weights |
+//! | `matched` | terms over matched pairs alone, which need no matrix |
+
+mod form;
+mod matched;
+mod tiles;
+
+use burn::tensor::Tensor;
+use riesz::engine::Value;
+use riesz::loss::{Link, Loss, Pairs, Term};
+use riesz::{Matrix, normalize};
+
+use crate::{Error, Result};
+use form::Form;
+
+/// Cosines of one chunk of rows with all that they are compared to: 16 MiB. Logarithms or powers, weights, and a mask
+/// stand beside them, as many each.
+const COSINES: usize = 1 << 22;
+/// Fewer rows at once would leave a GPU idle.
+const FEWEST_ROWS: usize = 32;
+/// What the core refuses as a row without direction.
+const SHORTEST: f64 = 1e-12;
+
+/// What [`value_and_grad`] finds.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The loss and its parts, on the host.
+    pub value: Value,
+    /// ∂L/∂z, `[K·N, d]`, on the rows' device.
+    pub grad: Tensor<2>,
+}
+
+/// A loss and its gradient with respect to raw rows `z`, `[K·N, d]`, view-major (rows 0..N are view one), with K = `views`;
+/// rows are brought to length 1 first. Where `z` is tracked for gradients, that is left aside.
+///
+/// # Errors
+/// Where [`value_and_grad_raw`](riesz::engine::value_and_grad_raw) refuses, and in the same words. Besides, if a kernel is
+/// not one of the core's, or a row is so long (about 10¹⁹) that its square is beyond `f32`.
+///
+/// # Panics
+/// If `views` does not divide the number of rows, or a term is none that the language has ([`Loss::check`]).
+pub fn value_and_grad(loss: &Loss, z: Tensor<2>, views: usize) -> Result<Outcome> {
+    let reaches_other_views = |term: &Term| term.pairs.cross || term.pairs.matched;
+    let views_meet = loss.terms.iter().any(|term| !needs_no_tile(term) && reaches_other_views(term));
+    let images = z.dims()[0] / views.max(1);
+    value_and_grad_by(loss, z, views, rows_at_once(images, if views_meet { views } else { 1 }))
+}
+
+/// The same, with the cosines of `rows_at_once` rows at a time: memory for time, and nothing else but rounding.
+///
+/// # Errors
+/// As [`value_and_grad`].
+///
+/// # Panics
+/// As [`value_and_grad`], and if `rows_at_once` is 0.
+pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: usize) -> Result<Outcome> {
+    let z = z.inner();
+    let [rows, dim] = z.dims();
+    assert!(views > 0 && rows.is_multiple_of(views), "{rows} rows are not {views} views of the same images");
+    assert!(rows_at_once > 0, "no rows at once are no loss");
+    let images = rows / views;
+    loss.check(images, views).map_err(in_words)?;
+    let terms =
+        loss.terms.iter().map(|term| Planned::new(loss, term, images, views)).collect::<Result<Vec<_>>>()?;
+
+    let lengths = z.clone().square().sum_dim(1).sqrt();
+    let unit = z.clone() / lengths.clone().clamp_min(SHORTEST);
+    let x: Vec<Tensor<2>> =
+        (0..views).map(|view| unit.clone().slice([view * images..(view + 1) * images, 0..dim])).collect();
+    let mut grads: Vec<Tensor<2>> = x.iter().map(Tensor::zeros_like).collect();
+    let swept: Vec<&Planned<'_>> = terms.iter().filter(|term| !needs_no_tile(term.term)).collect();
+    let mut swept = tiles::add(&swept, &x, rows_at_once, &mut grads).into_iter();
+    let mut read: Vec<Tensor<1>> = Vec::new();
+    for term in &terms {
+        let Sums { value, slope } = if needs_no_tile(term.term) {
+            matched::add(term, &x, &mut grads)
+        } else {
+            swept.next().expect("sums for each term that was swept")
+        };
+        read.extend([value, slope]);
+    }
+
+    // The way back through x = z/‖z‖.
+    let grad = Tensor::cat(grads, 0);
+    let radial = (grad.clone() * unit.clone()).sum_dim(1);
+    let grad = (grad - unit * radial) / lengths.clone().clamp_min(SHORTEST);
+
+    read.extend([lengths.clone().min(), not_finite(lengths), not_finite(grad.clone())]);
+    let read: Vec<f32> = Tensor::cat(read, 0).into_data().try_into_vec().expect("the device computes in f32");
+    let (sums, found) = read.split_at(2 * terms.len());
+    let [shortest, lengths_not_finite, grads_not_finite] = [found[0], found[1], found[2]];
+    if lengths_not_finite > 0.0 || f64::from(shortest) < SHORTEST {
+        refuse_rows(z)?;
+        if lengths_not_finite > 0.0 {
+            return Err(Error::input("a row is so long that the square of its length is beyond f32"));
+        }
+    }
+    let sums = || terms.iter().zip(sums.chunks_exact(2));
+    let shares = sums().map(|(term, sums)| term.share(f64::from(sums[0]))).collect();
+    let slopes = sums().map(|(_, sums)| f64::from(sums[1])).collect();
+    let value = Value::new(loss, shares, slopes, grads_not_finite == 0.0).map_err(in_words)?;
+    Ok(Outcome { value, grad })
+}
+
+/// Matched pairs alone are a few a row, and known.
+fn needs_no_tile(term: &Term) -> bool {
+    term.pairs == Pairs::MATCHED
+}
+
+/// A function of shapes alone: `compared` is the number of views that a row is compared to.
+fn rows_at_once(images: usize, compared: usize) -> usize {
+    let rows = COSINES / (images * compared).max(1);
+    (rows / FEWEST_ROWS * FEWEST_ROWS).clamp(FEWEST_ROWS, images.max(FEWEST_ROWS))
+}
+
+/// How many numbers are not finite, as a number.
+fn not_finite(x: Tensor<2>) -> Tensor<1> {
+    x.is_finite().bool_not().float().sum()
+}
+
+/// The core's own sentence about the first row that it refuses. The rows come to the host for it.
+fn refuse_rows(z: Tensor<2>) -> Result<()> {
+    let [_, dim] = z.dims();
+    let rows = z.into_data().try_into_vec::<f32>().expect("the device computes in f32");
+    normalize(&mut Matrix::new(rows, dim)).map_err(in_words)?;
+    Ok(())
+}
+
+fn in_words(error: riesz::Error) -> Error {
+    Error::input(error.to_string())
+}
+
+/// ln Σ eˣ over tensors of one shape, number by number, with the largest x taken out.
+fn log_sum(logarithms: &[Tensor<2>]) -> Tensor<2> {
+    let top = logarithms.iter().cloned().reduce(Tensor::max_pair).expect("a logarithm is of something");
+    let powers = logarithms.iter().map(|ln| (ln.clone() - top.clone()).exp());
+    powers.reduce(|sum, power| sum + power).expect("a logarithm is of something").log() + top
+}
+
+/// ln Σ eˣ, [1, 1], over the rows of a tensor [N, 1].
+fn log_sum_of_all(logarithms: Tensor<2>) -> Tensor<2> {
+    let top = logarithms.clone().max_dim(0);
+    (logarithms - top.clone()).exp().sum_dim(0).log() + top
+}
+
+/// What the device sums of a term, each one number.
+#[derive(Clone)]
+struct Sums {
+    /// κ, or the logarithms of Σ κ.
+    value: Tensor<1>,
+    /// ∂L/∂s over ordered pairs, weight included.
+    slope: Tensor<1>,
+}
+
+/// A term of a loss on a batch.
+struct Planned<'a> {
+    term: &'a Term,
+    form: Form,
+    /// Of one pair's value in the loss: [`Term::pair_factor`].
+    factor: f64,
+    /// Views whose rows are anchors: the first ones.
+    anchor_views: usize,
+    /// Images N.
+    images: usize,
+    /// Pairs of one anchor.
+    pairs: usize,
+}
+
+impl<'a> Planned<'a> {
+    fn new(loss: &Loss, term: &'a Term, images: usize, views: usize) -> Result<Self> {
+        let form = Form::of(&term.kernel).ok_or_else(|| {
+            Error::input(format!(
+                "{}'s kernel {:?} has no form for a GPU; take --device cpu",
+                loss.name, term.kernel
+            ))
+        })?;
+        Ok(Self {
+            term,
+            form,
+            factor: term.pair_factor(images, views),
+            anchor_views: term.anchor_views(views),
+            images,
+            pairs: term.pairs.count(images, views),
+        })
+    }
+
+    /// The term's value, weight included, of what the device has summed: κ, or the ln Σ κ of rows, images or views.
+    fn share(&self, sum: f64) -> f64 {
+        // Logarithms of means: how many, and of how many pairs each.
+        let (means, pairs) = match self.term.link {
+            Link::RowLogMean => (self.anchor_views * self.images, self.pairs),
+            Link::LogMean => (self.anchor_views, self.images * self.pairs),
+            Link::Mean | Link::RowSum | Link::RowLogSum | Link::ImageLogSum => (0, 1),
+        };
+        self.factor * (sum - means as f64 * (pairs as f64).ln())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Memory grows as M: the cosines at hand are at most 16 MiB, or 32 rows' where a view is longer than that.
+    #[test]
+    fn no_matrix_of_all_pairs() {
+        for images in [1, 2, 31, 32, 33, 255, 256, 2048, 4096, 65_536, 1 << 20] {
+            for compared in [1, 2, 3] {
+                let rows = rows_at_once(images, compared);
+                let cosines = rows.min(images) * images * compared;
+                assert!(cosines <= COSINES.max(FEWEST_ROWS * images * compared), "{rows} rows of {images}");
+                assert!(rows >= FEWEST_ROWS, "{rows} rows of {images}");
+            }
+        }
+        assert_eq!(rows_at_once(4096, 2), 512);
+        assert_eq!(rows_at_once(256, 2), 256);
+    }
+}

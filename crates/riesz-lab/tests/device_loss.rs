@@ -1,0 +1,186 @@
+//! The loss as operations on tensors is the reference, whatever is cut into chunks; and refuses what the core refuses, in
+//! the same words. On the CPU here; `gpu.rs` does the same on a GPU.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a test says how near the losses are")]
+
+mod held;
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use held::{Held, Meeting, batches, is_for, losses, raw, several_views};
+use riesz::engine::{Reference, value_and_grad_raw};
+use riesz::kernel::{
+    Cosine, DistancePower, Exponential, Gaussian, InverseMultiquadric, Kernel, Logarithmic, Riesz,
+    ScaledExponential, Softplus,
+};
+use riesz::loss::{Anchors, Link, Loss, Pairs, Role, Term};
+use riesz::{Matrix, sphere};
+use riesz_lab::device_loss::{value_and_grad, value_and_grad_by};
+
+fn told(held: &Held) {
+    for line in held.lines() {
+        println!("{line}");
+    }
+    assert!(held.wrong.is_empty(), "{}", held.wrong.join("\n"));
+}
+
+/// In one piece, and in three of which the last is shorter.
+#[test]
+fn every_loss_is_the_reference_to_what_f32_allows() {
+    for pieces in [1, 3] {
+        let held = Held::all(&Device::flex(), |images| if pieces == 1 { images } else { images / 3 + 1 });
+        assert!(held.compared > 1000 && held.refused > 100, "{}, {}", held.compared, held.refused);
+        told(&held);
+    }
+}
+
+/// Losses that nobody has named, but the language says: each link, class of pairs and kind of kernel.
+fn unnamed() -> Vec<Loss> {
+    let kernels: Vec<Arc<dyn Kernel>> = vec![
+        Arc::new(Exponential { temperature: 0.3 }),
+        Arc::new(Exponential { temperature: 0.0025 }),
+        Arc::new(ScaledExponential { temperature: 0.2, factor: 0.5 }),
+        Arc::new(Gaussian { width: 2.0 }),
+        Arc::new(InverseMultiquadric { offset: 0.7 }),
+        Arc::new(Logarithmic { width: 2.0 }),
+        Arc::new(Cosine { scale: 3.0 }),
+        Arc::new(Riesz { exponent: 1.0 }),
+        Arc::new(Riesz { exponent: 0.7 }),
+        Arc::new(DistancePower { exponent: 1.5 }),
+        Arc::new(Softplus { scale: 5.0, offset: -4.0 }),
+    ];
+    let classes = [
+        Pairs::WITHIN,
+        Pairs::CROSS,
+        Pairs::OTHER_VIEW,
+        Pairs::OTHER_IMAGES,
+        Pairs::ALL,
+        Pairs::MATCHED,
+        Pairs { itself: false, matched: true, cross: false, within: true },
+        Pairs { itself: true, ..Pairs::WITHIN },
+        Pairs { itself: true, ..Pairs::MATCHED },
+    ];
+    let links =
+        [Link::Mean, Link::RowSum, Link::RowLogSum, Link::RowLogMean, Link::ImageLogSum, Link::LogMean];
+    let mut terms = Vec::new();
+    for (k, kernel) in kernels.iter().enumerate() {
+        for (p, &pairs) in classes.iter().enumerate() {
+            for (l, &link) in links.iter().enumerate() {
+                // A mean of e^{400 s} is beyond f32.
+                let cold = kernel.at(1.0).0 > 1e30;
+                if link.is_logarithmic() && !kernel.is_positive() || !link.is_logarithmic() && cold {
+                    continue;
+                }
+                // Where a row meets itself rounding decides.
+                if pairs.itself && kernel.at(1.0 - 1e-14).1.abs() > 10.0 * kernel.at(1.0 - 1e-4).1.abs() {
+                    continue;
+                }
+                let anchors = [Anchors::AllViews, Anchors::FirstView, Anchors::EachView][(k + p + l) % 3];
+                let (role, kernel) = (Role::Repulsion, Arc::clone(kernel));
+                terms.push(Term { role, weight: 0.7, link, pairs, anchors, kernel, focus: None });
+            }
+        }
+    }
+    let several =
+        |step: usize| Loss { name: "several", terms: terms.iter().step_by(step).cloned().collect() };
+    let mut losses = vec![several(11), several(17)];
+    losses.extend(terms.into_iter().map(|term| Loss { name: "one term", terms: vec![term] }));
+    losses
+}
+
+#[test]
+fn every_sentence_of_the_language_is_the_reference() {
+    let mut held = Held::default();
+    for (views, images, dim) in [(1, 14, 4), (2, 19, 5), (3, 11, 3)] {
+        let batch = raw("moved", &several_views(views, images, dim, 10.0, 0.3), Meeting::Apart);
+        for loss in unnamed() {
+            held.compare(&loss, &batch, 6, &Device::flex());
+        }
+    }
+    assert!(held.compared > 700, "{}", held.compared);
+    told(&held);
+}
+
+fn tensor(rows: &Matrix<f32>, device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(rows.as_slice().to_vec(), [rows.len(), rows.dim()]), device)
+}
+
+/// Where products are exact the reference knows that rows coincide, and so must tensors.
+#[test]
+fn what_the_core_refuses_is_refused_in_its_words() {
+    let mut refused = 0;
+    for batch in batches().into_iter().filter(|batch| batch.meeting != Meeting::Rounded) {
+        for loss in losses().into_iter().filter(|loss| is_for(loss, batch.views)) {
+            let want = value_and_grad_raw::<f64>(&Reference, &loss, &batch.rows.to_f64(), batch.views);
+            let got = value_and_grad_by(&loss, tensor(&batch.rows, &Device::flex()), batch.views, 5);
+            let place = format!("{} {:?} on {}", loss.name, loss.terms, batch.name);
+            match (want, got) {
+                (Ok(_), Ok(_)) => {}
+                (Err(want), Err(got)) => {
+                    assert_eq!(want.to_string(), got.to_string(), "{place}");
+                    refused += 1;
+                }
+                (want, got) => {
+                    panic!("{place}: {:?} for {:?}", got.map(|got| got.value), want.map(|want| want.value))
+                }
+            }
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}
+
+/// The sentence about four rows of which the third is as said.
+fn refused(third: [f32; 2], views: usize) -> String {
+    let rows = [[1.0, 0.0], [0.6, 0.8], third, [0.0, 1.0]].concat();
+    let loss = Loss::nt_xent(0.1).unwrap();
+    let rows = Matrix::new(rows, 2);
+    value_and_grad(&loss, tensor(&rows, &Device::flex()), views).unwrap_err().to_string()
+}
+
+#[test]
+fn rows_without_a_direction_are_named() {
+    assert_eq!(refused([0.0, 0.0], 2), "row 2 has length 0e0: a zero row has no direction");
+    let short = f64::from(1e-13_f32);
+    assert_eq!(refused([1e-13, 0.0], 2), format!("row 2 has length {short:e}: a zero row has no direction"));
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        assert_eq!(refused([0.5, bad], 2), "row 2 has a number that is not finite");
+    }
+    assert_eq!(refused([3e19, 1e20], 2), "a row is so long that the square of its length is beyond f32");
+    assert_eq!(refused([1.0, 0.0], 1), "nt-xent needs at least 2 views of each image; there is 1");
+    assert_eq!(refused([1.0, 0.0], 4), "a contrastive loss needs at least 2 images; the batch has 1");
+}
+
+/// κ(s) = s³, of someone else.
+#[derive(Debug)]
+struct Cube;
+
+impl Kernel for Cube {
+    fn at(&self, s: f64) -> (f64, f64) {
+        (s.powi(3), 3.0 * s * s)
+    }
+}
+
+#[test]
+fn a_kernel_without_a_form_is_refused_in_one_sentence() {
+    let mut loss = Loss::spectral();
+    loss.terms[1].kernel = Arc::new(Cube);
+    let rows = Matrix::new(vec![1.0, 0.0, 0.6, 0.8, 0.0, 1.0, 1.0, 0.0], 2);
+    let error = value_and_grad(&loss, tensor(&rows, &Device::flex()), 2).unwrap_err();
+    assert_eq!(error.to_string(), "spectral's kernel Cube has no form for a GPU; take --device cpu");
+}
+
+/// The gradient belongs to the device below autodiff, and rows that are tracked give the same.
+#[test]
+fn tracked_rows_are_left_aside() {
+    let rows = sphere::sample(12, 5, riesz::rng::Key::new(3));
+    let rows = Matrix::new(rows.as_slice().iter().map(|&x| x as f32).collect(), 5);
+    let loss = Loss::nt_xent(0.2).unwrap();
+    let plain = value_and_grad(&loss, tensor(&rows, &Device::flex()), 2).unwrap();
+    let tracked = tensor(&rows, &Device::flex().autodiff()).require_grad();
+    let tracked = value_and_grad(&loss, tracked, 2).unwrap();
+    assert!(!tracked.grad.is_autodiff());
+    assert_eq!(plain.value, tracked.value);
+    assert_eq!(plain.grad.into_data(), tracked.grad.into_data());
+}
