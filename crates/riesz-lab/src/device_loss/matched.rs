@@ -5,7 +5,7 @@ use burn::tensor::activation::softmax;
 use riesz::loss::Link;
 
 use super::form::Ratio;
-use super::{Planned, Sums, log_sum};
+use super::{Planned, Sums, log_sum, log_sum_of_all};
 
 /// The matched pairs of two views, all images of them.
 struct Matches {
@@ -78,8 +78,7 @@ fn weigh_joined(plan: &Planned<'_>, matches: &[Matches]) -> (Tensor<1>, Vec<Tens
             (total.clone().sum(), vec![total; plan.anchor_views])
         }
         link => {
-            let of_rows =
-                of_rows.map(|rows| if link == Link::LogMean { super::log_sum_of_all(rows) } else { rows });
+            let of_rows = of_rows.map(|rows| if link == Link::LogMean { log_sum_of_all(rows) } else { rows });
             let totals: Vec<Tensor<2>> = of_rows.collect();
             (Tensor::cat(totals.clone(), 0).sum(), totals)
         }
