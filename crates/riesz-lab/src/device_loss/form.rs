@@ -1,7 +1,7 @@
 //! The kernels as operations on tensors: the formulas of `riesz::kernel`, with the same care.
 //!
-//! s is a cosine, r = 2 − 2s ≥ 0 the squared distance. What a kernel has where two points meet and it is infinite there
-//! is left to the device; whoever calls strikes out what is no pair, and refuses what is not finite.
+//! s is a cosine, r = 2 − 2s ≥ 0 the squared distance. Where two points meet and a kernel is infinite, infinity is put in:
+//! a GPU's ln 0 may be −88. Whoever calls strikes out what is no pair, and refuses what is not finite.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -86,7 +86,8 @@ impl Form {
             }
             Self::LogDistance(LogDistance) => {
                 let r = squared_distance(s);
-                (r.clone().log() * -0.5, r.recip())
+                let (value, slope) = (r.clone().log() * -0.5, r.clone().recip());
+                (where_points_meet(&r, value, f64::INFINITY), where_points_meet(&r, slope, f64::INFINITY))
             }
             Self::InverseMultiquadric(InverseMultiquadric { offset }) => {
                 let square = squared_distance(s) + offset * offset;
@@ -96,9 +97,9 @@ impl Form {
             Self::Riesz(Riesz { exponent }) => {
                 let r = squared_distance(s);
                 let power = raised(r.clone(), -0.5 * exponent);
-                let value = if exponent > 0.0 { power } else { -power };
+                let (value, limit) = if exponent > 0.0 { (power, f64::INFINITY) } else { (-power, 0.0) };
                 let slope = value.clone() / r.clone() * exponent;
-                (value, if exponent > 0.0 { slope } else { slope.mask_fill(r.equal_elem(0.0), 0.0) })
+                (where_points_meet(&r, value, limit), where_points_meet(&r, slope, limit))
             }
             Self::DistancePower(DistancePower { exponent }) => {
                 let r = squared_distance(s);
@@ -108,7 +109,7 @@ impl Form {
                 }
                 let value = raised(r.clone(), 0.5 * exponent);
                 let slope = value.clone() / r.clone() * -exponent;
-                (value, slope.mask_fill(r.equal_elem(0.0), 0.0))
+                (where_points_meet(&r, value, 0.0), where_points_meet(&r, slope, 0.0))
             }
             Self::SquaredCosine(SquaredCosine) => (s.clone().square(), s * 2.0),
             Self::Softplus(Softplus { scale, offset }) => {
@@ -149,6 +150,11 @@ impl Form {
 /// r = 2 − 2s; rounding may not make it negative.
 fn squared_distance(s: Tensor<2>) -> Tensor<2> {
     (s * -2.0 + 2.0).clamp_min(0.0)
+}
+
+/// `tile` with `limit` where r is 0.
+fn where_points_meet(r: &Tensor<2>, tile: Tensor<2>, limit: f64) -> Tensor<2> {
+    tile.mask_fill(r.clone().equal_elem(0.0), limit)
 }
 
 /// r^power for r ≥ 0; the powers of the usual exponents without a logarithm.

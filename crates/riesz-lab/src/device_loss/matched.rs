@@ -40,8 +40,8 @@ pub(super) fn add(plan: &Planned<'_>, views: &[Tensor<2>], grads: &mut [Tensor<2
     Sums { value, slope }
 }
 
-/// Σ κ over the ordered pairs, weighted by the term's focus, and the weights W_pq + W_qp of each two views, [N, 1].
-fn weigh_each(plan: &Planned<'_>, matches: &[Matches]) -> (Tensor<1>, Vec<Tensor<2>>) {
+/// κ of the ordered pairs, weighted by the term's focus, [n, 1], and the weights W_pq + W_qp of each two views, [N, 1].
+fn weigh_each(plan: &Planned<'_>, matches: &[Matches]) -> (Tensor<2>, Vec<Tensor<2>>) {
     let mut sums = Vec::new();
     let weights = matches
         .iter()
@@ -54,15 +54,15 @@ fn weigh_each(plan: &Planned<'_>, matches: &[Matches]) -> (Tensor<1>, Vec<Tensor
                 let weights = softmax(cosines / sigma, 0) * -(images as f64) + 2.0;
                 (value, slope) = (value * weights.clone(), slope * weights);
             }
-            sums.push(value.sum() * orders);
+            sums.push(value * orders);
             slope * (orders * plan.factor)
         })
         .collect();
-    (Tensor::cat(sums, 0).sum(), weights)
+    (Tensor::cat(sums, 0), weights)
 }
 
-/// Σ ln Σ κ over the term's logarithms, each of the pairs anchored in a row, an image or a view; and the weights.
-fn weigh_joined(plan: &Planned<'_>, matches: &[Matches]) -> (Tensor<1>, Vec<Tensor<2>>) {
+/// The term's logarithms ln Σ κ, [n, 1], each of the pairs anchored in a row, an image or a view; and the weights.
+fn weigh_joined(plan: &Planned<'_>, matches: &[Matches]) -> (Tensor<2>, Vec<Tensor<2>>) {
     let logarithms: Vec<(Tensor<2>, Ratio)> =
         matches.iter().map(|of_views| plan.form.ln_at(of_views.cosines.clone())).collect();
     // ln Σ κ over the pairs anchored in each row of a view, [N, 1].
@@ -72,15 +72,15 @@ fn weigh_joined(plan: &Planned<'_>, matches: &[Matches]) -> (Tensor<1>, Vec<Tens
         log_sum(&anchored.map(|(_, (ln, _))| ln.clone()).collect::<Vec<_>>())
     });
     // Of what each row of a view is joined in: [N, 1], or [1, 1] for all of the view.
-    let (value, totals): (Tensor<1>, Vec<Tensor<2>>) = match plan.term.link {
+    let (value, totals): (Tensor<2>, Vec<Tensor<2>>) = match plan.term.link {
         Link::ImageLogSum => {
             let total = log_sum(&of_rows.collect::<Vec<_>>());
-            (total.clone().sum(), vec![total; plan.anchor_views])
+            (total.clone(), vec![total; plan.anchor_views])
         }
         link => {
             let of_rows = of_rows.map(|rows| if link == Link::LogMean { log_sum_of_all(rows) } else { rows });
             let totals: Vec<Tensor<2>> = of_rows.collect();
-            (Tensor::cat(totals.clone(), 0).sum(), totals)
+            (Tensor::cat(totals.clone(), 0), totals)
         }
     };
     let weights = matches

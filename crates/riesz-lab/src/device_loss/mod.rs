@@ -12,7 +12,7 @@
 //! Every link, class of pairs and kind of anchors is here; groups of images are not, and there is no way to pass them:
 //! training has none.
 //!
-//! All is in `f32`, sums included, for that is what GPUs have. What it must give is
+//! All is in `f32`, long sums included but for the last one, for that is what GPUs have. What it must give is
 //! [`Reference`](riesz::engine::Reference); `tests/device_loss.rs` and `tests/gpu.rs` hold it to that.
 //!
 //! | file | what |
@@ -90,14 +90,16 @@ pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: 
     let mut grads: Vec<Tensor<2>> = x.iter().map(Tensor::zeros_like).collect();
     let swept: Vec<&Planned<'_>> = terms.iter().filter(|term| !needs_no_tile(term.term)).collect();
     let mut swept = tiles::add(&swept, &x, rows_at_once, &mut grads).into_iter();
-    let mut read: Vec<Tensor<1>> = Vec::new();
+    let (mut read, mut counts) = (Vec::<Tensor<1>>::new(), Vec::new());
     for term in &terms {
         let Sums { value, slope } = if needs_no_tile(term.term) {
             matched::add(term, &x, &mut grads)
         } else {
             swept.next().expect("sums for each term that was swept")
         };
-        read.extend([value, slope]);
+        counts.push(value.dims()[0]);
+        let [mean, rest] = mean_and_rest(value);
+        read.extend([mean, rest, slope]);
     }
 
     // The way back through x = z/‖z‖.
@@ -107,7 +109,7 @@ pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: 
 
     read.extend([lengths.clone().min(), not_finite(lengths), not_finite(grad.clone())]);
     let read: Vec<f32> = Tensor::cat(read, 0).into_data().try_into_vec().expect("the device computes in f32");
-    let (sums, found) = read.split_at(2 * terms.len());
+    let (sums, found) = read.split_at(3 * terms.len());
     let [shortest, lengths_not_finite, grads_not_finite] = [found[0], found[1], found[2]];
     if lengths_not_finite > 0.0 || f64::from(shortest) < SHORTEST {
         refuse_rows(z)?;
@@ -115,9 +117,10 @@ pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: 
             return Err(Error::input("a row is so long that the square of its length is beyond f32"));
         }
     }
-    let sums = || terms.iter().zip(sums.chunks_exact(2));
-    let shares = sums().map(|(term, sums)| term.share(f64::from(sums[0]))).collect();
-    let slopes = sums().map(|(_, sums)| f64::from(sums[1])).collect();
+    let sums = || sums.chunks_exact(3).zip(&counts);
+    let values = sums().map(|(sums, &count)| sum(sums[0], sums[1], count));
+    let shares = terms.iter().zip(values).map(|(term, value)| term.share(value)).collect();
+    let slopes = sums().map(|(sums, _)| f64::from(sums[2])).collect();
     let value = Value::new(loss, shares, slopes, grads_not_finite == 0.0).map_err(in_words)?;
     Ok(Outcome { value, grad })
 }
@@ -131,6 +134,20 @@ fn needs_no_tile(term: &Term) -> bool {
 fn rows_at_once(images: usize, compared: usize) -> usize {
     let rows = COSINES / (images * compared).max(1);
     (rows / FEWEST_ROWS * FEWEST_ROWS).clamp(FEWEST_ROWS, images.max(FEWEST_ROWS))
+}
+
+/// The mean of `numbers`, [n, 1], as rounded, and the sum of what each has beside it: adding up many like numbers in `f32`
+/// would lose digits.
+fn mean_and_rest(numbers: Tensor<2>) -> [Tensor<1>; 2] {
+    let mean = numbers.clone().mean();
+    [mean.clone(), (numbers - mean.unsqueeze()).sum()]
+}
+
+/// The sum of `count` numbers by their [`mean_and_rest`].
+fn sum(mean: f32, rest: f32, count: usize) -> f64 {
+    // Infinite numbers have no rest.
+    let rest = if mean.is_finite() { rest } else { 0.0 };
+    count as f64 * f64::from(mean) + f64::from(rest)
 }
 
 /// How many numbers are not finite, as a number.
@@ -163,12 +180,12 @@ fn log_sum_of_all(logarithms: Tensor<2>) -> Tensor<2> {
     (logarithms - top.clone()).exp().sum_dim(0).log() + top
 }
 
-/// What the device sums of a term, each one number.
+/// What the device finds of a term.
 #[derive(Clone)]
 struct Sums {
-    /// κ, or the logarithms of Σ κ.
-    value: Tensor<1>,
-    /// ∂L/∂s over ordered pairs, weight included.
+    /// Numbers to be added up, [n, 1]: κ, or the logarithms of Σ κ.
+    value: Tensor<2>,
+    /// The sum of ∂L/∂s over ordered pairs, weight included.
     slope: Tensor<1>,
 }
 

@@ -62,11 +62,8 @@ pub(super) fn add(
             *grad = grad.clone() + Tensor::cat(chunks, 0);
         }
     }
-    let sum = |parts| Tensor::cat(parts, 0).sum();
-    values
-        .into_iter()
-        .zip(slopes)
-        .map(|(value, slope)| Sums { value: sum(value), slope: sum(slope) })
+    let sums = values.into_iter().zip(slopes);
+    sums.map(|(value, slope)| Sums { value: Tensor::cat(value, 0), slope: Tensor::cat(slope, 0).sum() })
         .collect()
 }
 
