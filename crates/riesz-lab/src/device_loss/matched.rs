@@ -30,10 +30,9 @@ pub(super) fn add(plan: &Planned<'_>, views: &[Tensor<2>], grads: &mut [Tensor<2
     } else {
         weigh_each(plan, &matches)
     };
-    let mut slope = Tensor::zeros([1], &views[0].device());
+    let slope = Tensor::cat(weights.clone(), 0);
     for (Matches { first, second, .. }, weights) in matches.iter().zip(weights) {
         let (u, v) = (views[*first].clone(), views[*second].clone());
-        slope = slope + weights.clone().sum();
         grads[*first] = grads[*first].clone() + weights.clone() * v;
         grads[*second] = grads[*second].clone() + weights * u;
     }

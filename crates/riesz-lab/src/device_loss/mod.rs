@@ -97,9 +97,10 @@ pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: 
         } else {
             swept.next().expect("sums for each term that was swept")
         };
-        counts.push(value.dims()[0]);
-        let [mean, rest] = mean_and_rest(value);
-        read.extend([mean, rest, slope]);
+        for numbers in [value, slope] {
+            counts.push(numbers.dims()[0]);
+            read.extend(mean_and_rest(numbers));
+        }
     }
 
     // The way back through x = z/‖z‖.
@@ -109,7 +110,7 @@ pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: 
 
     read.extend([lengths.clone().min(), not_finite(lengths), not_finite(grad.clone())]);
     let read: Vec<f32> = Tensor::cat(read, 0).into_data().try_into_vec().expect("the device computes in f32");
-    let (sums, found) = read.split_at(3 * terms.len());
+    let (sums, found) = read.split_at(2 * counts.len());
     let [shortest, lengths_not_finite, grads_not_finite] = [found[0], found[1], found[2]];
     if lengths_not_finite > 0.0 || f64::from(shortest) < SHORTEST {
         refuse_rows(z)?;
@@ -117,10 +118,10 @@ pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: 
             return Err(Error::input("a row is so long that the square of its length is beyond f32"));
         }
     }
-    let sums = || sums.chunks_exact(3).zip(&counts);
-    let values = sums().map(|(sums, &count)| sum(sums[0], sums[1], count));
-    let shares = terms.iter().zip(values).map(|(term, value)| term.share(value)).collect();
-    let slopes = sums().map(|(sums, _)| f64::from(sums[2])).collect();
+    let sums: Vec<f64> =
+        sums.chunks_exact(2).zip(counts).map(|(found, count)| sum(found[0], found[1], count)).collect();
+    let shares = terms.iter().zip(sums.chunks_exact(2)).map(|(term, sums)| term.share(sums[0])).collect();
+    let slopes = sums.chunks_exact(2).map(|sums| sums[1]).collect();
     let value = Value::new(loss, shares, slopes, grads_not_finite == 0.0).map_err(in_words)?;
     Ok(Outcome { value, grad })
 }
@@ -185,8 +186,8 @@ fn log_sum_of_all(logarithms: Tensor<2>) -> Tensor<2> {
 struct Sums {
     /// Numbers to be added up, [n, 1]: κ, or the logarithms of Σ κ.
     value: Tensor<2>,
-    /// The sum of ∂L/∂s over ordered pairs, weight included.
-    slope: Tensor<1>,
+    /// The same for ∂L/∂s over ordered pairs, weight included.
+    slope: Tensor<2>,
 }
 
 /// A term of a loss on a batch.

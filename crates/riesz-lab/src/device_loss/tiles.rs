@@ -63,8 +63,7 @@ pub(super) fn add(
         }
     }
     let sums = values.into_iter().zip(slopes);
-    sums.map(|(value, slope)| Sums { value: Tensor::cat(value, 0), slope: Tensor::cat(slope, 0).sum() })
-        .collect()
+    sums.map(|(value, slope)| Sums { value: Tensor::cat(value, 0), slope: Tensor::cat(slope, 0) }).collect()
 }
 
 /// ln Σ κ over the pairs anchored in each view, [1, 1], or in each image, [N, 1], for a term whose link asks that; else
