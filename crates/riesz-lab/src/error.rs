@@ -64,5 +64,12 @@ impl Error {
     }
 }
 
+/// What the core refuses is bad input, and its sentence is whole.
+impl From<riesz::Error> for Error {
+    fn from(error: riesz::Error) -> Self {
+        Self::input(error.to_string())
+    }
+}
+
 /// A result of the laboratory.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -10,7 +10,7 @@ use riesz::product::weighted_rows;
 use riesz::rng::{Key, normal};
 use riesz::{Matrix, Points, Scalar, normalize};
 
-use crate::{Error, Result, memory};
+use crate::{Result, memory};
 
 /// The sizes of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,11 +74,10 @@ pub fn measure<T: Scalar>(
 ) -> Result<Speed> {
     let rows: Vec<Matrix<T>> =
         (0..size.views).map(|view| unit_rows(size.images, size.dim, Key::new(view as u64))).collect();
-    let views: Vec<Points<'_, T>> =
-        rows.iter().map(Points::new).collect::<std::result::Result<_, _>>().map_err(told)?;
+    let views: Vec<Points<'_, T>> = rows.iter().map(Points::new).collect::<std::result::Result<_, _>>()?;
     let mut call = || -> Result<(f64, ValueAndGrad<T>)> {
         let started = Instant::now();
-        let outcome = Fused.value_and_grad(loss, &views).map_err(told)?;
+        let outcome = Fused.value_and_grad(loss, &views)?;
         let seconds = started.elapsed().as_secs_f64();
         called();
         Ok((seconds, outcome))
@@ -109,10 +108,6 @@ pub fn measure<T: Scalar>(
         product: products[PARTS / 2],
         extra: rise.map(|rise| rise.saturating_sub(gradients)),
     })
-}
-
-fn told(error: riesz::Error) -> Error {
-    Error::input(error.to_string())
 }
 
 /// Rows of random directions.

@@ -5,19 +5,19 @@
 #![expect(clippy::print_stdout, reason = "a test says how near the losses are")]
 
 mod held;
+#[path = "../../riesz/tests/unnamed/mod.rs"]
+mod unnamed;
 
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use held::{Held, Meeting, batches, is_for, losses, raw, several_views};
 use riesz::engine::{Reference, value_and_grad_raw};
-use riesz::kernel::{
-    Cosine, DistancePower, Exponential, Gaussian, InverseMultiquadric, Kernel, Logarithmic, Riesz,
-    ScaledExponential, Softplus,
-};
-use riesz::loss::{Anchors, Link, Loss, Pairs, Role, Term};
+use riesz::kernel::Kernel;
+use riesz::loss::Loss;
 use riesz::{Matrix, sphere};
 use riesz_lab::device_loss::{value_and_grad, value_and_grad_by};
+use unnamed::unnamed;
 
 fn told(held: &Held) {
     for line in held.lines() {
@@ -36,66 +36,12 @@ fn every_loss_is_the_reference_to_what_f32_allows() {
     }
 }
 
-/// Losses that nobody has named, but the language says: each link, class of pairs and kind of kernel.
-fn unnamed() -> Vec<Loss> {
-    let kernels: Vec<Arc<dyn Kernel>> = vec![
-        Arc::new(Exponential { temperature: 0.3 }),
-        Arc::new(Exponential { temperature: 0.0025 }),
-        Arc::new(ScaledExponential { temperature: 0.2, factor: 0.5 }),
-        Arc::new(Gaussian { width: 2.0 }),
-        Arc::new(InverseMultiquadric { offset: 0.7 }),
-        Arc::new(Logarithmic { width: 2.0 }),
-        Arc::new(Cosine { scale: 3.0 }),
-        Arc::new(Riesz { exponent: 1.0 }),
-        Arc::new(Riesz { exponent: 0.7 }),
-        Arc::new(DistancePower { exponent: 1.5 }),
-        Arc::new(Softplus { scale: 5.0, offset: -4.0 }),
-    ];
-    let classes = [
-        Pairs::WITHIN,
-        Pairs::CROSS,
-        Pairs::OTHER_VIEW,
-        Pairs::OTHER_IMAGES,
-        Pairs::ALL,
-        Pairs::MATCHED,
-        Pairs { itself: false, matched: true, cross: false, within: true },
-        Pairs { itself: true, ..Pairs::WITHIN },
-        Pairs { itself: true, ..Pairs::MATCHED },
-    ];
-    let links =
-        [Link::Mean, Link::RowSum, Link::RowLogSum, Link::RowLogMean, Link::ImageLogSum, Link::LogMean];
-    let mut terms = Vec::new();
-    for (k, kernel) in kernels.iter().enumerate() {
-        for (p, &pairs) in classes.iter().enumerate() {
-            for (l, &link) in links.iter().enumerate() {
-                // A mean of e^{400 s} is beyond f32.
-                let cold = kernel.at(1.0).0 > 1e30;
-                if link.is_logarithmic() && !kernel.is_positive() || !link.is_logarithmic() && cold {
-                    continue;
-                }
-                // Where a row meets itself rounding decides.
-                if pairs.itself && kernel.at(1.0 - 1e-14).1.abs() > 10.0 * kernel.at(1.0 - 1e-4).1.abs() {
-                    continue;
-                }
-                let anchors = [Anchors::AllViews, Anchors::FirstView, Anchors::EachView][(k + p + l) % 3];
-                let (role, kernel) = (Role::Repulsion, Arc::clone(kernel));
-                terms.push(Term { role, weight: 0.7, link, pairs, anchors, kernel, focus: None });
-            }
-        }
-    }
-    let several =
-        |step: usize| Loss { name: "several", terms: terms.iter().step_by(step).cloned().collect() };
-    let mut losses = vec![several(11), several(17)];
-    losses.extend(terms.into_iter().map(|term| Loss { name: "one term", terms: vec![term] }));
-    losses
-}
-
 #[test]
 fn every_sentence_of_the_language_is_the_reference() {
     let mut held = Held::default();
     for (views, images, dim) in [(1, 14, 4), (2, 19, 5), (3, 11, 3)] {
         let batch = raw("moved", &several_views(views, images, dim, 10.0, 0.3), Meeting::Apart);
-        for loss in unnamed() {
+        for loss in unnamed(10.0) {
             held.compare(&loss, &batch, 6, &Device::flex());
         }
     }

@@ -85,6 +85,11 @@ impl<T: Scalar> Matrix<T> {
         self.data
     }
 
+    /// The same numbers in `f32`, rounded.
+    pub fn to_f32(&self) -> Matrix<f32> {
+        Matrix { data: self.data.iter().map(|x| x.to_f64() as f32).collect(), dim: self.dim }
+    }
+
     /// The same numbers in `f64`.
     pub fn to_f64(&self) -> Matrix<f64> {
         Matrix { data: self.data.iter().map(|x| x.to_f64()).collect(), dim: self.dim }

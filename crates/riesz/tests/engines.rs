@@ -3,19 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod awkward;
-
-use std::sync::Arc;
+mod unnamed;
 
 use awkward::{Meeting, awkward};
 use riesz::engine::{Engine, Fused, Reference, ValueAndGrad, value_and_grad_raw};
-use riesz::kernel::{
-    Cosine, DistancePower, Exponential, Gaussian, InverseMultiquadric, Kernel, Logarithmic, Riesz,
-    ScaledExponential, Softplus,
-};
-use riesz::loss::{Anchors, Convention, Link, Loss, Pairs, Role, Term};
+use riesz::loss::{Convention, Loss};
 use riesz::rng::{Key, normal};
 use riesz::sphere::sample;
 use riesz::{Error, Matrix, Points, Scalar, normalize};
+use unnamed::unnamed;
 
 fn losses() -> Vec<Loss> {
     let mut losses = Loss::catalogue();
@@ -122,70 +118,6 @@ fn several_views(views: usize, images: usize, dim: usize) -> Vec<Matrix<f64>> {
         .collect()
 }
 
-const LINKS: [Link; 6] =
-    [Link::Mean, Link::RowSum, Link::RowLogSum, Link::RowLogMean, Link::ImageLogSum, Link::LogMean];
-
-/// Losses that nobody has named, but the language says: each link, each class of pairs and each kernel, alone and
-/// together with others.
-fn unnamed() -> Vec<Loss> {
-    let kernels: Vec<Arc<dyn Kernel>> = vec![
-        Arc::new(Exponential { temperature: 0.3 }),
-        // Too cold for a fixed shift of the exponent.
-        Arc::new(Exponential { temperature: 0.0025 }),
-        Arc::new(ScaledExponential { temperature: 0.4, factor: 0.3 }),
-        Arc::new(Gaussian { width: 2.0 }),
-        Arc::new(InverseMultiquadric { offset: 0.7 }),
-        Arc::new(Logarithmic { width: 2.0 }),
-        Arc::new(Cosine { scale: 3.0 }),
-        Arc::new(Riesz { exponent: 1.0 }),
-        Arc::new(Riesz { exponent: 0.7 }),
-        Arc::new(DistancePower { exponent: 1.5 }),
-        Arc::new(Softplus { scale: 5.0, offset: -4.0 }),
-    ];
-    let classes = [
-        Pairs::WITHIN,
-        Pairs::CROSS,
-        Pairs::OTHER_VIEW,
-        Pairs::OTHER_IMAGES,
-        Pairs::ALL,
-        Pairs::MATCHED,
-        Pairs { matched: true, ..Pairs::WITHIN },
-        Pairs { itself: true, ..Pairs::WITHIN },
-        Pairs { itself: true, ..Pairs::ALL },
-    ];
-    let mut terms = Vec::new();
-    for (k, kernel) in kernels.iter().enumerate() {
-        for (p, &pairs) in classes.iter().enumerate() {
-            for (l, &link) in LINKS.iter().enumerate() {
-                let logarithmic = link.is_logarithmic();
-                // A mean of e^{400 s} is beyond any scale to compare by.
-                let cold = kernel.at(1.0).0 > 1e30;
-                // Rounding decides what a kernel with a kink or a pole makes of a row with itself.
-                let steep = kernel.at(1.0 - 1e-14).1.abs() > 1e2 * kernel.at(1.0 - 1e-4).1.abs();
-                if logarithmic && !kernel.is_positive() || !logarithmic && cold || pairs.itself && steep {
-                    continue;
-                }
-                let anchors = [Anchors::AllViews, Anchors::FirstView, Anchors::EachView][(k + p + l) % 3];
-                let (role, weight) = (Role::Repulsion, 0.7);
-                terms.push(Term {
-                    role,
-                    weight,
-                    link,
-                    pairs,
-                    anchors,
-                    kernel: Arc::clone(kernel),
-                    focus: None,
-                });
-            }
-        }
-    }
-    let several =
-        |step: usize| Loss { name: "several", terms: terms.iter().step_by(step).cloned().collect() };
-    let mut losses = vec![several(11), several(17)];
-    losses.extend(terms.into_iter().map(|term| Loss { name: "one term", terms: vec![term] }));
-    losses
-}
-
 #[test]
 fn every_sentence_of_the_language_is_the_reference() {
     let mut compared = 0;
@@ -199,7 +131,7 @@ fn every_sentence_of_the_language_is_the_reference() {
         let rows = several_views(views, images, dim);
         let points: Vec<Points<'_, f64>> = rows.iter().map(|view| Points::new(view).unwrap()).collect();
         let groups = groups(images as u32);
-        for loss in unnamed() {
+        for loss in unnamed(1e2) {
             let place = format!("{} views, in groups: {grouped}: {:?}", views, loss.terms);
             let run = |engine: &dyn Engine<f64>| {
                 if grouped {
@@ -284,9 +216,7 @@ fn any_temperature_is_finite_and_right() {
                 let error = distance(&loss, &views, &want.grads, &got.grads);
                 assert!(error < 1e-11, "{place}: gradients differ by {error:e}");
 
-                let rounded = views
-                    .each_ref()
-                    .map(|view| Matrix::new(view.as_slice().iter().map(|&x| x as f32).collect(), view.dim()));
+                let rounded = views.each_ref().map(Matrix::to_f32);
                 let exact = rounded.each_ref().map(Matrix::to_f64);
                 let want = run::<f64>(&Reference, &loss, &exact).unwrap();
                 let got = run::<f32>(&Fused, &loss, &rounded).unwrap();
@@ -310,10 +240,7 @@ fn fused_is_the_reference_to_rounding_in_f32() {
         for input in
             awkward().into_iter().filter(|input| !(is_singular(&loss) && input.meeting != Meeting::Apart))
         {
-            let rounded = input
-                .views
-                .each_ref()
-                .map(|view| Matrix::new(view.as_slice().iter().map(|&x| x as f32).collect(), view.dim()));
+            let rounded = input.views.each_ref().map(Matrix::to_f32);
             let exact = rounded.each_ref().map(Matrix::to_f64);
             let want = run::<f64>(&Reference, &loss, &exact);
             let got = run::<f32>(&Fused, &loss, &rounded);

@@ -4,8 +4,9 @@
 #![expect(clippy::disallowed_methods, reason = "golden numbers are read from files")]
 #![expect(clippy::print_stdout, reason = "a test says how near the cases are")]
 
-use std::path::Path;
+mod inputs;
 
+use inputs::{folder, input};
 use riesz::engine::{Engine, Fused, Reference, value_and_grad_raw};
 use riesz::geometry::measure_all;
 use riesz::loss::{Convention, KclKernel, Loss, Term};
@@ -37,18 +38,6 @@ struct Params {
     kernel: Option<String>,
     t: Option<f64>,
     gamma: Option<f64>,
-}
-
-fn folder() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden")
-}
-
-fn input(name: &str) -> Matrix<f64> {
-    let bytes = std::fs::read(folder().join("inputs.safetensors")).unwrap();
-    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let view = tensors.tensor(name).unwrap();
-    let data = view.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
-    Matrix::new(data, view.shape()[1])
 }
 
 fn loss_of(case: &Case) -> Loss {

@@ -4,8 +4,9 @@
 #![expect(clippy::disallowed_methods, reason = "golden numbers are read from files")]
 #![expect(clippy::print_stdout, reason = "a test says how near the cases are")]
 
-use std::path::Path;
+mod inputs;
 
+use inputs::{folder, input};
 use riesz::engine::{Engine, Fused, Reference, logistic_grad, temperature_grad, value_and_grad_raw_grouped};
 use riesz::loss::{Convention, Loss};
 use riesz::{Matrix, Points, Scalar, normalize};
@@ -35,18 +36,6 @@ struct Params {
     tau: Option<f64>,
     scale: Option<f64>,
     offset: Option<f64>,
-}
-
-fn folder() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden")
-}
-
-fn input(name: &str) -> Matrix<f64> {
-    let bytes = std::fs::read(folder().join("inputs.safetensors")).unwrap();
-    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let view = tensors.tensor(name).unwrap();
-    let data = view.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
-    Matrix::new(data, view.shape()[1])
 }
 
 fn cases() -> Vec<Case> {

@@ -180,10 +180,7 @@ fn the_gradient_of_the_temperature_is_its_slope() {
             for tau in [0.1, 0.5] {
                 let loss = family(tau);
                 let points = input.views.each_ref().map(|view| Points::new(view).unwrap());
-                let single = input
-                    .views
-                    .each_ref()
-                    .map(|view| Matrix::new(view.as_slice().iter().map(|&x| x as f32).collect(), view.dim()));
+                let single = input.views.each_ref().map(Matrix::to_f32);
                 let narrow = single.each_ref().map(|view| Points::new(view).unwrap());
                 let grads = Reference.value_and_grad(&loss, &points).unwrap().grads;
                 let slope = temperature_grad(&loss, &points, &grads).unwrap();
@@ -214,10 +211,7 @@ fn the_gradient_of_the_temperature_is_its_slope() {
 fn the_gradients_of_scale_and_offset_are_their_slopes() {
     for input in awkward().iter().filter(|input| (2..=20).contains(&input.views[0].len())) {
         let points = input.views.each_ref().map(|view| Points::new(view).unwrap());
-        let single = input
-            .views
-            .each_ref()
-            .map(|view| Matrix::new(view.as_slice().iter().map(|&x| x as f32).collect(), view.dim()));
+        let single = input.views.each_ref().map(Matrix::to_f32);
         let narrow = single.each_ref().map(|view| Points::new(view).unwrap());
         for (scale, offset) in [(10.0, -10.0), (3.0, 1.0), (100.0, -20.0)] {
             let loss = Loss::siglip(scale, offset).unwrap();

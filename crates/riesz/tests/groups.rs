@@ -59,11 +59,7 @@ fn is_singular(loss: &Loss) -> bool {
 fn fused_is_the_reference_in_groups() {
     let (mut compared, mut refused) = (0, 0);
     for input in awkward() {
-        let single: Vec<Matrix<f32>> = input
-            .views
-            .iter()
-            .map(|view| Matrix::new(view.as_slice().iter().map(|&x| x as f32).collect(), view.dim()))
-            .collect();
+        let single: Vec<Matrix<f32>> = input.views.iter().map(Matrix::to_f32).collect();
         let rounded: Vec<Matrix<f64>> = single.iter().map(Matrix::to_f64).collect();
         for (way, groups) in ways(input.views[0].len()) {
             for loss in losses() {

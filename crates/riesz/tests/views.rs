@@ -103,7 +103,7 @@ fn two_views_are_the_losses_of_two_views() {
 fn more_views_are_the_reference_and_gradients_are_slopes() {
     for (views, n) in [(3, 7), (4, 5), (3, 150)] {
         let (rows, direction) = (raw(views, n, 4, Key::new(n as u64)), raw(views, n, 4, Key::new(99)));
-        let single = Matrix::new(rows.as_slice().iter().map(|&x| x as f32).collect(), 4);
+        let single = rows.to_f32();
         for loss in losses() {
             let place = format!("{} {:?} of {views} views", loss.name, loss.terms);
             let (want, got) =

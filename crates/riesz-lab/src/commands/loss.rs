@@ -149,8 +149,7 @@ pub fn run(args: &LossArgs) -> Result<()> {
     let groups = groups.as_deref();
     let (outcome, name) = match (dtype, args.engine) {
         (Dtype::F32, _) => {
-            let narrow = Matrix::new(wide.as_slice().iter().map(|x| *x as f32).collect(), wide.dim());
-            let outcome = args.evaluate::<f32>(&Fused, &recipe, &narrow, groups)?;
+            let outcome = args.evaluate::<f32>(&Fused, &recipe, &wide.to_f32(), groups)?;
             (widen(outcome), "f32")
         }
         (Dtype::F64, EngineName::Fused) => (args.evaluate::<f64>(&Fused, &recipe, &wide, groups)?, "f64"),
@@ -204,7 +203,7 @@ impl LossArgs {
         groups: Option<&[u32]>,
     ) -> Result<RawValueAndGrad<T>> {
         let outcome = value_and_grad_raw_grouped(engine, &recipe.loss()?, rows, self.views as usize, groups)
-            .map_err(|error| Error::input(error.to_string()).at(self.input.display()))?;
+            .map_err(|error| Error::from(error).at(self.input.display()))?;
         if let Some(path) = &self.grad {
             embeddings::write_npy(path, &outcome.grad)?;
         }

@@ -79,7 +79,7 @@ pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: 
     assert!(views > 0 && rows.is_multiple_of(views), "{rows} rows are not {views} views of the same images");
     assert!(rows_at_once > 0, "no rows at once are no loss");
     let images = rows / views;
-    loss.check(images, views).map_err(in_words)?;
+    loss.check(images, views)?;
     let terms =
         loss.terms.iter().map(|term| Planned::new(loss, term, images, views)).collect::<Result<Vec<_>>>()?;
 
@@ -122,7 +122,7 @@ pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: 
         sums.chunks_exact(2).zip(counts).map(|(found, count)| sum(found[0], found[1], count)).collect();
     let shares = terms.iter().zip(sums.chunks_exact(2)).map(|(term, sums)| term.share(sums[0])).collect();
     let slopes = sums.chunks_exact(2).map(|sums| sums[1]).collect();
-    let value = Value::new(loss, shares, slopes, grads_not_finite == 0.0).map_err(in_words)?;
+    let value = Value::new(loss, shares, slopes, grads_not_finite == 0.0)?;
     Ok(Outcome { value, grad })
 }
 
@@ -160,12 +160,8 @@ fn not_finite(x: Tensor<2>) -> Tensor<1> {
 fn refuse_rows(z: Tensor<2>) -> Result<()> {
     let [_, dim] = z.dims();
     let rows = z.into_data().try_into_vec::<f32>().expect("the device computes in f32");
-    normalize(&mut Matrix::new(rows, dim)).map_err(in_words)?;
+    normalize(&mut Matrix::new(rows, dim))?;
     Ok(())
-}
-
-fn in_words(error: riesz::Error) -> Error {
-    Error::input(error.to_string())
 }
 
 /// ln Σ eˣ over tensors of one shape, number by number, with the largest x taken out.

@@ -83,7 +83,7 @@ pub(super) fn cosines(views: &[Matrix<f32>; 2]) -> Result<Cosines> {
 /// Singular values of unit rows, the largest scaled to 1.
 pub(super) fn spectrum(name: &str, views: &[Matrix<f32>; 2]) -> Result<Spectrum> {
     let [rows, _] = with_direction(views)?;
-    let points = Points::new(&rows).map_err(|error| Error::input(error.to_string()))?;
+    let points = Points::new(&rows)?;
     let mut values = geometry::singular_values(points);
     let largest = values.first().copied().unwrap_or(1.0).max(f64::MIN_POSITIVE);
     values.iter_mut().for_each(|value| *value /= largest);

@@ -245,7 +245,7 @@ impl<'a> HeldOut<'a> {
                 Shown::View(view),
             )?;
             unit_rows(&mut z)?;
-            Ok(z)
+            Ok::<_, Error>(z)
         };
         Ok([unit(0)?, unit(1)?])
     }
@@ -311,8 +311,8 @@ pub struct Measured {
 /// If the rows are not unit.
 pub fn measure(u: &Matrix<f32>, v: &Matrix<f32>) -> Result<Measured> {
     let views = [points(u)?, points(v)?];
-    let values = geometry::measure_all(&views).map_err(|error| Error::input(error.to_string()))?;
-    let diagnosis = geometry::diagnosis(views[0]).map_err(|error| Error::input(error.to_string()))?;
+    let values = geometry::measure_all(&views)?;
+    let diagnosis = geometry::diagnosis(views[0])?;
     let alarm = (diagnosis != Diagnosis::Healthy).then(|| diagnosis.to_string());
     Ok(Measured { values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(), alarm })
 }
@@ -328,5 +328,5 @@ pub fn unit_rows(rows: &mut Matrix<f32>) -> Result<()> {
 }
 
 fn points(rows: &Matrix<f32>) -> Result<Points<'_, f32>> {
-    Points::new(rows).map_err(|error| Error::input(error.to_string()))
+    Ok(Points::new(rows)?)
 }

@@ -378,8 +378,7 @@ fn loss_and_grad(plan: &Plan, z: Tensor<2>) -> Result<([f64; 3], Tensor<2>)> {
         return Ok(([value.value, value.attraction, value.repulsion], grad));
     }
     let (shape, device) = (z.dims(), z.device());
-    let outcome = value_and_grad_raw(&Fused, &plan.loss, &matrix(z), 2)
-        .map_err(|error| Error::input(error.to_string()))?;
+    let outcome = value_and_grad_raw(&Fused, &plan.loss, &matrix(z), 2)?;
     let grad = Tensor::from_data(TensorData::new(outcome.grad.into_vec(), shape), &device);
     Ok(([outcome.value, outcome.attraction, outcome.repulsion], grad))
 }
