@@ -61,7 +61,7 @@ fn main() -> Result<(), Error> {
         let rows: Vec<f32> = (0..2 * m * DIM).map(|_| normal(&mut rng) as f32).collect();
         let rows = Matrix::new(rows, DIM);
         for (name, loss) in losses()? {
-            let work = Fused::multiply_adds(&loss, m, 2, DIM);
+            let work = Fused::multiply_adds::<f32>(&loss, m, 2, DIM);
             // About ten seconds of work at 10¹¹ multiply-adds a second, but an odd number from 3 to 201.
             let runs = if once { 1 } else { (1e12 / work).clamp(3.0, 201.0) as usize | 1 };
             let (mut rates, mut seconds) = (Vec::new(), Vec::new());

@@ -264,6 +264,36 @@ fn fused_is_the_reference_to_rounding_in_f32() {
     assert!(compared > 250, "{compared}");
 }
 
+/// So many images that blocks meet in crews, and that some tiles are kept and others not: NT-Xent by its formula, without
+/// the pair matrix.
+#[test]
+fn a_large_batch_is_the_formula() {
+    let (images, dim, temperature) = (8200, 3, 0.5);
+    let views = [1, 2].map(|seed| sample(images, dim, Key::new(seed)));
+    let rows: Vec<&[f64]> = views.iter().flat_map(|view| view.as_slice().chunks_exact(dim)).collect();
+    let total = rows.len();
+    let power = |p: usize, q: usize| -> f64 {
+        (rows[p].iter().zip(rows[q]).map(|(x, y)| x * y).sum::<f64>() / temperature).exp()
+    };
+    let others = |p: usize| (0..total).filter(move |&q| q != p);
+    let sums: Vec<f64> = (0..total).map(|p| others(p).map(|q| power(p, q)).sum()).collect();
+    let matched = |p: usize| (p + images) % total;
+    let value = (0..total).map(|p| sums[p].ln() - power(p, matched(p)).ln()).sum::<f64>() / total as f64;
+
+    let points = views.each_ref().map(|view| Points::new(view).unwrap());
+    let outcome = Fused.value_and_grad(&Loss::nt_xent(temperature).unwrap(), &points).unwrap();
+    assert!((outcome.value - value).abs() < 1e-12 * value, "{} for {value}", outcome.value);
+    for p in [0, 191, 192, 5000, 8199, 8200, 12_000, 16_399] {
+        for k in 0..dim {
+            let pull = |q: usize| power(p, q) * (1.0 / sums[p] + 1.0 / sums[q]) * rows[q][k];
+            let repelled: f64 = others(p).map(pull).sum();
+            let want = (repelled - 2.0 * rows[matched(p)][k]) / (temperature * total as f64);
+            let got = outcome.grads[p / images].as_slice()[p % images * dim + k];
+            assert!((got - want).abs() < 1e-9 * want.abs().max(1.0 / total as f64), "{got} for {want}");
+        }
+    }
+}
+
 #[test]
 fn one_image_is_refused_in_one_sentence() {
     for loss in losses() {

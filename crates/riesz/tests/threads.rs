@@ -46,6 +46,19 @@ fn losses() {
     }
 }
 
+/// So many images that blocks meet in crews, and that some tiles are kept and others not.
+#[test]
+fn losses_of_a_large_batch() {
+    let views = [1, 2].map(|seed| sample(8200, 3, Key::new(seed)));
+    let loss = Loss::nt_xent(0.5).unwrap();
+    same_in_every_pool(|| {
+        let points = views.each_ref().map(|view| Points::new(view).unwrap());
+        let outcome = (&Fused as &dyn Engine<f64>).value_and_grad(&loss, &points).unwrap();
+        let grads = outcome.grads.iter().flat_map(|grad| grad.as_slice()).map(|&g| bits(g));
+        (bits(outcome.value), grads.collect::<Vec<_>>())
+    });
+}
+
 /// In groups that cross blocks, and in three views.
 #[test]
 fn losses_of_groups_and_of_several_views() {

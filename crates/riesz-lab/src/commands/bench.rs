@@ -172,7 +172,7 @@ impl Bench {
         let cells = || self.losses.iter().flat_map(|loss| self.sizes.iter().map(move |size| (loss, *size)));
         // Progress counts the seconds that the calls will take, as far as one can know.
         let expected = |loss: &Loss, size: Size| -> f64 {
-            let call = Fused::multiply_adds(loss, size.images, size.views, size.dim) / (0.7 * rate);
+            let call = Fused::multiply_adds::<T>(loss, size.images, size.views, size.dim) / (0.7 * rate);
             self.time.as_secs_f64().max(PARTS as f64 * call) + call
         };
         let total: f64 = cells().map(|((_, loss), size)| expected(loss, size)).sum();

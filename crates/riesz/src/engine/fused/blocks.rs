@@ -54,6 +54,10 @@ pub(super) struct Tile {
 }
 
 impl Tile {
+    pub(super) fn cells(self) -> usize {
+        self.rows.len() * self.columns.len()
+    }
+
     /// Whether it is a block with itself.
     pub(super) fn is_diagonal(self) -> bool {
         self.rows == self.columns
@@ -73,18 +77,20 @@ impl Tile {
 #[derive(Debug)]
 pub(super) struct Schedule {
     pub(super) blocks: Vec<Block>,
-    /// Ranges of blocks; only blocks of one group meet.
+    /// Ranges of blocks, in order; only blocks of one group meet.
     groups: Vec<Range<usize>>,
+    /// So many blocks of a group, one after another, go through the rounds together.
+    crew: usize,
     /// Whether there is enough work for threads.
     pub(super) threaded: bool,
 }
 
-/// What one thread does in a round.
+/// What one thread does in a round: all pairs of a block of one crew with a block of the other.
 struct Task<S> {
     pair: (usize, usize),
-    rows: S,
-    /// None for a block with itself.
-    columns: Option<S>,
+    rows: Vec<S>,
+    /// None for a crew with itself.
+    columns: Option<Vec<S>>,
 }
 
 impl Schedule {
@@ -101,7 +107,25 @@ impl Schedule {
         // Four products of half of all pairs that meet.
         let meeting = if views_meet { batch.views * batch.images } else { batch.images };
         let operations = batch.views * batch.images * meeting * batch.dim * 4;
-        Self { blocks, groups, threaded: operations > FEW_OPERATIONS }
+        let crew = crew_size(blocks.len());
+        Self { blocks, groups, crew, threaded: operations > FEW_OPERATIONS }
+    }
+
+    /// The tiles whose rows block `i` is: with itself, and with all later blocks of its group.
+    pub(super) fn tiles_of_rows(&self, i: usize) -> impl Iterator<Item = Tile> {
+        let end = self.groups.iter().find(|group| group.contains(&i)).map_or(i, |group| group.end);
+        (i..end).map(move |j| Tile { rows: self.blocks[i], columns: self.blocks[j] })
+    }
+
+    /// The blocks of each crew, those of one group after those of another.
+    fn crews(&self) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
+        let (mut crews, mut groups) = (Vec::new(), Vec::new());
+        for group in &self.groups {
+            let first = crews.len();
+            crews.extend(group.clone().step_by(self.crew).map(|i| i..group.end.min(i + self.crew)));
+            groups.push(first..crews.len());
+        }
+        (crews, groups)
     }
 
     /// Calls `work` for each tile of which `wanted` says so, with the states of its blocks (the second is `None` for a
@@ -109,25 +133,45 @@ impl Schedule {
     pub(super) fn for_each_tile<S: Send>(
         &self,
         states: Vec<S>,
-        wanted: impl Fn(Tile) -> bool,
+        wanted: impl Fn(Tile) -> bool + Sync,
         work: impl Fn(Tile, &mut S, Option<&mut S>) + Sync,
     ) -> Vec<S> {
-        let mut slots: Vec<Option<S>> = states.into_iter().map(Some).collect();
-        let rounds = 1 + self.groups.iter().map(|group| rounds(group.len())).max().unwrap_or(0);
+        let (crews, groups) = self.crews();
+        let mut states = states.into_iter();
+        let mut slots: Vec<Option<Vec<S>>> =
+            crews.iter().map(|crew| Some(states.by_ref().take(crew.len()).collect())).collect();
+        let visit = |i: usize, j: usize, rows: &mut S, columns: Option<&mut S>| {
+            let tile = Tile { rows: self.blocks[i], columns: self.blocks[j] };
+            if wanted(tile) {
+                work(tile, rows, columns);
+            }
+        };
+        let run = |Task { pair: (first, second), rows, columns }: &mut Task<S>| {
+            let (first, second) = (crews[*first].start, crews[*second].start);
+            for i in 0..rows.len() {
+                if let Some(columns) = columns {
+                    for (j, columns) in columns.iter_mut().enumerate() {
+                        visit(first + i, second + j, &mut rows[i], Some(columns));
+                    }
+                    continue;
+                }
+                let (rows, later) = rows[i..].split_first_mut().expect("the row is one of them");
+                visit(first + i, first + i, rows, None);
+                for (j, columns) in (first + i + 1..).zip(later) {
+                    visit(first + i, j, rows, Some(columns));
+                }
+            }
+        };
+        let rounds = 1 + groups.iter().map(|group| rounds(group.len())).max().unwrap_or(0);
         for round in 0..rounds {
-            let pairs = self.groups.iter().flat_map(|group| {
+            let pairs = groups.iter().flat_map(|group| {
                 let from = group.start;
                 pairs_of(group.len(), round).map(move |(i, j)| (from + i, from + j))
             });
+            let mut take = |i: usize| slots[i].take().expect("a crew occurs once a round");
             let mut tasks: Vec<Task<S>> = pairs
-                .filter(|&pair| wanted(self.tile(pair)))
-                .map(|(i, j)| Task {
-                    pair: (i, j),
-                    rows: slots[i].take().expect("a block occurs once a round"),
-                    columns: (i != j).then(|| slots[j].take().expect("a block occurs once a round")),
-                })
+                .map(|(i, j)| Task { pair: (i, j), rows: take(i), columns: (i != j).then(|| take(j)) })
                 .collect();
-            let run = |task: &mut Task<S>| work(self.tile(task.pair), &mut task.rows, task.columns.as_mut());
             if self.threaded {
                 tasks.par_iter_mut().with_max_len(1).for_each(run);
             } else {
@@ -140,12 +184,13 @@ impl Schedule {
                 }
             }
         }
-        slots.into_iter().map(|slot| slot.expect("every state was put back")).collect()
+        slots.into_iter().flat_map(|slot| slot.expect("every state was put back")).collect()
     }
+}
 
-    fn tile(&self, (i, j): (usize, usize)) -> Tile {
-        Tile { rows: self.blocks[i], columns: self.blocks[j] }
-    }
+/// Blocks of a crew, given all blocks: at most 8, and so few that a round has 20 tasks or more.
+fn crew_size(blocks: usize) -> usize {
+    (blocks / 40).clamp(1, 8)
 }
 
 /// Rows of a block: so many that the products run at full speed and so few that a tile with its four panels of rows
@@ -234,7 +279,7 @@ mod tests {
     /// States add up the tiles that touched them, on threads and without.
     #[test]
     fn states_come_back_in_their_slots() {
-        for images in [300, 1000] {
+        for images in [300, 1000, 20_000] {
             let mut schedule = Schedule::new(Batch { views: 2, images, dim: 8, groups: None }, true);
             for threaded in [false, true] {
                 schedule.threaded = threaded;

@@ -62,21 +62,14 @@ fn top<T: Scalar>(row: &[T]) -> T {
     lanes.into_iter().fold(T::LOWEST, T::larger)
 }
 
-/// Adds to `rows` each row's Σ e^…, and to `columns` each column's.
-pub(super) fn add_powers<T: Scalar>(
-    power: Power<T>,
-    cosines: &[T],
-    powers: &mut [T],
-    rows: &mut [f64],
-    columns: &mut [T],
-) {
-    widest(AddPowers { power, cosines, powers, rows, columns });
+/// Turns cosines into e^…, and adds to `rows` each row's sum, to `columns` each column's.
+pub(super) fn add_powers<T: Scalar>(power: Power<T>, cells: &mut [T], rows: &mut [f64], columns: &mut [T]) {
+    widest(AddPowers { power, cells, rows, columns });
 }
 
 struct AddPowers<'a, T> {
     power: Power<T>,
-    cosines: &'a [T],
-    powers: &'a mut [T],
+    cells: &'a mut [T],
     rows: &'a mut [f64],
     columns: &'a mut [T],
 }
@@ -87,13 +80,12 @@ impl<T: Scalar> WithSimd for AddPowers<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let width = self.columns.len();
-        let powers = &mut self.powers[..width];
-        for (line, sum) in self.cosines.chunks_exact(width).zip(self.rows) {
-            for ((power, &s), column) in powers.iter_mut().zip(line).zip(&mut *self.columns) {
-                *power = self.power.at::<S>(s);
-                *column += *power;
+        for (line, sum) in self.cells.chunks_exact_mut(width).zip(self.rows) {
+            for (cell, column) in line.iter_mut().zip(&mut *self.columns) {
+                *cell = self.power.at::<S>(*cell);
+                *column += *cell;
             }
-            *sum += total(powers);
+            *sum += total(line);
         }
     }
 }
@@ -120,6 +112,34 @@ impl<T: Scalar> WithSimd for WeighPowers<'_, T> {
         for (cells, &row) in self.cells.chunks_exact_mut(width).zip(self.rows) {
             for (cell, &column) in cells.iter_mut().zip(self.columns) {
                 *cell = self.power.at::<S>(*cell) * (row + column);
+            }
+            sum += total(cells);
+        }
+        sum
+    }
+}
+
+/// The same for cells that are e^… already.
+pub(super) fn weigh_kept<T: Scalar>(cells: &mut [T], rows: &[T], columns: &[T]) -> f64 {
+    widest(WeighKept { cells, rows, columns })
+}
+
+struct WeighKept<'a, T> {
+    cells: &'a mut [T],
+    rows: &'a [T],
+    columns: &'a [T],
+}
+
+impl<T: Scalar> WithSimd for WeighKept<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        let width = self.columns.len();
+        let mut sum = 0.0;
+        for (cells, &row) in self.cells.chunks_exact_mut(width).zip(self.rows) {
+            for (cell, &column) in cells.iter_mut().zip(self.columns) {
+                *cell = *cell * (row + column);
             }
             sum += total(cells);
         }

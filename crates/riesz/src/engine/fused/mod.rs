@@ -15,6 +15,7 @@
 //! | `plan` | what a term asks of a tile; when a fixed shift of the exponent is safe |
 //! | `sums`, `weights` | the two sweeps |
 //! | `loops` | the loops over a strip of a tile, compiled for several instruction sets |
+//! | `kept` | tiles of the first sweep that the second finds ready, in small batches |
 //! | `kin` | which tiles have rows of one group |
 //! | `matched` | terms over the matched pairs of a batch without groups |
 //! | `operations` | how many multiply-adds that is |
@@ -22,6 +23,7 @@
 //! | `scratch` | each thread's memory |
 
 mod blocks;
+mod kept;
 mod kin;
 mod loops;
 mod matched;
@@ -33,9 +35,11 @@ mod sums;
 mod weights;
 
 use blocks::Schedule;
+use kept::Kept;
 use kin::Kin;
 use panels::Panels;
 use plan::Plan;
+use scratch::with_room;
 
 use super::groups::Groups;
 use super::{Batch, Engine, Sums, Value, finish};
@@ -44,7 +48,8 @@ use crate::{Error, Points, Scalar};
 
 /// The engine that training runs: tiles and threads, no allocation of size N².
 ///
-/// Besides the gradients it holds the rows once more, transposed, a few numbers a row, and one tile a thread. The bits of its results do not depend on the
+/// Besides the gradients it holds the rows once more, transposed, a few numbers a row, one tile a thread, and up to 2²² numbers
+/// of small batches. The bits of its results do not depend on the
 /// number of threads. In `f32` the products, exponentials and sums of up to 32 numbers are in `f32`, longer sums in `f64`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fused;
@@ -59,17 +64,17 @@ impl<T: Scalar> Engine<T> for Fused {
     ) -> Result<Value, Error> {
         let groups = Groups::new(groups, views.first().map_or(0, |view| view.len()));
         let batch = Batch::check(loss, views, groups.as_ref(), grads)?;
-        let views_meet =
-            loss.terms.iter().any(|term| !needs_no_tile(batch, term) && reaches_other_views(term));
-        let schedule = Schedule::new(batch, views_meet);
+        let schedule = schedule(batch, loss);
         let mut sums = vec![Sums::default(); loss.terms.len()];
-        let mut evaluate = || evaluate(batch, loss, views, &schedule, &mut sums, grads);
-        if schedule.threaded {
-            // Inside the pool, so that a round does not wake it up.
-            rayon::scope(|_| evaluate());
-        } else {
-            evaluate();
-        }
+        with_room(|room: &mut Vec<T>| {
+            let mut evaluate = || evaluate(batch, loss, views, &schedule, room, &mut sums, grads);
+            if schedule.threaded {
+                // Inside the pool, so that a round does not wake it up.
+                rayon::scope(|_| evaluate());
+            } else {
+                evaluate();
+            }
+        });
         finish(loss, &sums, grads)
     }
 }
@@ -79,8 +84,16 @@ fn needs_no_tile(batch: Batch<'_>, term: &Term) -> bool {
     term.pairs == Pairs::MATCHED && batch.groups.is_none()
 }
 
-fn reaches_other_views(term: &Term) -> bool {
-    term.pairs.cross || term.pairs.matched
+fn schedule(batch: Batch<'_>, loss: &Loss) -> Schedule {
+    let reaches_other_views = |term: &Term| term.pairs.cross || term.pairs.matched;
+    let views_meet = loss.terms.iter().any(|term| !needs_no_tile(batch, term) && reaches_other_views(term));
+    Schedule::new(batch, views_meet)
+}
+
+/// One for each term that needs tiles.
+fn plans<'a, T: Scalar>(batch: Batch<'a>, kin: Option<&'a Kin<'a>>, loss: &'a Loss) -> Vec<Plan<'a, T>> {
+    let terms = loss.terms.iter().enumerate().filter(|(_, term)| !needs_no_tile(batch, term));
+    terms.map(|(index, term)| Plan::new(batch, kin, index, term)).collect()
 }
 
 fn evaluate<T: Scalar>(
@@ -88,19 +101,18 @@ fn evaluate<T: Scalar>(
     loss: &Loss,
     views: &[Points<'_, T>],
     schedule: &Schedule,
+    room: &mut Vec<T>,
     sums: &mut [Sums],
     grads: &mut [&mut [T]],
 ) {
     let kin = batch.groups.map(|groups| Kin::new(groups, schedule));
-    let terms = loss.terms.iter().enumerate();
-    let plans: Vec<Plan<'_, T>> = terms
-        .filter(|(_, term)| !needs_no_tile(batch, term))
-        .map(|(index, term)| Plan::new(batch, kin.as_ref(), index, term))
-        .collect();
+    let plans: Vec<Plan<'_, T>> = plans(batch, kin.as_ref(), loss);
     if !plans.is_empty() {
         let panels = Panels::new(batch, views, schedule);
-        let found = sums::sweep(&panels, schedule, &plans);
-        let swept = weights::sweep(&panels, schedule, &plans, &found, grads);
+        let tiles = kept::tiles(schedule, &plans);
+        room.resize(room.len().max(kept::cells(tiles.iter().flatten())), T::default());
+        let found = sums::sweep(&panels, schedule, &plans, Kept::cut(room, &tiles));
+        let swept = weights::sweep(&panels, schedule, &plans, &found, Kept::cut(room, &tiles), grads);
         for ((plan, found), swept) in plans.iter().zip(&found).zip(swept) {
             sums[plan.index] = Sums { value: found.value + swept.value, ..swept };
         }

@@ -1,17 +1,22 @@
 //! How much work the scheme needs, whatever the machine: what a rate is counted by.
 
-use super::{Fused, needs_no_tile};
+use super::blocks::Tile;
+use super::{Fused, kept, needs_no_tile, plans, schedule};
+use crate::Scalar;
 use crate::engine::Batch;
 use crate::loss::{Loss, Term};
 
 impl Fused {
     /// Multiply-adds of the products that the symmetric scheme needs for value and gradient of `loss` on `views` views of
     /// `images` images in `dim` dimensions: for each unordered pair of rows that a term compares four times `dim`, or three
-    /// times if no term that compares it has a logarithm (one sweep). Exponentials and terms over matched pairs are not
-    /// counted. A multiply-add is two floating-point operations.
-    pub fn multiply_adds(loss: &Loss, images: usize, views: usize, dim: usize) -> f64 {
+    /// times if no term that compares it has a logarithm (one sweep), or if the pair's tile is kept from the first sweep for
+    /// the second. Exponentials and terms over matched pairs are not counted. A multiply-add is two floating-point
+    /// operations.
+    pub fn multiply_adds<T: Scalar>(loss: &Loss, images: usize, views: usize, dim: usize) -> f64 {
         let batch = Batch { views, images, dim, groups: None };
         let terms: Vec<&Term> = loss.terms.iter().filter(|term| !needs_no_tile(batch, term)).collect();
+        // A block with itself has each pair in both orders.
+        let once = |same: bool| if same { 0.5 } else { 1.0 };
         let of_views = |first: usize, second: usize| -> f64 {
             let met: Vec<&&Term> = terms
                 .iter()
@@ -25,11 +30,13 @@ impl Fused {
                 false if met.is_empty() => 0.0,
                 false => 3.0,
             };
-            // Half of the square: with itself each pair of a view would count in both orders.
-            let pairs = (images as f64).powi(2) * if first == second { 0.5 } else { 1.0 };
-            products * pairs * dim as f64
+            products * (images as f64).powi(2) * once(first == second)
         };
-        (0..views).flat_map(|second| (0..=second).map(move |first| of_views(first, second))).sum()
+        let of_all = (0..views).flat_map(|second| (0..=second).map(move |first| (first, second)));
+        let needed: f64 = of_all.map(|(first, second)| of_views(first, second)).sum();
+        let kept = kept::tiles(&schedule(batch, loss), &plans::<T>(batch, None, loss));
+        let saved = |tile: &Tile| tile.cells() as f64 * once(tile.is_diagonal());
+        (needed - kept.iter().flatten().map(saved).sum::<f64>()) * dim as f64
     }
 }
 
@@ -39,10 +46,15 @@ mod tests {
     use crate::loss::{Convention, KclKernel};
 
     /// In units of M² d.
-    fn count(loss: Result<Loss, crate::Error>, views: usize) -> f64 {
-        let (images, dim) = (64, 8);
+    fn count_of(images: usize, loss: Result<Loss, crate::Error>, views: usize) -> f64 {
+        let dim = 8;
         let loss = loss.expect("the parameters are in range");
-        Fused::multiply_adds(&loss, images, views, dim) / (images * images * dim) as f64
+        Fused::multiply_adds::<f32>(&loss, images, views, dim) / (images * images * dim) as f64
+    }
+
+    /// Of so many that nothing is kept.
+    fn count(loss: Result<Loss, crate::Error>, views: usize) -> f64 {
+        count_of(1 << 16, loss, views)
     }
 
     #[test]
@@ -64,5 +76,17 @@ mod tests {
         assert_eq!(count(Loss::nt_xent(0.5), 3), 18.0);
         // No view that is no anchor meets itself: 2 within the first view, 4 with each of two others.
         assert_eq!(count(Loss::nt_xent_one_sided(0.5), 3), 10.0);
+    }
+
+    #[test]
+    fn a_kept_tile_saves_a_product() {
+        let images = 1024;
+        assert_eq!(count_of(images, Loss::dhel(0.3, Convention::Reference), 2), 3.0);
+        assert_eq!(count_of(images, Loss::nt_xent(0.5), 2), 6.0);
+        // So cold that maxima are taken.
+        assert_eq!(count_of(images, Loss::nt_xent(0.01), 2), 8.0);
+        // Some of the tiles of a larger batch.
+        let some = count_of(4096, Loss::nt_xent(0.5), 2);
+        assert!(6.5 < some && some < 8.0, "{some}");
     }
 }

@@ -1,10 +1,10 @@
-//! A thread's own memory for tiles, kept between tiles and between calls.
+//! A thread's own memory for tiles, held between tiles and between calls.
 
 use std::any::Any;
 use std::cell::Cell;
+use std::thread::LocalKey;
 
 use super::blocks::Tile;
-use super::panels::Panels;
 use crate::Scalar;
 
 /// Rows of a strip: what the loops take at once, so that a strip and its by-products stay in the first-level cache, and
@@ -12,40 +12,61 @@ use crate::Scalar;
 pub(super) const STRIP: usize = 32;
 
 /// Room for one tile and the by-products of one of its strips.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Scratch<T> {
-    /// Cosines, and then weights.
     pub(super) tile: Vec<T>,
-    pub(super) first: Vec<T>,
-    pub(super) second: Vec<T>,
-    pub(super) line: Vec<T>,
+    pub(super) parts: Parts<T>,
 }
 
-impl<T: Scalar> Scratch<T> {
-    /// Makes room for a tile, and fills it with its cosines.
-    pub(super) fn fill(&mut self, panels: &Panels<'_, T>, tile: Tile) {
-        let (height, width) = (tile.rows.len(), tile.columns.len());
-        let strip = height.min(STRIP) * width;
-        self.tile.resize(height * width, T::default());
-        self.first.resize(strip, T::default());
-        self.second.resize(strip, T::default());
-        self.line.resize(width, T::default());
-        panels.cosines(tile, &mut self.tile);
+/// A tile's room, in a vector that is made as long.
+pub(super) fn fitted<T: Scalar>(room: &mut Vec<T>, tile: Tile) -> &mut [T] {
+    room.resize(tile.cells(), T::default());
+    room
+}
+
+/// Room for the by-products of a strip: two as large as it, and a line.
+#[derive(Debug, Default)]
+pub(super) struct Parts<T> {
+    first: Vec<T>,
+    second: Vec<T>,
+    line: Vec<T>,
+}
+
+impl<T: Scalar> Parts<T> {
+    /// Room for a strip of so many cells.
+    pub(super) fn fit(&mut self, cells: usize, width: usize) -> (&mut [T], &mut [T], &mut [T]) {
+        let Self { first, second, line } = self;
+        for (part, len) in [(&mut *first, cells), (&mut *second, cells), (&mut *line, width)] {
+            part.resize(part.len().max(len), T::default());
+        }
+        (&mut first[..cells], &mut second[..cells], &mut line[..width])
     }
 }
+
+/// Where a thread holds what it lends.
+type Place = LocalKey<Cell<Option<Box<dyn Any>>>>;
 
 /// Lends `work` this thread's scratch.
 pub(super) fn with_scratch<T: Scalar, R>(work: impl FnOnce(&mut Scratch<T>) -> R) -> R {
     thread_local! {
-        static KEPT: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
+        static HELD: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
     }
+    lend(&HELD, work)
+}
+
+/// Lends `work` this thread's room for tiles that are kept from one sweep to the next.
+pub(super) fn with_room<T: Scalar, R>(work: impl FnOnce(&mut Vec<T>) -> R) -> R {
+    thread_local! {
+        static HELD: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
+    }
+    lend(&HELD, work)
+}
+
+fn lend<V: Default + 'static, R>(place: &'static Place, work: impl FnOnce(&mut V) -> R) -> R {
     // Taken out meanwhile: if `work` came here again, it would get fresh memory.
-    let kept = KEPT.take().and_then(|kept| kept.downcast::<Scratch<T>>().ok());
-    let mut scratch = kept.unwrap_or_else(|| {
-        let empty = Vec::new;
-        Box::new(Scratch { tile: empty(), first: empty(), second: empty(), line: empty() })
-    });
-    let outcome = work(&mut scratch);
-    KEPT.set(Some(scratch));
+    let held = place.take().and_then(|held| held.downcast::<V>().ok());
+    let mut held = held.unwrap_or_default();
+    let outcome = work(&mut held);
+    place.set(Some(held));
     outcome
 }

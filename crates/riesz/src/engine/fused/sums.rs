@@ -1,10 +1,11 @@
 //! The first sweep: log-sums of every row, the values of logarithmic terms, and what the second sweep needs of them.
 
 use super::blocks::{Block, Schedule, Tile};
+use super::kept::Kept;
 use super::loops::{self, LogSums, Pulls};
 use super::panels::Panels;
 use super::plan::{Cover, Form, Plan};
-use super::scratch::{STRIP, Scratch, with_scratch};
+use super::scratch::{Parts, STRIP, Scratch, fitted, with_scratch};
 use crate::Scalar;
 use crate::engine::Batch;
 use crate::loss::Link;
@@ -42,27 +43,45 @@ pub(super) struct Found<T> {
     pub(super) pulls: Vec<RowPulls<T>>,
 }
 
-/// One outcome for each plan. Plans without a logarithm need no sweep.
+/// What a block gathers.
+struct Gathered<'a, T> {
+    /// One for each logarithmic plan.
+    sums: Vec<LogSums<T>>,
+    kept: Option<Kept<'a, T>>,
+}
+
+/// One outcome for each plan. Plans without a logarithm need no sweep. Leaves powers in `kept`, one a block, if any.
 pub(super) fn sweep<T: Scalar>(
     panels: &Panels<'_, T>,
     schedule: &Schedule,
     plans: &[Plan<'_, T>],
+    kept: Vec<Kept<'_, T>>,
 ) -> Vec<Found<T>> {
     let logarithmic: Vec<&Plan<'_, T>> = plans.iter().filter(|plan| plan.is_logarithmic()).collect();
-    let mut sums = Vec::new();
+    let mut gathered = Vec::new();
     if !logarithmic.is_empty() {
-        let fresh = |len: usize| logarithmic.iter().map(|_| LogSums::new(len)).collect::<Vec<_>>();
-        let states = schedule.blocks.iter().map(|block| fresh(block.len())).collect();
+        let mut kept = kept.into_iter();
+        let fresh = |block: &Block| Gathered {
+            sums: logarithmic.iter().map(|_| LogSums::new(block.len())).collect(),
+            kept: kept.next(),
+        };
+        let states = schedule.blocks.iter().map(fresh).collect();
         let wanted = |tile: Tile| logarithmic.iter().any(|plan| plan.cover(tile).is_some());
-        sums = schedule.for_each_tile(states, wanted, |tile, rows: &mut Vec<LogSums<T>>, mut columns| {
+        gathered = schedule.for_each_tile(states, wanted, |tile, rows: &mut Gathered<'_, T>, columns| {
             with_scratch(|scratch: &mut Scratch<T>| {
-                scratch.fill(panels, tile);
-                for (p, plan) in logarithmic.iter().enumerate() {
+                let Scratch { tile: cells, parts } = scratch;
+                let kept = rows.kept.as_mut().and_then(|kept| kept.next(tile));
+                let cells = kept.unwrap_or_else(|| fitted(cells, tile));
+                panels.cosines(tile, cells);
+                let mut columns = columns.map(|columns| columns.sums.iter_mut());
+                let mut terms = Vec::with_capacity(logarithmic.len());
+                for (plan, rows) in logarithmic.iter().zip(&mut rows.sums) {
+                    let columns = columns.as_mut().and_then(Iterator::next);
                     if let Some(cover) = plan.cover(tile) {
-                        let columns = columns.as_mut().map(|sums| &mut sums[p]);
-                        add_tile(plan, tile, cover, scratch, &mut rows[p], columns);
+                        terms.push(Adding { plan, cover, rows, columns });
                     }
                 }
+                add_tile(tile, terms, cells, parts);
             });
         });
     }
@@ -73,50 +92,59 @@ pub(super) fn sweep<T: Scalar>(
             if !plan.is_logarithmic() {
                 return known(schedule, plan);
             }
-            let of_blocks: Vec<&LogSums<T>> = sums.iter().map(|block| &block[place]).collect();
+            let of_blocks: Vec<_> = gathered.iter().map(|block| &block.sums[place]).collect();
             place += 1;
             log_sums(panels.batch, schedule, plan, &of_blocks)
         })
         .collect()
 }
 
-/// Adds the entries of a tile to the log-sums of its rows and columns.
-fn add_tile<T: Scalar>(
-    plan: &Plan<'_, T>,
-    tile: Tile,
-    cover: Cover<'_>,
-    scratch: &mut Scratch<T>,
-    rows: &mut LogSums<T>,
-    mut columns: Option<&mut LogSums<T>>,
-) {
+/// A term on one tile.
+struct Adding<'a, T> {
+    plan: &'a Plan<'a, T>,
+    cover: Cover<'a>,
+    rows: &'a mut LogSums<T>,
+    columns: Option<&'a mut LogSums<T>>,
+}
+
+/// Adds the entries of a tile of cosines to the log-sums of its rows and columns. Leaves a single term's powers in their place.
+fn add_tile<T: Scalar>(tile: Tile, mut terms: Vec<Adding<'_, T>>, cells: &mut [T], parts: &mut Parts<T>) {
     let width = tile.columns.len();
-    let Scratch { tile: cosines, first, second, line } = scratch;
-    for (from, cosines) in (0..).step_by(STRIP).zip(cosines.chunks(STRIP * width)) {
-        let height = cosines.len() / width;
+    let mut copy = Vec::new();
+    for (from, cells) in (0..).step_by(STRIP).zip(cells.chunks_mut(STRIP * width)) {
+        if let [term] = &mut terms[..] {
+            term.add(width, from, cells, parts);
+            continue;
+        }
+        for term in &mut terms {
+            copy.clear();
+            copy.extend_from_slice(cells);
+            term.add(width, from, &mut copy, parts);
+        }
+    }
+}
+
+impl<T: Scalar> Adding<'_, T> {
+    /// Adds a strip of cosines, from row `from` on. Overwrites it.
+    fn add(&mut self, width: usize, from: usize, cells: &mut [T], parts: &mut Parts<T>) {
+        let plan = self.plan;
+        let (first, second, line) = parts.fit(cells.len(), width);
         match plan.form {
             Form::Power { power, .. } => {
-                let cosines = if cover.is_whole() {
-                    cosines
-                } else {
-                    let masked = &mut second[..cosines.len()];
-                    masked.copy_from_slice(cosines);
-                    cover.mask(masked, width, from, T::NEG_INFINITY);
-                    &*masked
-                };
-                let of_columns = &mut first[..width];
-                of_columns.fill(T::default());
-                loops::add_powers(power, cosines, line, &mut rows.sum[from..from + height], of_columns);
-                if let Some(columns) = &mut columns {
-                    for (sum, x) in columns.sum.iter_mut().zip(of_columns) {
+                self.cover.mask(cells, width, from, T::NEG_INFINITY);
+                line.fill(T::default());
+                let height = cells.len() / width;
+                loops::add_powers(power, cells, &mut self.rows.sum[from..from + height], line);
+                if let Some(columns) = &mut self.columns {
+                    for (sum, x) in columns.sum.iter_mut().zip(line) {
                         *sum += x.to_f64();
                     }
                 }
             }
             Form::Plain | Form::Logarithmic => {
-                let (logarithms, ratios) = (&mut first[..cosines.len()], &mut second[..cosines.len()]);
-                T::ln_tile(&*plan.term.kernel, cosines, logarithms, ratios);
-                cover.mask(logarithms, width, from, T::NEG_INFINITY);
-                loops::add_logarithms(logarithms, width, line, from, rows, columns.as_deref_mut());
+                T::ln_tile(&*plan.term.kernel, cells, first, second);
+                self.cover.mask(first, width, from, T::NEG_INFINITY);
+                loops::add_logarithms(first, width, line, from, self.rows, self.columns.as_deref_mut());
             }
         }
     }

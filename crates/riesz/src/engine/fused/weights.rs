@@ -3,10 +3,11 @@
 //! terms Σ W.
 
 use super::blocks::{Schedule, Tile};
+use super::kept::Kept;
 use super::loops;
 use super::panels::Panels;
 use super::plan::{Cover, Form, Plan};
-use super::scratch::{STRIP, Scratch, with_scratch};
+use super::scratch::{Parts, STRIP, Scratch, fitted, with_scratch};
 use super::sums::{Found, RowPulls};
 use crate::Scalar;
 use crate::engine::Sums;
@@ -16,26 +17,29 @@ use crate::product::{add_weighted_rows, add_weighted_rows_transposed};
 struct Gathered<'a, T> {
     place: usize,
     grad: &'a mut [T],
+    kept: Option<Kept<'a, T>>,
     /// One for each plan: of the tiles whose rows the block is.
     sums: Vec<Sums>,
 }
 
-/// Adds to the gradients, and returns Σ W of each plan, and the value of those that have no logarithm.
+/// Adds to the gradients, with the powers in `kept` if the first sweep left them there, and returns Σ W of each plan, and the value of those that have no logarithm.
 pub(super) fn sweep<T: Scalar>(
     panels: &Panels<'_, T>,
     schedule: &Schedule,
     plans: &[Plan<'_, T>],
     found: &[Found<T>],
+    kept: Vec<Kept<'_, T>>,
     grads: &mut [&mut [T]],
 ) -> Vec<Sums> {
     let d = panels.batch.dim;
     let mut rest: Vec<&mut [T]> = grads.iter_mut().map(|grad| &mut **grad).collect();
+    let mut kept = kept.into_iter();
     let mut states = Vec::with_capacity(schedule.blocks.len());
     for (place, block) in schedule.blocks.iter().enumerate() {
         // Blocks of a view come in order.
         let (grad, after) = std::mem::take(&mut rest[block.view]).split_at_mut(block.len() * d);
         rest[block.view] = after;
-        states.push(Gathered { place, grad, sums: vec![Sums::default(); plans.len()] });
+        states.push(Gathered { place, grad, kept: kept.next(), sums: vec![Sums::default(); plans.len()] });
     }
     let wanted = |tile: Tile| plans.iter().any(|plan| plan.cover(tile).is_some());
     let states = schedule.for_each_tile(
@@ -43,14 +47,14 @@ pub(super) fn sweep<T: Scalar>(
         wanted,
         |tile, rows: &mut Gathered<'_, T>, columns: Option<&mut Gathered<'_, T>>| {
             with_scratch(|scratch: &mut Scratch<T>| {
-                scratch.fill(panels, tile);
+                let Scratch { tile: room, parts } = scratch;
                 let column_place = columns.as_ref().map_or(rows.place, |columns| columns.place);
                 let covered = plans
                     .iter()
                     .zip(found)
                     .zip(&mut rows.sums)
                     .filter_map(|((plan, found), sums)| Some((plan, found, sums, plan.cover(tile)?)));
-                let terms = covered
+                let mut terms: Vec<Weighing<'_, T>> = covered
                     .map(|(plan, found, sums, cover)| Weighing {
                         plan,
                         cover,
@@ -59,11 +63,23 @@ pub(super) fn sweep<T: Scalar>(
                         sums,
                     })
                     .collect();
-                weigh(tile, terms, scratch);
+                let kept = rows.kept.as_mut().and_then(|kept| kept.next(tile));
+                let cells = match (kept, &mut terms[..]) {
+                    (Some(cells), [term]) => {
+                        term.weigh_kept(tile, cells);
+                        cells
+                    }
+                    _ => {
+                        let cells = fitted(room, tile);
+                        panels.cosines(tile, cells);
+                        weigh(tile, &mut terms, cells, parts);
+                        cells
+                    }
+                };
                 let (x, y) = (panels.rows(tile.rows), panels.rows(tile.columns));
-                add_weighted_rows(&scratch.tile, y, tile.columns.len(), d, rows.grad);
+                add_weighted_rows(cells, y, tile.columns.len(), d, rows.grad);
                 if let Some(columns) = columns {
-                    add_weighted_rows_transposed(&scratch.tile, x, tile.rows.len(), d, columns.grad);
+                    add_weighted_rows_transposed(cells, x, tile.rows.len(), d, columns.grad);
                 }
             });
         },
@@ -87,36 +103,48 @@ struct Weighing<'a, T> {
 }
 
 /// Turns a tile of cosines into the sum of the weights of `terms`.
-fn weigh<T: Scalar>(tile: Tile, mut terms: Vec<Weighing<'_, T>>, scratch: &mut Scratch<T>) {
+fn weigh<T: Scalar>(tile: Tile, terms: &mut [Weighing<'_, T>], cells: &mut [T], parts: &mut Parts<T>) {
     let width = tile.columns.len();
-    let Scratch { tile: cells, first, second, .. } = scratch;
     let (mut cosines, mut part) = (Vec::new(), Vec::new());
     for (from, cells) in (0..).step_by(STRIP).zip(cells.chunks_mut(STRIP * width)) {
-        let (first, second) = (&mut first[..cells.len()], &mut second[..cells.len()]);
-        if let [term] = &mut terms[..] {
-            term.weigh(tile, from, cells, first, second);
+        if let [term] = terms {
+            term.weigh(tile, from, cells, parts);
             continue;
         }
         cosines.clear();
         cosines.extend_from_slice(cells);
         cells.fill(T::default());
-        for term in &mut terms {
+        for term in &mut *terms {
             part.clear();
             part.extend_from_slice(&cosines);
-            term.weigh(tile, from, &mut part, first, second);
+            term.weigh(tile, from, &mut part, parts);
             loops::add(cells, &part);
         }
     }
 }
 
+/// An entry's weight and value are those of both orders of its pair, and a block with itself has both orders as entries.
+fn once(tile: Tile) -> f64 {
+    if tile.is_diagonal() { 0.5 } else { 1.0 }
+}
+
 impl<T: Scalar> Weighing<'_, T> {
-    /// Turns a strip's cosines into weights, and adds their sum, and its value if the term has no logarithm. `first` and
-    /// `second` are room.
-    fn weigh(&mut self, tile: Tile, from: usize, cells: &mut [T], first: &mut [T], second: &mut [T]) {
+    /// Turns a tile of powers that the first sweep left into weights, and adds their sum.
+    fn weigh_kept(&mut self, tile: Tile, cells: &mut [T]) {
+        let (width, columns) = (tile.columns.len(), self.columns.all());
+        for (from, cells) in (0..).step_by(STRIP).zip(cells.chunks_mut(STRIP * width)) {
+            let rows = self.rows.part(from, cells.len() / width);
+            let slope = once(tile) * loops::weigh_kept(cells, rows.pull, columns.pull);
+            *self.sums += Sums { value: 0.0, slope };
+        }
+    }
+
+    /// Turns a strip's cosines into weights, and adds their sum, and its value if the term has no logarithm.
+    fn weigh(&mut self, tile: Tile, from: usize, cells: &mut [T], parts: &mut Parts<T>) {
         let (plan, cover, width) = (self.plan, self.cover, tile.columns.len());
         let (rows, columns) = (self.rows.part(from, cells.len() / width), self.columns.all());
-        // An entry's weight and value are those of both orders of its pair, and a block with itself has both orders as entries.
-        let once = if tile.is_diagonal() { 0.5 } else { 1.0 };
+        let (first, second, _) = parts.fit(cells.len(), width);
+        let once = once(tile);
         match plan.form {
             Form::Power { power, scale, .. } => {
                 cover.mask(cells, width, from, T::NEG_INFINITY);
