@@ -1,8 +1,9 @@
-//! How fast a loss is evaluated on this machine: value and gradient with respect to unit rows, beside the machine's own
-//! matrix product in the same minute on the same threads.
+//! How fast a loss is evaluated: value and gradient, beside a plain matrix product in the same minute on the same threads or
+//! the same device. On the CPU with respect to unit rows; on a device with respect to raw rows, as training needs it there.
 
 use std::time::{Duration, Instant};
 
+use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 use riesz::engine::{Engine, Fused, ValueAndGrad};
 use riesz::loss::Loss;
@@ -10,7 +11,7 @@ use riesz::product::weighted_rows;
 use riesz::rng::{Key, normal};
 use riesz::{Matrix, Points, Scalar, normalize};
 
-use crate::{Result, memory};
+use crate::{Error, Result, device_loss, memory};
 
 /// The sizes of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,33 +61,39 @@ pub const PARTS: usize = 3;
 /// Most calls of a part.
 const MOST: usize = 333;
 
-/// Measures `loss`: a first call for the memory, which also allocates what threads keep, then as many as fit in `time`, but
-/// at least [`PARTS`]. `called` hears of each call.
-///
-/// # Errors
-/// If the loss cannot be evaluated at that size.
-pub fn measure<T: Scalar>(
-    loss: &Loss,
-    size: Size,
-    time: Duration,
-    product: &mut Product<T>,
-    mut called: impl FnMut(),
-) -> Result<Speed> {
-    let rows: Vec<Matrix<T>> =
-        (0..size.views).map(|view| unit_rows(size.images, size.dim, Key::new(view as u64))).collect();
-    let views: Vec<Points<'_, T>> = rows.iter().map(Points::new).collect::<std::result::Result<_, _>>()?;
-    let mut call = || -> Result<(f64, ValueAndGrad<T>)> {
-        let started = Instant::now();
-        let outcome = Fused.value_and_grad(loss, &views)?;
-        let seconds = started.elapsed().as_secs_f64();
-        called();
-        Ok((seconds, outcome))
-    };
+/// Where losses are measured, with that place's own matrix product.
+pub trait Place {
+    /// Rows and columns of each of the product's three matrices: large enough for full speed, and a fraction of a second.
+    fn side(&self) -> usize;
 
-    let (first, rise) = memory::peak(&mut call);
-    let mut shortest = first?.0;
+    /// Multiply-adds a second of the product, this time.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn rate(&mut self) -> Result<f64>;
+
+    /// Multiply-adds of the products of a call.
+    fn multiply_adds(&self, loss: &Loss, size: Size) -> f64;
+
+    /// Measures `loss`: a first call for the memory, which also allocates what threads keep, then as many as fit in `time`,
+    /// but at least [`PARTS`]. `called` hears of each call.
+    ///
+    /// # Errors
+    /// If the loss cannot be evaluated at that size, or the device fails.
+    fn measure(&mut self, loss: &Loss, size: Size, time: Duration, called: &mut dyn FnMut())
+    -> Result<Speed>;
+}
+
+/// Seconds of calls, from fast to slow, an odd number, and the rate of the product between them. `first`: of a call before.
+fn timed(
+    place: &mut dyn Place,
+    first: f64,
+    time: Duration,
+    mut call: impl FnMut() -> Result<f64>,
+) -> Result<(Vec<f64>, f64)> {
+    let mut shortest = first;
     if shortest < time.as_secs_f64() {
-        shortest = call()?.0.min(shortest);
+        shortest = call()?.min(shortest);
     }
     let per_part = (time.as_secs_f64() / shortest / PARTS as f64) as usize;
     // Odd, so that there is a call in the middle.
@@ -94,20 +101,180 @@ pub fn measure<T: Scalar>(
 
     let (mut seconds, mut products) = (Vec::new(), Vec::new());
     for _ in 0..PARTS {
-        products.push(product.rate());
+        products.push(place.rate()?);
         for _ in 0..per_part {
-            seconds.push(call()?.0);
+            seconds.push(call()?);
         }
     }
     seconds.sort_by(f64::total_cmp);
     products.sort_by(f64::total_cmp);
-    let gradients = (size.rows() * size.dim * size_of::<T>()) as u64;
-    Ok(Speed {
-        seconds,
-        multiply_adds: Fused::multiply_adds::<T>(loss, size.images, size.views, size.dim),
-        product: products[PARTS / 2],
-        extra: rise.map(|rise| rise.saturating_sub(gradients)),
-    })
+    Ok((seconds, products[PARTS / 2]))
+}
+
+/// The CPU: rows of a product are dealt to all threads.
+pub struct Cpu<T> {
+    left: Matrix<T>,
+    right: Matrix<T>,
+    out: Matrix<T>,
+}
+
+impl<T: Scalar> Cpu<T> {
+    const SIDE: usize = 2048;
+
+    /// Its matrices, filled.
+    pub fn new() -> Self {
+        let [left, right] = [1, 2].map(|seed| unit_rows(Self::SIDE, Self::SIDE, Key::new(seed)));
+        let mut cpu = Self { left, right, out: Matrix::zeros(Self::SIDE, Self::SIDE) };
+        // Once, to allocate what threads keep.
+        cpu.product();
+        cpu
+    }
+
+    fn product(&mut self) {
+        let numbers = Self::SIDE.div_ceil(rayon::current_num_threads()) * Self::SIDE;
+        let right = self.right.as_slice();
+        self.out
+            .as_mut_slice()
+            .par_chunks_mut(numbers)
+            .zip(self.left.as_slice().par_chunks(numbers))
+            .for_each(|(out, left)| weighted_rows(left, right, Self::SIDE, Self::SIDE, out));
+    }
+}
+
+impl<T: Scalar> Default for Cpu<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Scalar> Place for Cpu<T> {
+    fn side(&self) -> usize {
+        Self::SIDE
+    }
+
+    fn rate(&mut self) -> Result<f64> {
+        let started = Instant::now();
+        self.product();
+        Ok((Self::SIDE as f64).powi(3) / started.elapsed().as_secs_f64())
+    }
+
+    fn multiply_adds(&self, loss: &Loss, size: Size) -> f64 {
+        Fused::multiply_adds::<T>(loss, size.images, size.views, size.dim)
+    }
+
+    fn measure(
+        &mut self,
+        loss: &Loss,
+        size: Size,
+        time: Duration,
+        called: &mut dyn FnMut(),
+    ) -> Result<Speed> {
+        let rows: Vec<Matrix<T>> =
+            (0..size.views).map(|view| unit_rows(size.images, size.dim, Key::new(view as u64))).collect();
+        let views: Vec<Points<'_, T>> =
+            rows.iter().map(Points::new).collect::<std::result::Result<_, _>>()?;
+        let mut call = || -> Result<(f64, ValueAndGrad<T>)> {
+            let started = Instant::now();
+            let outcome = Fused.value_and_grad(loss, &views)?;
+            let seconds = started.elapsed().as_secs_f64();
+            called();
+            Ok((seconds, outcome))
+        };
+        let (first, rise) = memory::peak(&mut call);
+        let first = first?.0;
+        let (seconds, product) = timed(self, first, time, || Ok(call()?.0))?;
+        let gradients = (size.rows() * size.dim * size_of::<T>()) as u64;
+        Ok(Speed {
+            seconds,
+            multiply_adds: self.multiply_adds(loss, size),
+            product,
+            extra: rise.map(|rise| rise.saturating_sub(gradients)),
+        })
+    }
+}
+
+/// A device of Burn's, in `f32`.
+pub struct OnDevice {
+    device: Device,
+    side: usize,
+    left: Tensor<2>,
+    right: Tensor<2>,
+}
+
+impl OnDevice {
+    const SIDE: usize = 4096;
+    /// So many that waiting for the device counts little.
+    const PRODUCTS: usize = 5;
+
+    /// Its matrices, filled.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn new(device: &Device) -> Result<Self> {
+        Self::with_side(device, Self::SIDE)
+    }
+
+    fn with_side(device: &Device, side: usize) -> Result<Self> {
+        let [left, right] = [1, 2].map(|seed| tensor(&unit_rows(side, side, Key::new(seed)), device));
+        let mut place = Self { device: device.clone(), side, left, right };
+        // Once, to compile.
+        place.rate()?;
+        Ok(place)
+    }
+}
+
+impl Place for OnDevice {
+    fn side(&self) -> usize {
+        self.side
+    }
+
+    fn rate(&mut self) -> Result<f64> {
+        wait(&self.device)?;
+        let started = Instant::now();
+        for _ in 0..Self::PRODUCTS {
+            drop(self.left.clone().matmul(self.right.clone()));
+        }
+        wait(&self.device)?;
+        Ok(Self::PRODUCTS as f64 * (self.side as f64).powi(3) / started.elapsed().as_secs_f64())
+    }
+
+    fn multiply_adds(&self, loss: &Loss, size: Size) -> f64 {
+        device_loss::multiply_adds(loss, size.images, size.views, size.dim)
+    }
+
+    fn measure(
+        &mut self,
+        loss: &Loss,
+        size: Size,
+        time: Duration,
+        called: &mut dyn FnMut(),
+    ) -> Result<Speed> {
+        let z = tensor(&unit_rows(size.rows(), size.dim, Key::new(0)), &self.device);
+        let device = self.device.clone();
+        let mut call = || -> Result<f64> {
+            wait(&device)?;
+            let started = Instant::now();
+            drop(device_loss::value_and_grad(loss, z.clone(), size.views)?);
+            wait(&device)?;
+            let seconds = started.elapsed().as_secs_f64();
+            called();
+            Ok(seconds)
+        };
+        // The first call compiles.
+        call()?;
+        let first = call()?;
+        let (seconds, product) = timed(self, first, time, call)?;
+        Ok(Speed { seconds, multiply_adds: self.multiply_adds(loss, size), product, extra: None })
+    }
+}
+
+/// Waits until the device has done what was asked of it.
+fn wait(device: &Device) -> Result<()> {
+    device.sync().map_err(|error| Error::input(format!("the device failed: {error}")))
+}
+
+fn tensor(rows: &Matrix<f32>, device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(rows.as_slice().to_vec(), [rows.len(), rows.dim()]), device)
 }
 
 /// Rows of random directions.
@@ -118,46 +285,6 @@ fn unit_rows<T: Scalar>(rows: usize, dim: usize, key: Key) -> Matrix<T> {
     // A row of normal draws that is zero has not been seen, and `Points` would refuse it.
     drop(normalize(&mut rows));
     rows
-}
-
-/// A square product whose rows are dealt to all threads: the machine's own rate.
-pub struct Product<T> {
-    left: Matrix<T>,
-    right: Matrix<T>,
-    out: Matrix<T>,
-}
-
-impl<T: Scalar> Product<T> {
-    /// Rows and columns of each of its three matrices: large enough for full speed, and a fraction of a second.
-    pub const SIDE: usize = 2048;
-
-    /// Its matrices, filled.
-    pub fn new() -> Self {
-        let [left, right] = [1, 2].map(|seed| unit_rows(Self::SIDE, Self::SIDE, Key::new(seed)));
-        let mut product = Self { left, right, out: Matrix::zeros(Self::SIDE, Self::SIDE) };
-        // Once, to allocate what threads keep.
-        product.rate();
-        product
-    }
-
-    /// Multiply-adds a second, this time.
-    pub fn rate(&mut self) -> f64 {
-        let started = Instant::now();
-        let numbers = Self::SIDE.div_ceil(rayon::current_num_threads()) * Self::SIDE;
-        let right = self.right.as_slice();
-        self.out
-            .as_mut_slice()
-            .par_chunks_mut(numbers)
-            .zip(self.left.as_slice().par_chunks(numbers))
-            .for_each(|(out, left)| weighted_rows(left, right, Self::SIDE, Self::SIDE, out));
-        (Self::SIDE as f64).powi(3) / started.elapsed().as_secs_f64()
-    }
-}
-
-impl<T: Scalar> Default for Product<T> {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 #[cfg(test)]
@@ -171,11 +298,28 @@ mod tests {
         let loss = Loss::dhel(0.3, Convention::Reference).unwrap();
         let size = Size { images: 32, views: 2, dim: 8 };
         let mut calls = 0;
-        let mut product = Product::<f32>::new();
-        let speed = measure(&loss, size, Duration::ZERO, &mut product, || calls += 1).unwrap();
+        let mut cpu = Cpu::<f32>::new();
+        let speed = cpu.measure(&loss, size, Duration::ZERO, &mut || calls += 1).unwrap();
         assert_eq!((speed.seconds.len(), calls), (PARTS, PARTS + 1));
         assert_eq!(speed.multiply_adds, 3.0 * 32.0 * 32.0 * 8.0);
-        let speed = measure(&loss, size, Duration::from_millis(20), &mut product, || ()).unwrap();
+        let speed = cpu.measure(&loss, size, Duration::from_millis(20), &mut || ()).unwrap();
         assert!(speed.seconds.len() % 2 == 1 && speed.seconds.is_sorted());
+    }
+
+    #[test]
+    fn a_device_is_measured_by_the_same_plan() {
+        let loss = Loss::nt_xent(0.5).unwrap();
+        let size = Size { images: 32, views: 2, dim: 8 };
+        let mut calls = 0;
+        let mut place = OnDevice::with_side(&Device::flex(), 64).unwrap();
+        let speed = place.measure(&loss, size, Duration::ZERO, &mut || calls += 1).unwrap();
+        // Two more: the first compiles.
+        assert_eq!((speed.seconds.len(), calls), (PARTS, PARTS + 2));
+        assert_eq!(speed.multiply_adds, 3.0 * 64.0 * 64.0 * 8.0);
+        assert!(speed.product > 0.0 && speed.extra.is_none());
+        let dhel = Loss::dhel(0.3, Convention::Paper).unwrap();
+        assert_eq!(place.multiply_adds(&dhel, size), 3.0 * 32.0 * 32.0 * 8.0);
+        let mv = Loss::mv_info_nce(0.5, Convention::Paper).unwrap();
+        assert_eq!(place.multiply_adds(&mv, size), 4.0 * 2.0 * 32.0 * 32.0 * 8.0);
     }
 }

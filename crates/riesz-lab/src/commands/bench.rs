@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use riesz::Scalar;
-use riesz::engine::Fused;
 use riesz::loss::Loss;
 use serde_json::{Value, json};
 
@@ -11,8 +9,8 @@ use super::loss::{Dtype, canonical};
 use crate::console::outln;
 use crate::loss_recipe::{self, ConventionRecipe, LossRecipe};
 use crate::progress::Progress;
-use crate::speed::{self, PARTS, Product, Size, Speed};
-use crate::{Error, Result, environment, interrupt, memory, room};
+use crate::speed::{Cpu, OnDevice, PARTS, Place, Size, Speed};
+use crate::{Error, Result, device, environment, interrupt, memory, room};
 
 /// Arguments of `riesz bench`.
 #[derive(clap::Args)]
@@ -36,7 +34,8 @@ enum Verb {
 
 M is the number of images of a batch, as in the papers: with two views, M matched pairs and 2M rows. GFLOP/s count what the
 symmetric scheme needs (docs/engine.md), and \"product\" is that of a square matrix product on the same threads, timed in
-between. A fair number needs a quiet machine.")]
+between. A fair number needs a quiet machine. On a GPU (--device) rows are raw, as training has them there, and chunks of rows
+meet all: three products of all ordered pairs.")]
 struct LossArgs {
     /// Losses by name, as `riesz loss` knows them, at their papers' settings
     #[arg(value_name = "LOSS", default_values = ["dhel", "nt-xent", "kcl", "dcl"], hide_default_value = true)]
@@ -62,6 +61,9 @@ struct LossArgs {
     /// CPU threads [default: all]
     #[arg(long)]
     threads: Option<usize>,
+    /// Where: cpu, or a GPU that the program was built for
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// JSON, for machines
     #[arg(long)]
     json: bool,
@@ -85,20 +87,31 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     interrupt::listen();
     let measuring = interrupt::expendable("interrupted; nothing was printed".to_owned());
     let bench = Bench { losses, sizes, time, quiet: args.quiet };
-    let rows = match args.precision {
-        Dtype::F32 => bench.run::<f32>()?,
-        Dtype::F64 => bench.run::<f64>()?,
+    let device = device::open(&args.device)?;
+    let on = device::described(&args.device, &device);
+    let mut place: Box<dyn Place> = match args.precision {
+        Dtype::F32 if device::is_cpu(&device) => Box::new(Cpu::<f32>::new()),
+        Dtype::F64 if device::is_cpu(&device) => Box::new(Cpu::<f64>::new()),
+        Dtype::F32 => Box::new(OnDevice::new(&device)?),
+        Dtype::F64 => {
+            return Err(Error::input(format!("--precision f64: {on} computes in f32")));
+        }
     };
+    let rows = bench.run(&mut *place)?;
     drop(measuring);
     if args.json {
-        print_json(args, &rows)
+        print_json(args, &rows, &on, place.side())
     } else {
-        print_table(args, &rows)
+        print_table(args, &rows, &on, place.side())
     }
     Ok(())
 }
 
 impl LossArgs {
+    fn is_on_cpu(&self) -> bool {
+        self.device == "cpu"
+    }
+
     fn losses(&self) -> Result<Vec<(LossRecipe, Loss)>> {
         let mut own = toml::Table::new();
         if let Some(convention) = self.convention {
@@ -166,22 +179,21 @@ struct Row<'a> {
 }
 
 impl Bench {
-    fn run<T: Scalar>(&self) -> Result<Vec<Row<'_>>> {
-        let mut product = Product::<T>::new();
-        let rate = product.rate();
+    fn run(&self, place: &mut dyn Place) -> Result<Vec<Row<'_>>> {
+        let rate = place.rate()?;
         let cells = || self.losses.iter().flat_map(|loss| self.sizes.iter().map(move |size| (loss, *size)));
         // Progress counts the seconds that the calls will take, as far as one can know.
-        let expected = |loss: &Loss, size: Size| -> f64 {
-            let call = Fused::multiply_adds::<T>(loss, size.images, size.views, size.dim) / (0.7 * rate);
+        let expected = |place: &dyn Place, loss: &Loss, size: Size| -> f64 {
+            let call = place.multiply_adds(loss, size) / (0.7 * rate);
             self.time.as_secs_f64().max(PARTS as f64 * call) + call
         };
-        let total: f64 = cells().map(|((_, loss), size)| expected(loss, size)).sum();
+        let total: f64 = cells().map(|((_, loss), size)| expected(place, loss, size)).sum();
         let mut progress = Progress::new("measuring", "s", 0, total.ceil() as u64, self.quiet);
         let (mut done, mut shown) = (0.0, 0);
         let mut rows = Vec::new();
         for ((recipe, loss), size) in cells() {
             let name = format!("{}, M {}, d {}", recipe.name(), size.images, size.dim);
-            let expected = expected(loss, size);
+            let expected = expected(place, loss, size);
             let started = std::time::Instant::now();
             let mut reach = |seconds: f64| {
                 let reached = (done + seconds) as u64;
@@ -189,8 +201,8 @@ impl Bench {
                 shown = shown.max(reached);
             };
             reach(0.0);
-            let called = || reach(started.elapsed().as_secs_f64().min(expected));
-            let speed = speed::measure(loss, size, self.time, &mut product, called)?;
+            let mut called = || reach(started.elapsed().as_secs_f64().min(expected));
+            let speed = place.measure(loss, size, self.time, &mut called)?;
             done += expected;
             rows.push(Row { recipe, size, speed });
         }
@@ -206,8 +218,7 @@ fn precision(args: &LossArgs) -> &'static str {
     }
 }
 
-fn print_json(args: &LossArgs, rows: &[Row<'_>]) {
-    let side = Product::<f32>::SIDE;
+fn print_json(args: &LossArgs, rows: &[Row<'_>], device: &str, side: usize) {
     let measured: Vec<Value> = rows
         .iter()
         .map(|Row { recipe, size, speed }| {
@@ -235,21 +246,23 @@ fn print_json(args: &LossArgs, rows: &[Row<'_>]) {
         "precision": precision(args),
         "threads": rayon::current_num_threads(),
         "processor": environment::processor(),
+        "device": device,
         "product_shape": [side, side, side],
         "measured": measured,
     });
     outln!("{report}");
 }
 
-fn print_table(args: &LossArgs, rows: &[Row<'_>]) {
-    let side = Product::<f32>::SIDE;
-    outln!(
-        "value and gradient with respect to unit rows, {}, {} views, threads: {}, {}",
-        precision(args),
-        args.views,
-        rayon::current_num_threads(),
-        environment::processor()
-    );
+fn print_table(args: &LossArgs, rows: &[Row<'_>], device: &str, side: usize) {
+    let (precision, views) = (precision(args), args.views);
+    if args.is_on_cpu() {
+        let (threads, processor) = (rayon::current_num_threads(), environment::processor());
+        outln!(
+            "value and gradient with respect to unit rows, {precision}, {views} views, threads: {threads}, {processor}"
+        );
+    } else {
+        outln!("value and gradient with respect to raw rows, {precision}, {views} views, {device}");
+    }
     let mut told: Vec<&LossRecipe> = Vec::new();
     for Row { recipe, .. } in rows {
         if !told.contains(recipe) {
@@ -287,15 +300,20 @@ fn print_table(args: &LossArgs, rows: &[Row<'_>]) {
             speed.extra.map_or_else(|| "–".to_owned(), |bytes| format!("{:.1}", bytes as f64 / 1e6))
         );
     }
+    let (counted, of_product) = if args.is_on_cpu() {
+        ("only what the symmetric scheme needs", "on the same threads")
+    } else {
+        ("three products of all ordered pairs that are compared", "there")
+    };
     outln!(
         "\nM: images of a batch, as in the papers (with two views M matched pairs, 2M rows). ms: median of n calls; how many\n\
-         is chosen by time ({} s), three at least. GFLOP/s: only what the symmetric scheme needs. product: a {side} × {side} ×\n\
-         {side} product on the same threads, the median of {PARTS} between the calls. extra: beyond rows and gradients, {}.",
+         is chosen by time ({} s), three at least. GFLOP/s: {counted}. product: a {side} × {side} × {side}\n\
+         product {of_product}, the median of {PARTS} between the calls. extra: beyond rows and gradients, {}.",
         args.seconds,
         if rows.iter().any(|row| row.speed.extra.is_some()) {
             "by the\nresident high-water mark of the first call, to a few hundred kB"
         } else {
-            "not measured\nhere (Linux alone tells)"
+            "not measured\nhere (Linux alone tells, and the CPU's)"
         }
     );
 }

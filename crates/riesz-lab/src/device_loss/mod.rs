@@ -36,7 +36,7 @@ use form::Form;
 /// Cosines of one chunk of rows with all that they are compared to: 16 MiB. Logarithms or powers, weights, and a mask
 /// stand beside them, as many each.
 const COSINES: usize = 1 << 22;
-/// Fewer rows at once would leave a GPU idle.
+/// Fewer rows at once would leave a GPU idle, and each chunk adds to the gradient of all rows.
 const FEWEST_ROWS: usize = 32;
 /// What the core refuses as a row without direction.
 const SHORTEST: f64 = 1e-12;
@@ -124,6 +124,27 @@ pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: 
     let slopes = sums.chunks_exact(2).map(|sums| sums[1]).collect();
     let value = Value::new(loss, shares, slopes, grads_not_finite == 0.0)?;
     Ok(Outcome { value, grad })
+}
+
+/// Multiply-adds of the products that [`value_and_grad`] makes: for each ordered pair of rows that a term compares three times
+/// `dim`, and once more if a logarithm is over a view or an image. Terms over matched pairs are not counted.
+pub fn multiply_adds(loss: &Loss, images: usize, views: usize, dim: usize) -> f64 {
+    let terms: Vec<&Term> = loss.terms.iter().filter(|term| !needs_no_tile(term)).collect();
+    let of_views = |view: usize, other: usize| -> f64 {
+        let compares = |term: &&&Term| {
+            let pairs = term.pairs;
+            view < term.anchor_views(views)
+                && (pairs.contains(false, false, view == other) || pairs.matched && view != other)
+        };
+        let met: Vec<&&Term> = terms.iter().filter(compares).collect();
+        let again = met.iter().filter(|term| matches!(term.link, Link::LogMean | Link::ImageLogSum)).count();
+        if met.is_empty() { 0.0 } else { 3.0 + again as f64 }
+    };
+    let pairs = (images as f64).powi(2) * dim as f64;
+    (0..views)
+        .flat_map(|view| (0..views).map(move |other| (view, other)))
+        .map(|(view, other)| of_views(view, other) * pairs)
+        .sum()
 }
 
 /// Matched pairs alone are a few a row, and known.
