@@ -25,8 +25,10 @@ from pathlib import Path
 DHEL_TAU, NT_XENT_TAU, DCL_TAU, WIDTH, GAMMA = 0.3, 0.5, 0.1, 2.0, 16.0
 # Apart by rounding: of the value relative to 1 + |value|, of the gradient relative to its norm.
 VALUE, GRADIENT = 1e-5, 1e-4
+# Beyond it a check on the CPU would take longer than all that is measured.
+CHECKED = 16384
 # The square product that tells torch's own rate.
-SIDE = 2048
+SIDE = {"cpu": 2048, "cuda": 4096}
 LOSSES = ["dhel", "nt-xent", "kcl", "dcl"]
 
 
@@ -73,20 +75,66 @@ def dcl(u, v):
     return negatives.mean() - ((u * v).sum(dim=1) / DCL_TAU).mean()
 
 
+def log_sums(rows, columns, tau):
+    """Each row's log-sum-exp over all columns but the one of its own place, by Inf-CL's scheme: a chunk of rows at a time, and
+    for the gradient cosines made again, so that nothing of size M² stands."""
+    step = max(256, (1 << 28) // len(columns))
+
+    def logits(rows, columns, first):
+        chunk = rows[first : first + step] @ columns.T / tau
+        place = torch.arange(len(chunk), device=rows.device)
+        chunk[place, place + first] = float("-inf")
+        return chunk
+
+    class LogSums(torch.autograd.Function):
+        @staticmethod
+        def forward(context, rows, columns):
+            sums = torch.cat([logits(rows, columns, first).logsumexp(dim=1) for first in range(0, len(rows), step)])
+            context.save_for_backward(rows, columns, sums)
+            return sums
+
+        @staticmethod
+        def backward(context, grad):
+            rows, columns, sums = context.saved_tensors
+            of_rows, of_columns = torch.empty_like(rows), torch.zeros_like(columns)
+            for first in range(0, len(rows), step):
+                chunk = slice(first, first + step)
+                weights = logits(rows, columns, first).sub_(sums[chunk, None]).exp_().mul_(grad[chunk, None] / tau)
+                of_rows[chunk] = weights @ columns
+                of_columns.addmm_(weights.T, rows[chunk])
+            return of_rows, of_columns
+
+    return LogSums.apply(rows, columns)
+
+
+def dhel_tiles(u, v):
+    """DHEL by chunks of rows."""
+    matched = (u * v).sum(dim=-1) / DHEL_TAU
+    return (log_sums(u, u, DHEL_TAU) + log_sums(v, v, DHEL_TAU) - matched).mean()
+
+
+def nt_xent_tiles(u, v):
+    """NT-Xent by chunks of rows."""
+    z = torch.cat([u, v])
+    return log_sums(z, z, NT_XENT_TAU).mean() - ((u * v).sum(dim=1) / NT_XENT_TAU).mean()
+
+
 FORMS = {
-    "dhel": {"authors": dhel},
-    "nt-xent": {"cross-entropy": nt_xent},
+    "dhel": {"authors": dhel, "tiles": dhel_tiles},
+    "nt-xent": {"cross-entropy": nt_xent, "tiles": nt_xent_tiles},
     "kcl": {"authors": kcl_pdist, "product": kcl_product},
     "dcl": {"log-sum-exp": dcl},
 }
 
 
-def ways(loss):
-    """The names of all ways to have a loss."""
-    names = [f"eager:{form}" for form in FORMS[loss]]
-    # Compiled, pdist becomes an array of M × M × d, slower than eager and out of memory soon.
-    names += [f"compile:{form}" for form, body in FORMS[loss].items() if body is not kcl_pdist]
-    return names + (["lightly"] if loss in ("nt-xent", "dcl") else [])
+def ways(loss, device):
+    """The names of all ways to have a loss on a device."""
+    # Chunks are what one does on a GPU whose memory is short.
+    forms = [form for form in FORMS[loss] if device == "cuda" or form != "tiles"]
+    names = [f"eager:{form}" for form in forms]
+    # Compiled, pdist becomes an array of M × M × d, slower than eager and out of memory soon; chunks are a graph each.
+    names += [f"compile:{form}" for form in forms if FORMS[loss][form] is not kcl_pdist and form != "tiles"]
+    return names + (["lightly"] if loss in ("nt-xent", "dcl") and device == "cpu" else [])
 
 
 def function(loss, way):
@@ -151,15 +199,27 @@ class Side:
         self.ready = {}
 
     def measure(self, loss, m, way):
-        """One line: as many calls as fit in the time, an odd number, three at least."""
+        """One line; that a way has not the memory is one, too."""
         if way == "product":
             return self.product()
+        try:
+            return self.timed(loss, m, way)
+        except torch.OutOfMemoryError:
+            self.ready.pop((loss, m, way), None)
+            torch.cuda.empty_cache()
+            return {"loss": loss, "m": m, "way": way, "device": self.arguments.device, "lacks": "memory"}
+
+    def timed(self, loss, m, way):
+        """As many calls as fit in the time, an odd number, three at least."""
         arguments = self.arguments
         if (loss, m, way) not in self.ready:
             u, v = views(m, arguments.d, arguments.device)
             evaluate = function(loss, way)
-            self.ready[loss, m, way] = evaluate, u, v, check(arguments.riesz, loss, way, evaluate, u, v)
+            apart = check(arguments.riesz, loss, way, evaluate, u, v) if m <= CHECKED else (None, None)
+            self.ready[loss, m, way] = evaluate, u, v, apart
         evaluate, u, v, apart = self.ready[loss, m, way]
+        if u.is_cuda:
+            torch.cuda.reset_peak_memory_stats()
         first, _ = call(evaluate, u, v)
         calls = max(3, int(arguments.seconds / first)) | 1
         seconds = sorted(call(evaluate, u, v)[0] for _ in range(calls))
@@ -172,31 +232,35 @@ class Side:
             "calls": calls,
             "seconds": {"median": seconds[calls // 2], "fastest": seconds[0], "slowest": seconds[-1]},
             "apart": {"value": apart[0], "gradient": apart[1]},
+            "peak_bytes": torch.cuda.max_memory_allocated() if u.is_cuda else None,
         }
 
     def product(self):
         """torch's own rate."""
-        a = torch.randn(SIDE, SIDE, device=self.arguments.device)
+        side = SIDE[self.arguments.device]
+        a = torch.randn(side, side, device=self.arguments.device)
         seconds = []
         for _ in range(4):
             started = time.perf_counter()
             (a @ a)[0, 0].item()
             seconds.append(time.perf_counter() - started)
-        return {"way": "product", "gflops": 2e-9 * SIDE**3 / statistics.median(seconds[1:])}
+        return {"way": "product", "side": side, "gflops": 2e-9 * side**3 / statistics.median(seconds[1:])}
 
 
 def table(path):
     """The ratios of the lines that `bench/loss.sh` gathered, a round being one line of each kind."""
-    times, shares, products = {}, {}, {"riesz": [], "torch": []}
+    times, shares, lacking, products = {}, {}, set(), {}
     for line in map(json.loads, Path(path).read_text().splitlines()):
         if line.get("way") == "product":
-            products["torch"].append(line["gflops"])
+            products.setdefault(("torch", line["side"]), []).append(line["gflops"])
+        elif "lacks" in line:
+            lacking.add((line["loss"], line["m"], line["way"]))
         elif "measured" in line:
             (one,) = line["measured"]
             key = one["loss"]["name"], one["images"], "riesz"
             times.setdefault(key, []).append(one["seconds"]["median"])
             shares.setdefault(key, []).append(one["share"])
-            products["riesz"].append(one["product_gflops"])
+            products.setdefault(("riesz", line["product_shape"][0]), []).append(one["product_gflops"])
         else:
             times.setdefault((line["loss"], line["m"], line["way"]), []).append(line["seconds"]["median"])
     median = statistics.median
@@ -212,9 +276,10 @@ def table(path):
                 spread = f"{ratios[0]:.2f}–{ratios[-1]:.2f}"
                 print(f"{first:<32}  {way:<22}{1e3 * median(theirs):>10.3f}{median(ratios):>8.2f}  {spread:<14}{len(ratios):>4}")
                 first = ""
-    for name, rates in products.items():
-        if rates:
-            print(f"{name}'s product of {SIDE} × {SIDE} × {SIDE}: {median(rates):.0f} GFLOP/s (median of {len(rates)})")
+    for loss, m, way in sorted(lacking):
+        print(f"{loss}, M {m}, {way}: out of memory")
+    for (name, side), rates in products.items():
+        print(f"{name}'s product of {side} × {side} × {side}: {median(rates):.0f} GFLOP/s (median of {len(rates)})")
 
 
 def main():
@@ -230,7 +295,7 @@ def main():
     parser.add_argument("--table", metavar="LINES", help="only make the table of a file of lines")
     arguments = parser.parse_args()
     if arguments.ways:
-        return print(" ".join(ways(arguments.ways)))
+        return print(" ".join(ways(arguments.ways, arguments.device)))
     if arguments.table:
         return table(arguments.table)
     # Not for the table.
@@ -247,7 +312,7 @@ def main():
         return None
     for m in map(int, arguments.m.split(",")):
         for loss in LOSSES:
-            for way in ways(loss):
+            for way in ways(loss, arguments.device):
                 print(json.dumps(side.measure(loss, m, way)), flush=True)
     return None
 

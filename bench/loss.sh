@@ -3,16 +3,20 @@
 # both see the same minutes. Prints a table of ratios; README.md beside this says what the columns are.
 #
 # PYTHON=venv/bin/python bench/loss.sh [--rounds 5] [--m 256,1024,4096] [--d 128] [--losses dhel,nt-xent,kcl,dcl]
-#                                      [--device cpu|cuda] [--threads 2] [--seconds 0.5] [--lines FILE]
+#                                      [--device cpu|cuda] [--riesz-device cpu] [--threads 2] [--seconds 0.5] [--lines FILE]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rounds=5 m=256,1024,4096 d=128 losses=dhel,nt-xent,kcl,dcl device=cpu threads=2 seconds=0.5 lines=""
+rounds=5 m=256,1024,4096 d=128 losses=dhel,nt-xent,kcl,dcl device=cpu riesz_device=cpu threads=2 seconds=0.5 lines=""
 while [ $# -gt 0 ]; do
   case "$1" in
     --rounds | --m | --d | --losses | --device | --threads | --seconds | --lines)
       [ $# -gt 1 ] || { echo "bench/loss.sh: $1 needs a value" >&2; exit 2; }
       declare "${1#--}=$2"
+      shift 2 ;;
+    --riesz-device)
+      [ $# -gt 1 ] || { echo "bench/loss.sh: $1 needs a value" >&2; exit 2; }
+      riesz_device="$2"
       shift 2 ;;
     *) echo "bench/loss.sh: $1 is no flag of it; its head lists them" >&2; exit 2 ;;
   esac
@@ -34,7 +38,7 @@ ask() {
 }
 declare -A ways
 for loss in ${losses//,/ }; do
-  ways[$loss]=$("$python" bench/loss.py --ways "$loss")
+  ways[$loss]=$("$python" bench/loss.py --device "$device" --ways "$loss")
   # Round 0 compiles and checks.
   for size in ${m//,/ }; do
     for way in ${ways[$loss]}; do
@@ -49,7 +53,7 @@ for ((round = 1; round <= rounds; round++)); do
   for size in ${m//,/ }; do
     for loss in ${losses//,/ }; do
       "$riesz" bench loss "$loss" --m "$size" --d "$d" --convention reference --threads "$threads" --seconds "$seconds" \
-        --json --quiet >> "$lines"
+        --device "$riesz_device" --json --quiet >> "$lines"
       for way in ${ways[$loss]}; do
         ask "$loss" "$size" "$way" >> "$lines"
       done
