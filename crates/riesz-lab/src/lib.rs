@@ -19,6 +19,7 @@ pub mod lines;
 pub mod loss_recipe;
 pub mod memory;
 pub mod ops;
+pub mod network;
 pub mod optim;
 pub mod progress;
 pub mod protocols;

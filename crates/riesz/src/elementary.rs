@@ -15,7 +15,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Runs `op` compiled for the widest instructions of this processor: AVX-512, AVX2 with FMA, NEON, or none.
-pub(crate) fn widest<Op: WithSimd>(op: Op) -> Op::Output {
+pub fn widest<Op: WithSimd>(op: Op) -> Op::Output {
     Arch::new().dispatch(op)
 }
 

@@ -41,7 +41,7 @@
 //!
 //! [`engine::value_and_grad_raw`] takes raw encoder outputs instead, and gives the gradient with respect to those.
 
-mod elementary;
+pub mod elementary;
 pub mod engine;
 mod error;
 pub mod geometry;

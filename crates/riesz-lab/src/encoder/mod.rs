@@ -14,6 +14,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 use riesz::rng::Key;
 use serde::{Deserialize, Serialize};
 
+use crate::network::{Builder, Network, Residual, Stage, VitSize};
 use crate::tensors::NamedTensor;
 use crate::{Error, Result, room};
 use parameters::{Declare, Parameters, Pass};
@@ -111,6 +112,42 @@ impl EncoderRecipe {
             )
         };
         room::check(what, self.least_bytes(size, channels))
+    }
+
+    /// The same as a value, for images of `size` × `size` × `channels`.
+    ///
+    /// # Errors
+    /// If a width is 0, the images do not suit the backbone, or it does not fit into memory.
+    pub fn network(&self, size: usize, channels: usize) -> Result<Network> {
+        self.check_room(size, channels)?;
+        let ProjectorRecipe { hidden, output } = self.projector;
+        if hidden == 0 || output < 2 {
+            return Err(Error::input(format!(
+                "encoder.projector has hidden = {hidden} and output = {output}; they must be at least 1 and 2"
+            )));
+        }
+        let imagenet_stem = match self.stem {
+            Stem::Auto => size > 64,
+            Stem::Small => false,
+            Stem::Imagenet => true,
+        };
+        let mut network = Builder::new([size, size, channels]);
+        let stages = |blocks: [usize; 4], first: usize| -> Vec<Stage> {
+            (0..4).map(|i| Stage { blocks: blocks[i], width: first << i }).collect()
+        };
+        let (residual, stages) = match self.backbone {
+            Backbone::ResnetSmall => (Residual::Basic, stages([1; 4], 16)),
+            Backbone::Resnet18 => (Residual::Basic, stages([2; 4], 64)),
+            Backbone::Resnet34 => (Residual::Basic, stages([3, 4, 6, 3], 64)),
+            Backbone::Resnet50 => (Residual::Bottleneck, stages([3, 4, 6, 3], 64)),
+            Backbone::VitTiny => {
+                let patch = Vit::patch(size)?;
+                network.vit(VitSize { patch, width: 192, layers: 12, heads: 3, hidden: 768 });
+                return Ok(network.project(hidden, output));
+            }
+        };
+        network.resnet(imagenet_stem, residual, &stages);
+        Ok(network.project(hidden, output))
     }
 
     /// An untrained encoder for images of `size` × `size` × `channels`; its numbers are a function of `key`.

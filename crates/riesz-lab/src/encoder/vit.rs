@@ -21,8 +21,13 @@ pub(super) struct Vit {
 }
 
 impl Vit {
-    /// Patches of 4 pixels for images up to 64, 8 up to 128, else 16.
     pub(super) fn tiny(size: usize) -> Result<Self> {
+        let patch = Self::patch(size)?;
+        Ok(Self { patch, patches: (size / patch).pow(2) })
+    }
+
+    /// Patches of 4 pixels for images up to 64, 8 up to 128, else 16.
+    pub(super) fn patch(size: usize) -> Result<usize> {
         let patch = match size {
             ..=64 => 4,
             65..=128 => 8,
@@ -33,7 +38,7 @@ impl Vit {
                 "augment.size is {size}; vit-tiny cuts images of that size into patches of {patch}, of which it must be a multiple"
             )));
         }
-        Ok(Self { patch, patches: (size / patch).pow(2) })
+        Ok(patch)
     }
 
     pub(super) fn dim(&self) -> usize {

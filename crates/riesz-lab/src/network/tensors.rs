@@ -1,0 +1,123 @@
+//! The tensors of a network: their names, shapes, and how they begin.
+
+use riesz::rng::{Key, normal, uniform};
+
+use super::{Network, Op};
+
+/// How a tensor's first numbers are made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Draw {
+    /// All alike.
+    Constant(f32),
+    /// N(0, deviation²).
+    Normal(f64),
+    /// U(−bound, bound).
+    Uniform(f64),
+}
+
+/// What a tensor is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Learned; `decays` is false for biases, normalizations, tokens and places, which take no weight decay.
+    Learned {
+        /// Whether weight decay takes it.
+        decays: bool,
+    },
+    /// Not learned: running statistics, and a shift that stays 0.
+    Buffer,
+}
+
+/// A tensor of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// Its layer.
+    pub layer: usize,
+    /// Full name.
+    pub name: String,
+    /// Shape, torch's.
+    pub shape: Vec<usize>,
+    /// What it is for.
+    pub role: Role,
+    /// How it begins.
+    pub draw: Draw,
+}
+
+impl Spec {
+    /// How many numbers it has.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its first numbers: a function of `key` and its name.
+    pub fn begin(&self, key: Key) -> Vec<f32> {
+        let mut rng = key.stream(&self.name).rng();
+        let mut draw = || match self.draw {
+            Draw::Constant(value) => value,
+            Draw::Normal(deviation) => (deviation * normal(&mut rng)) as f32,
+            Draw::Uniform(bound) => (bound * (2.0 * uniform(&mut rng) - 1.0)) as f32,
+        };
+        (0..self.len()).map(|_| draw()).collect()
+    }
+}
+
+impl Network {
+    /// Every tensor, layer by layer.
+    ///
+    /// Convolutions begin as N(0, 2/(k² · out)) (He et al. 2015, fan out), linear maps as U(±1/√in) (torch's default),
+    /// tokens and places as N(0, 0.02²), the rest as constants.
+    pub fn tensors(&self) -> Vec<Spec> {
+        let mut specs = Vec::new();
+        for (i, layer) in self.layers().iter().enumerate() {
+            let (c, name) = (layer.channels(), &layer.name);
+            let mut push = |part: &str, shape: &[usize], role: Role, draw: Draw| {
+                specs.push(Spec { layer: i, name: format!("{name}.{part}"), shape: shape.to_vec(), role, draw });
+            };
+            let (weight, vector) = (Role::Learned { decays: true }, Role::Learned { decays: false });
+            let input = layer.inputs.first().map_or(0, |&input| self.layers()[input].channels());
+            match layer.op {
+                Op::Convolve { kernel, bias, .. } => {
+                    let deviation = (2.0 / (kernel * kernel * c) as f64).sqrt();
+                    push("weight", &[c, input, kernel, kernel], weight, Draw::Normal(deviation));
+                    if bias {
+                        push("bias", &[c], vector, Draw::Constant(0.0));
+                    }
+                }
+                Op::Linear { bias } => {
+                    let bound = 1.0 / (input as f64).sqrt();
+                    push("weight", &[c, input], weight, Draw::Uniform(bound));
+                    if bias {
+                        push("bias", &[c], vector, Draw::Uniform(bound));
+                    }
+                }
+                Op::BatchNorm { shift, .. } => {
+                    push("weight", &[c], vector, Draw::Constant(1.0));
+                    let role = if shift { vector } else { Role::Buffer };
+                    push("bias", &[c], role, Draw::Constant(0.0));
+                    push("running_mean", &[c], Role::Buffer, Draw::Constant(0.0));
+                    push("running_var", &[c], Role::Buffer, Draw::Constant(1.0));
+                }
+                Op::LayerNorm => {
+                    push("weight", &[c], vector, Draw::Constant(1.0));
+                    push("bias", &[c], vector, Draw::Constant(0.0));
+                }
+                Op::Tokens => {
+                    push("cls_token", &[1, 1, c], vector, Draw::Normal(0.02));
+                    push("pos_embed", &[1, layer.shape[0], c], vector, Draw::Normal(0.02));
+                }
+                Op::Images
+                | Op::MaxPool
+                | Op::MeanPool
+                | Op::Gelu
+                | Op::Attention { .. }
+                | Op::Add
+                | Op::First => {}
+            }
+        }
+        specs
+    }
+}
