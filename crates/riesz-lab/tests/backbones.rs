@@ -8,7 +8,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use riesz::rng::Key;
-use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Stem};
+use riesz_lab::encoder::{Backbone, BurnEncoder, EncoderRecipe, ProjectorRecipe, Stem};
 use riesz_lab::tensors::NamedTensor;
 use serde::Deserialize;
 
@@ -83,10 +83,10 @@ fn made(name: &str, shape: &[usize]) -> Vec<f32> {
 }
 
 impl Case {
-    fn build(&self) -> Encoder {
+    fn build(&self) -> BurnEncoder {
         let projector = ProjectorRecipe { hidden: 4, output: 2 };
         let recipe = EncoderRecipe { backbone: self.backbone, stem: self.stem, projector };
-        recipe.build(self.size, self.channels, Key::new(0), &Device::flex()).unwrap()
+        recipe.build_on_burn(self.size, self.channels, Key::new(0), &Device::flex()).unwrap()
     }
 
     fn pictures(&self, device: &Device) -> Tensor<4> {

@@ -3,9 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use riesz::rng::Key;
-use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Stem};
+use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Runs, Stem};
+use riesz_lab::network::cpu::{Engine, Mode};
 use riesz_lab::optim::{OptimRecipe, Optimizer, Rule, Scaling};
 
 fn recipe(backbone: Backbone) -> EncoderRecipe {
@@ -16,14 +17,13 @@ fn build(backbone: Backbone, size: usize, channels: usize) -> Encoder {
     recipe(backbone).build(size, channels, Key::new(3), &Device::flex()).unwrap()
 }
 
-fn images(shape: [usize; 4], device: &Device) -> Tensor<4> {
-    let count = shape.iter().product::<usize>();
-    let data: Vec<f32> = (0..count).map(|i| 0.5 + 0.5 * ((i as f32) * 0.37).sin()).collect();
-    Tensor::from_data(TensorData::new(data, shape), device)
+fn engine(encoder: &mut Encoder) -> &mut Engine {
+    let Runs::Cpu(engine) = encoder.runs() else { panic!("it was built for the CPU") };
+    engine
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
+fn numbers(count: usize) -> Vec<f32> {
+    (0..count).map(|i| 0.5 + 0.5 * ((i as f32) * 0.37).sin()).collect()
 }
 
 #[test]
@@ -54,20 +54,22 @@ fn every_backbone_runs_and_every_parameter_is_used() {
     ] {
         let mut encoder = build(backbone, size, channels);
         let before = encoder.named_tensors();
-        let (h, z) = encoder.train_forward(images([3, size, size, channels], &Device::flex().autodiff()));
-        assert_eq!((h.dims(), z.dims()), ([3, encoder.dim()], [3, 8]));
-        let weights = images([3, 8, 1, 1], &z.device()).reshape([3, 8]);
-        let mut gradients = (z * weights).sum().backward();
-        let mut updated = 0;
-        encoder.update_parameters(&mut gradients, |_, _, weight, gradient| {
-            updated += 1;
-            assert_eq!(weight.dims(), gradient.clone().flatten::<1>(0, 0).dims());
-            weight - gradient
+        let dim = encoder.dim();
+        let engine = engine(&mut encoder);
+        let (h, z) = engine.forward(&numbers(3 * size * size * channels), Mode::Train);
+        assert_eq!((h.len(), z.len()), (3 * dim, 3 * 8));
+        engine.backward(&numbers(3 * 8));
+        let learned = engine.tensors().iter().filter(|tensor| !tensor.gradient.is_empty());
+        let learned = learned.inspect(|tensor| {
+            assert_eq!(tensor.gradient.len(), tensor.values.len());
+            assert!(tensor.gradient.iter().any(|&g| g != 0.0), "{} is not used", tensor.spec.name);
         });
+        let learned = learned.count();
         // Buffers are running statistics, and the one shift that is not learned.
         let buffers =
             before.iter().filter(|t| t.name.contains("running_") || t.name == "projector.4.bias").count();
-        assert_eq!(updated + buffers, before.len(), "{backbone:?}");
+        assert_eq!(learned + buffers, before.len(), "{backbone:?}");
+        // The running statistics moved.
         assert_ne!(encoder.named_tensors(), before);
     }
 }
@@ -75,24 +77,20 @@ fn every_backbone_runs_and_every_parameter_is_used() {
 #[test]
 fn evaluation_is_one_image_at_a_time_and_leaves_no_trace() {
     let mut encoder = build(Backbone::ResnetSmall, 28, 1);
-    encoder.train_forward(images([6, 28, 28, 1], &Device::flex().autodiff()));
+    let batch = numbers(6 * 784);
+    engine(&mut encoder).forward(&batch, Mode::Train);
     let before = encoder.named_tensors();
-    let batch = images([6, 28, 28, 1], &Device::flex());
-    let (h, _) = encoder.eval_forward(batch.clone());
-    let (alone, _) = encoder.eval_forward(batch.slice([2..3, 0..28, 0..28, 0..1]));
-    // Products of other shapes round differently; anything that mixes images would show at once.
-    for (among, alone) in values(h.slice([2..3, 0..128])).into_iter().zip(values(alone)) {
-        assert!((among - alone).abs() <= 1e-5 * alone.abs().max(1e-3), "{among} for {alone}");
-    }
+    let (h, _) = encoder.embed(&batch);
+    let (alone, _) = encoder.embed(&batch[2 * 784..3 * 784]);
+    assert_eq!(h.as_slice()[2 * 128..3 * 128], *alone.as_slice());
     assert_eq!(encoder.named_tensors(), before);
 }
 
 #[test]
 fn running_statistics_are_torchs() {
     let mut encoder = build(Backbone::ResnetSmall, 28, 1);
-    let (h, _) = encoder.train_forward(images([6, 28, 28, 1], &Device::flex().autodiff()));
+    let h = engine(&mut encoder).forward(&numbers(6 * 784), Mode::Train).0.to_vec();
     let weight = encoder.named_tensors().into_iter().find(|t| t.name == "projector.0.weight").unwrap();
-    let h = values(h.inner());
     let (n, dim) = (6, 128);
     let named = encoder.named_tensors();
     let buffer = |name: &str| named.iter().find(|t| t.name == name).unwrap().values.clone();
@@ -115,7 +113,7 @@ fn saved_and_opened_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("encoder.safetensors");
     let mut encoder = build(Backbone::ResnetSmall, 28, 1);
-    encoder.train_forward(images([6, 28, 28, 1], &Device::flex().autodiff()));
+    engine(&mut encoder).forward(&numbers(6 * 784), Mode::Train);
     encoder.save(&path).unwrap();
     let opened = Encoder::open(&path, &Device::flex()).unwrap();
     assert_eq!(opened.named_tensors(), encoder.named_tensors());
@@ -144,11 +142,10 @@ fn threads_do_not_change_bits() {
                 };
                 let mut optimizer = Optimizer::new(&optim).unwrap();
                 for _ in 0..3 {
-                    let (_, z) =
-                        encoder.train_forward(images([20, size, size, channels], &Device::flex().autodiff()));
-                    let weights = images([20, 8, 1, 1], &z.device()).reshape([20, 8]);
-                    let mut gradients = (z * weights).sum().backward();
-                    optimizer.step(&mut encoder, &mut gradients, 0.1);
+                    let engine = engine(&mut encoder);
+                    engine.forward(&numbers(20 * size * size * channels), Mode::Train);
+                    engine.backward(&numbers(20 * 8));
+                    optimizer.step(engine, 0.1);
                 }
                 let mut all = encoder.named_tensors();
                 all.extend(optimizer.state());

@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use held::Held;
 use riesz::rng::{Key, normal};
 use riesz_lab::device;
-use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Stem};
+use riesz_lab::encoder::{Backbone, BurnEncoder, EncoderRecipe, ProjectorRecipe, Stem};
 use riesz_lab::ops::{batch_norm_eval, batch_norm_train, conv2d, max_pool, mean_pool};
 use riesz_lab::optim::{OptimRecipe, Optimizer, Rule, Scaling};
 use riesz_lab::tensors::NamedTensor;
@@ -212,15 +212,15 @@ fn poolings(ledger: &mut Ledger) {
     }
 }
 
-fn encoder(backbone: Backbone, stem: Stem, size: usize, channels: usize, device: &Device) -> Encoder {
+fn encoder(backbone: Backbone, stem: Stem, size: usize, channels: usize, device: &Device) -> BurnEncoder {
     let recipe = EncoderRecipe { backbone, stem, projector: ProjectorRecipe { hidden: 24, output: 8 } };
-    recipe.build(size, channels, Key::new(3), device).unwrap()
+    recipe.build_on_burn(size, channels, Key::new(3), device).unwrap()
 }
 
 const IMAGES: usize = 4;
 
 /// Images for the encoder, moved by `moved` of themselves.
-fn images(encoder: &Encoder, moved: f64, device: &Device) -> Tensor<4> {
+fn images(encoder: &BurnEncoder, moved: f64, device: &Device) -> Tensor<4> {
     let (size, channels) = encoder.image_shape();
     let shape = [IMAGES, size, size, channels];
     // Each has its own shade: a transformer would hardly tell noise from noise.
@@ -229,14 +229,14 @@ fn images(encoder: &Encoder, moved: f64, device: &Device) -> Tensor<4> {
 }
 
 /// h and z in training, and the gradient of z.
-fn embeddings(encoder: &mut Encoder, moved: f64, device: &Device) -> [Tensor<2>; 3] {
+fn embeddings(encoder: &mut BurnEncoder, moved: f64, device: &Device) -> [Tensor<2>; 3] {
     let (h, z) = encoder.train_forward(images(encoder, moved, &device.clone().autodiff()));
     let gradient = draws([IMAGES, 8], "gradient", &z.device());
     [h, z, gradient]
 }
 
 /// Forward in both modes, and the gradient of every parameter.
-fn forward_and_gradients(encoder: &mut Encoder, moved: f64, device: &Device) -> [Results; 2] {
+fn forward_and_gradients(encoder: &mut BurnEncoder, moved: f64, device: &Device) -> [Results; 2] {
     let [h, z, gradient] = embeddings(encoder, moved, device);
     let mut gradients = (z.clone() * gradient).sum().backward();
     let (eval_h, eval_z) = encoder.eval_forward(images(encoder, moved, device));
@@ -302,7 +302,7 @@ fn updates(ledger: &mut Ledger) {
             let before = encoder.named_tensors();
             let mut optimizer = Optimizer::new(&recipe).unwrap();
             let [_, z, gradient] = embeddings(&mut encoder, moved, device);
-            optimizer.step(&mut encoder, &mut (z * gradient).sum().backward(), 0.1);
+            optimizer.step_on_burn(&mut encoder, &mut (z * gradient).sum().backward(), 0.1);
             let change = |(before, after): (NamedTensor, NamedTensor)| {
                 let change = after.values.iter().zip(&before.values).map(|(a, b)| a - b).collect();
                 (after.name, change)

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use riesz::Matrix;
 use riesz::rng::{Key, normal};
 use riesz_lab::data::{Image, Source};
-use riesz_lab::device;
 use riesz_lab::protocols::{Labeled, Questions, Settings, evaluate_row};
 use riesz_lab::recipe::{BUILT_IN, Recipe};
 use riesz_lab::train::measure::{Shown, Viewer};
@@ -93,8 +92,8 @@ fn rows_are_held_once() {
     assert!(most < bytes / 3, "{most} bytes beside {bytes} of rows");
 
     let recipe = Recipe::resolve(BUILT_IN[0].text, &[], "test").unwrap();
-    let (augment, device) = (recipe.augment.plan().unwrap(), device::open("cpu").unwrap());
-    let viewer = Viewer { augment: &augment, device: &device, seed: 1 };
+    let augment = recipe.augment.plan().unwrap();
+    let viewer = Viewer { augment: &augment, seed: 1 };
     let (images, items) = (Grey(2000), (0..2000).collect::<Vec<usize>>());
     for shown in [Shown::Clean, Shown::View(0)] {
         let most = peak(|| viewer.pixels(&images, &items, shown).unwrap());

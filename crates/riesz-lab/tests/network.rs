@@ -36,7 +36,7 @@ fn apart(a: &[f32], b: &[f32]) -> f64 {
 
 fn agree(backbone: Backbone, stem: Stem, size: usize, channels: usize, n: usize, bound: f64) {
     let recipe = recipe(backbone, stem);
-    let mut encoder = recipe.build(size, channels, Key::new(7), &Device::flex()).unwrap();
+    let mut encoder = recipe.build_on_burn(size, channels, Key::new(7), &Device::flex()).unwrap();
     let mut engine = Engine::new(recipe.network(size, channels).unwrap(), Key::new(7));
     let first: BTreeMap<String, Vec<f32>> =
         encoder.named_tensors().into_iter().map(|tensor| (tensor.name, tensor.values)).collect();
@@ -99,7 +99,8 @@ fn agree(backbone: Backbone, stem: Stem, size: usize, channels: usize, n: usize,
     // One image by itself, by the running statistics.
     let one = &images[..size * size * channels];
     let shape = [1, size, size, channels];
-    let (_, z) = encoder.eval_forward(Tensor::<4>::from_data(TensorData::new(one.to_vec(), shape), &Device::flex()));
+    let (_, z) =
+        encoder.eval_forward(Tensor::<4>::from_data(TensorData::new(one.to_vec(), shape), &Device::flex()));
     let want_z: Vec<f32> = z.to_data().try_into_vec().unwrap();
     let (_, z) = engine.forward(one, Mode::Eval);
     assert!(apart(z, &want_z) < 10.0 * bound, "{backbone:?}: evaluated z {:e}", apart(z, &want_z));

@@ -84,7 +84,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     let encoder = Encoder::open(&run.path("encoder.safetensors"), &device)?;
     let augment = recipe.augment.plan()?;
     recipe.encoder.check_room(augment.size(), augment.channels())?;
-    let viewer = Viewer { augment: &augment, device: &device, seed: recipe.seed };
+    let viewer = Viewer { augment: &augment, seed: recipe.seed };
     // Other images are none of the run's: its labels, limit and share held out do not concern them.
     let (images, usual) = match &args.data {
         None => (recipe.data, Split::Test),

@@ -10,13 +10,15 @@ mod resnet;
 mod store;
 mod vit;
 
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use riesz::Matrix;
 use riesz::rng::Key;
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Builder, Network, Residual, Stage, VitSize};
+use crate::network::cpu::Engine;
+use crate::network::{self, Builder, Network, Residual, Role, Stage, VitSize};
 use crate::tensors::NamedTensor;
-use crate::{Error, Result, room};
+use crate::{Error, Result, device, room};
 use parameters::{Declare, Parameters, Pass};
 use resnet::ResNet;
 use vit::Vit;
@@ -75,9 +77,24 @@ pub enum Stem {
 /// Every backbone's h is at least this wide.
 const LEAST_DIM: usize = 128;
 
-/// A backbone with a projector, and their numbers.
+/// A backbone with a projector, and their numbers: run by our own engine on the CPU, by Burn on other devices.
 pub struct Encoder {
     recipe: EncoderRecipe,
+    size: usize,
+    channels: usize,
+    runs: Runs,
+}
+
+/// What runs an encoder.
+pub enum Runs {
+    /// The CPU.
+    Cpu(Box<Engine>),
+    /// A device of Burn's.
+    Burn(Box<BurnEncoder>, Device),
+}
+
+/// An encoder in Burn's operations, on any of its devices.
+pub struct BurnEncoder {
     size: usize,
     channels: usize,
     architecture: Architecture,
@@ -126,11 +143,6 @@ impl EncoderRecipe {
                 "encoder.projector has hidden = {hidden} and output = {output}; they must be at least 1 and 2"
             )));
         }
-        let imagenet_stem = match self.stem {
-            Stem::Auto => size > 64,
-            Stem::Small => false,
-            Stem::Imagenet => true,
-        };
         let mut network = Builder::new([size, size, channels]);
         let stages = |blocks: [usize; 4], first: usize| -> Vec<Stage> {
             (0..4).map(|i| Stage { blocks: blocks[i], width: first << i }).collect()
@@ -146,7 +158,7 @@ impl EncoderRecipe {
                 return Ok(network.project(hidden, output));
             }
         };
-        network.resnet(imagenet_stem, residual, &stages);
+        network.resnet(self.has_imagenet_stem(size), residual, &stages);
         Ok(network.project(hidden, output))
     }
 
@@ -155,6 +167,44 @@ impl EncoderRecipe {
     /// # Errors
     /// If a width is 0, the images do not suit the backbone, or it does not fit into memory.
     pub fn build(&self, size: usize, channels: usize, key: Key, device: &Device) -> Result<Encoder> {
+        let runs = if device::is_cpu(device) {
+            Runs::Cpu(Box::new(Engine::new(self.network(size, channels)?, key)))
+        } else {
+            Runs::Burn(Box::new(self.build_on_burn(size, channels, key, device)?), device.clone())
+        };
+        Ok(Encoder { recipe: self.clone(), size, channels, runs })
+    }
+
+    fn architecture(&self, size: usize) -> Result<Architecture> {
+        let imagenet_stem = self.has_imagenet_stem(size);
+        Ok(match self.backbone {
+            Backbone::ResnetSmall => Architecture::ResNet(ResNet::small(imagenet_stem)),
+            Backbone::Resnet18 => Architecture::ResNet(ResNet::basic([2, 2, 2, 2], imagenet_stem)),
+            Backbone::Resnet34 => Architecture::ResNet(ResNet::basic([3, 4, 6, 3], imagenet_stem)),
+            Backbone::Resnet50 => Architecture::ResNet(ResNet::bottleneck([3, 4, 6, 3], imagenet_stem)),
+            Backbone::VitTiny => Architecture::Vit(Vit::tiny(size)?),
+        })
+    }
+
+    fn has_imagenet_stem(&self, size: usize) -> bool {
+        match self.stem {
+            Stem::Auto => size > 64,
+            Stem::Small => false,
+            Stem::Imagenet => true,
+        }
+    }
+
+    /// As [`build`](EncoderRecipe::build), in Burn's operations whatever the device.
+    ///
+    /// # Errors
+    /// As [`build`](EncoderRecipe::build).
+    pub fn build_on_burn(
+        &self,
+        size: usize,
+        channels: usize,
+        key: Key,
+        device: &Device,
+    ) -> Result<BurnEncoder> {
         self.check_room(size, channels)?;
         let ProjectorRecipe { hidden, output } = self.projector;
         if hidden == 0 || output < 2 {
@@ -162,25 +212,14 @@ impl EncoderRecipe {
                 "encoder.projector has hidden = {hidden} and output = {output}; they must be at least 1 and 2"
             )));
         }
-        let imagenet_stem = match self.stem {
-            Stem::Auto => size > 64,
-            Stem::Small => false,
-            Stem::Imagenet => true,
-        };
-        let architecture = match self.backbone {
-            Backbone::ResnetSmall => Architecture::ResNet(ResNet::small(imagenet_stem)),
-            Backbone::Resnet18 => Architecture::ResNet(ResNet::basic([2, 2, 2, 2], imagenet_stem)),
-            Backbone::Resnet34 => Architecture::ResNet(ResNet::basic([3, 4, 6, 3], imagenet_stem)),
-            Backbone::Resnet50 => Architecture::ResNet(ResNet::bottleneck([3, 4, 6, 3], imagenet_stem)),
-            Backbone::VitTiny => Architecture::Vit(Vit::tiny(size)?),
-        };
+        let architecture = self.architecture(size)?;
         let mut declare = Declare::new(key, device.clone());
         match &architecture {
             Architecture::ResNet(net) => net.declare(&mut declare, channels),
             Architecture::Vit(net) => net.declare(&mut declare, channels),
         }
         projector::declare(&mut declare, architecture.dim(), hidden, output);
-        Ok(Encoder { recipe: self.clone(), size, channels, architecture, parameters: declare.finish() })
+        Ok(BurnEncoder { size, channels, architecture, parameters: declare.finish() })
     }
 }
 
@@ -202,7 +241,7 @@ impl Architecture {
     }
 }
 
-impl Encoder {
+impl BurnEncoder {
     /// Training mode: h and z, tracked for a backward pass; batch norms use the batch's own statistics and update
     /// their running ones. `images` must be on an autodiff device.
     pub fn train_forward(&mut self, images: Tensor<4>) -> (Tensor<2>, Tensor<2>) {
@@ -237,14 +276,100 @@ impl Encoder {
         self.parameters.load(tensors)
     }
 
+    /// Side and channels of the images that it takes.
+    pub fn image_shape(&self) -> (usize, usize) {
+        (self.size, self.channels)
+    }
+
+    /// A tensor `[n, size, size, channels]` of images one after another.
+    pub fn images(&self, images: &[f32], device: &Device) -> Tensor<4> {
+        let n = images.len() / (self.size * self.size * self.channels);
+        Tensor::from_data(TensorData::new(images.to_vec(), [n, self.size, self.size, self.channels]), device)
+    }
+}
+
+impl Encoder {
+    /// What runs it.
+    pub fn runs(&mut self) -> &mut Runs {
+        &mut self.runs
+    }
+
+    /// h and z of images one after another, each by itself, in evaluation mode.
+    pub fn embed(&self, images: &[f32]) -> (Matrix<f32>, Matrix<f32>) {
+        match &self.runs {
+            Runs::Cpu(engine) => engine.embed(images),
+            Runs::Burn(encoder, device) => {
+                let (h, z) = encoder.eval_forward(encoder.images(images, device));
+                (matrix(h), matrix(z))
+            }
+        }
+    }
+
+    /// All parameters and buffers, in the order of their names.
+    pub fn named_tensors(&self) -> Vec<NamedTensor> {
+        match &self.runs {
+            Runs::Cpu(engine) => {
+                let named = |tensor: &network::cpu::Tensor| NamedTensor {
+                    name: tensor.spec.name.clone(),
+                    shape: tensor.spec.shape.clone(),
+                    values: tensor.in_order(&tensor.values),
+                };
+                let mut all: Vec<NamedTensor> = engine.tensors().iter().map(named).collect();
+                all.sort_by(|a, b| a.name.cmp(&b.name));
+                all
+            }
+            Runs::Burn(encoder, _) => encoder.named_tensors(),
+        }
+    }
+
+    /// Replaces all parameters and buffers.
+    ///
+    /// # Errors
+    /// If a name is missing or unknown, or a shape differs.
+    pub fn load(&mut self, tensors: &[NamedTensor]) -> Result<()> {
+        let engine = match &mut self.runs {
+            Runs::Burn(encoder, _) => return encoder.load(tensors),
+            Runs::Cpu(engine) => engine,
+        };
+        let own = engine.tensors_mut();
+        if tensors.len() != own.len() {
+            return Err(Error::input(format!("{} tensors; this encoder has {}", tensors.len(), own.len())));
+        }
+        for NamedTensor { name, shape, values } in tensors {
+            let tensor = own
+                .iter_mut()
+                .find(|tensor| tensor.spec.name == *name)
+                .ok_or_else(|| Error::input(format!("{name}: this encoder has no tensor of that name")))?;
+            if *shape != tensor.spec.shape {
+                let own = &tensor.spec.shape;
+                return Err(Error::input(format!("{name}: shape {shape:?}; this encoder's is {own:?}")));
+            }
+            tensor.values = tensor.held(values);
+        }
+        Ok(())
+    }
+
     /// How many numbers are learned in (backbone, projector).
     pub fn parameter_counts(&self) -> (usize, usize) {
-        self.parameters.counts()
+        match &self.runs {
+            Runs::Cpu(engine) => {
+                let learned = engine.tensors().iter().filter(|tensor| tensor.spec.role != Role::Buffer);
+                let (projector, backbone): (Vec<_>, Vec<_>) =
+                    learned.partition(|tensor| tensor.spec.name.starts_with("projector."));
+                let count =
+                    |tensors: Vec<&network::cpu::Tensor>| tensors.iter().map(|t| t.values.len()).sum();
+                (count(backbone), count(projector))
+            }
+            Runs::Burn(encoder, _) => encoder.parameters.counts(),
+        }
     }
 
     /// Dimension of h.
     pub fn dim(&self) -> usize {
-        self.architecture.dim()
+        match &self.runs {
+            Runs::Cpu(engine) => engine.network().layers()[engine.network().representation()].channels(),
+            Runs::Burn(encoder, _) => encoder.architecture.dim(),
+        }
     }
 
     /// Side and channels of the images that it takes.
@@ -259,9 +384,10 @@ impl Encoder {
             .ok()
             .and_then(|name| name.as_str().map(str::to_owned))
             .unwrap_or_default();
-        let detail = match &self.architecture {
-            Architecture::ResNet(net) => net.describe(),
-            Architecture::Vit(net) => net.describe(),
+        let detail = match self.recipe.architecture(self.size) {
+            Ok(Architecture::ResNet(net)) => net.describe(),
+            Ok(Architecture::Vit(net)) => net.describe(),
+            Err(error) => error.to_string(),
         };
         let ProjectorRecipe { hidden, output } = self.recipe.projector;
         format!(
@@ -273,6 +399,13 @@ impl Encoder {
             dim = self.dim(),
         )
     }
+}
+
+/// The rows of a rank-2 tensor.
+pub(crate) fn matrix(rows: Tensor<2>) -> Matrix<f32> {
+    let [_, dim] = rows.dims();
+    let data = rows.into_data().try_into_vec::<f32>().expect("the encoder computes in f32");
+    Matrix::new(data, dim)
 }
 
 /// 1234567 as `1,234,567`.

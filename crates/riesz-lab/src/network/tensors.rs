@@ -75,7 +75,13 @@ impl Network {
         for (i, layer) in self.layers().iter().enumerate() {
             let (c, name) = (layer.channels(), &layer.name);
             let mut push = |part: &str, shape: &[usize], role: Role, draw: Draw| {
-                specs.push(Spec { layer: i, name: format!("{name}.{part}"), shape: shape.to_vec(), role, draw });
+                specs.push(Spec {
+                    layer: i,
+                    name: format!("{name}.{part}"),
+                    shape: shape.to_vec(),
+                    role,
+                    draw,
+                });
             };
             let (weight, vector) = (Role::Learned { decays: true }, Role::Learned { decays: false });
             let input = layer.inputs.first().map_or(0, |&input| self.layers()[input].channels());

@@ -1,13 +1,12 @@
 //! What is measured on held-out images after each epoch, without labels where there are none: two keyed views of
 //! each are embedded, and their geometry on the sphere is told.
 
-use burn::tensor::Device;
 use rayon::prelude::*;
 use riesz::geometry::{self, Diagnosis};
 use riesz::rng::{Key, permutation};
 use riesz::{Matrix, Points, normalize};
 
-use super::{Plan, matrix, tensor};
+use super::Plan;
 use crate::augment::Augment;
 use crate::data::Source;
 use crate::encoder::Encoder;
@@ -117,8 +116,6 @@ pub enum Shown {
 pub struct Viewer<'a> {
     /// Size and channels of what is shown, and how views are made.
     pub augment: &'a Augment,
-    /// Where the encoder lives.
-    pub device: &'a Device,
     /// The recipe's seed, below which views are keyed.
     pub seed: u64,
 }
@@ -126,7 +123,7 @@ pub struct Viewer<'a> {
 impl<'a> Viewer<'a> {
     /// As the run shows them.
     pub fn of(plan: &'a Plan) -> Self {
-        Self { augment: &plan.augment, device: &plan.device, seed: plan.recipe.seed }
+        Self { augment: &plan.augment, seed: plan.recipe.seed }
     }
 
     /// Numbers of an image as it is shown.
@@ -168,9 +165,7 @@ impl<'a> Viewer<'a> {
         let (mut h_dim, mut z_dim) = (1, 1);
         for chunk in items.chunks(CHUNK) {
             let rows = self.pixels(source, chunk, shown)?;
-            let images = tensor(rows.as_slice(), chunk.len(), self.augment, self.device);
-            let (h, z) = encoder.eval_forward(images);
-            let (h, z) = (matrix(h), matrix(z));
+            let (h, z) = encoder.embed(rows.as_slice());
             (h_dim, z_dim) = (h.dim(), z.dim());
             // All at once, so that growing vectors do not take twice the memory.
             representations.reserve_exact((items.len() * h_dim).saturating_sub(representations.len()));

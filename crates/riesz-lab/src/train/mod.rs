@@ -11,22 +11,23 @@ mod unreadables;
 
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use riesz::Matrix;
-use riesz::engine::{Fused, value_and_grad_raw};
+use riesz::engine::{Fused, Value, value_and_grad_raw};
 use riesz::loss::Loss;
 use riesz::rng::Key;
 
 use crate::augment::Augment;
 use crate::data::{Dataset, Source};
-use crate::encoder::{Encoder, ProjectorRecipe};
+use crate::encoder::{Encoder, ProjectorRecipe, Runs};
 use crate::lines::Lines;
+use crate::network::cpu::Mode;
 use crate::optim::Optimizer;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::run::{Epoch, Event, Run, Timing};
 use crate::tensorboard::EventWriter;
-use crate::{Error, Result, device, device_loss, interrupt, room};
+use crate::{Error, Result, device_loss, interrupt, room};
 use batches::{Batch, Decoded, Schedule};
 use checkpoint::Checkpoint;
 use measure::HeldOut;
@@ -238,7 +239,7 @@ impl<'a> Training<'a> {
         let mut sums = [0.0; 3];
         if let Some(checkpoint) = checkpoint {
             encoder.load(&checkpoint.encoder)?;
-            optimizer.load_state(&checkpoint.optimizer, &plan.device)?;
+            optimizer.load_state(&checkpoint.optimizer)?;
             sums = checkpoint.sums;
         }
         let board = manner.tensorboard.then(|| EventWriter::create(&run.path("tensorboard"))).transpose()?;
@@ -356,44 +357,33 @@ fn update(
             batch.images, plan.recipe.batch
         )));
     }
-    let images = tensor(&batch.views, 2 * batch.images, &plan.augment, &plan.device.clone().autodiff());
-    let (_, z) = encoder.train_forward(images);
-    let (parts, grad) = loss_and_grad(plan, z.clone()).map_err(|error| {
+    let diverged = |error: Error| {
         at_step(format!(
             "{error} (the encoder diverged, if its rows are not finite: lower optimizer.learning-rate)"
         ))
-    })?;
-    // The gradient of Σ z·g with g held fixed is g: this hands the loss's gradient to Burn's backward pass.
-    let mut gradients = (z * Tensor::from_inner(grad)).sum().backward();
-    optimizer.step(encoder, &mut gradients, learning_rate);
-    Ok(parts)
-}
-
-/// Loss, attraction and repulsion, and the gradient of the loss with respect to `z`: on the CPU by the core's [`Fused`], on
-/// any other device by [`device_loss`], where the rows are.
-fn loss_and_grad(plan: &Plan, z: Tensor<2>) -> Result<([f64; 3], Tensor<2>)> {
-    let z = z.inner();
-    if !device::is_cpu(&plan.device) {
-        let device_loss::Outcome { value, grad } = device_loss::value_and_grad(&plan.loss, z, 2)?;
-        return Ok(([value.value, value.attraction, value.repulsion], grad));
+    };
+    match encoder.runs() {
+        Runs::Cpu(engine) => {
+            let (_, z) = engine.forward(&batch.views, Mode::Train);
+            let dim = z.len() / (2 * batch.images);
+            let rows = Matrix::new(z.to_vec(), dim);
+            let outcome =
+                value_and_grad_raw(&Fused, &plan.loss, &rows, 2).map_err(|error| diverged(error.into()))?;
+            engine.backward(outcome.grad.as_slice());
+            optimizer.step(engine, learning_rate);
+            Ok([outcome.value, outcome.attraction, outcome.repulsion])
+        }
+        Runs::Burn(encoder, device) => {
+            let images = encoder.images(&batch.views, &device.clone().autodiff());
+            let (_, z) = encoder.train_forward(images);
+            let outcome = device_loss::value_and_grad(&plan.loss, z.clone().inner(), 2).map_err(diverged)?;
+            // The gradient of Σ z·g with g held fixed is g: this hands the loss's gradient to Burn's backward pass.
+            let mut gradients = (z * Tensor::from_inner(outcome.grad)).sum().backward();
+            optimizer.step_on_burn(encoder, &mut gradients, learning_rate);
+            let Value { value, attraction, repulsion, .. } = outcome.value;
+            Ok([value, attraction, repulsion])
+        }
     }
-    let (shape, device) = (z.dims(), z.device());
-    let outcome = value_and_grad_raw(&Fused, &plan.loss, &matrix(z), 2)?;
-    let grad = Tensor::from_data(TensorData::new(outcome.grad.into_vec(), shape), &device);
-    Ok(([outcome.value, outcome.attraction, outcome.repulsion], grad))
-}
-
-/// A tensor `[n, size, size, channels]` of the views of a plan.
-pub(crate) fn tensor(views: &[f32], n: usize, augment: &Augment, device: &Device) -> Tensor<4> {
-    let shape = [n, augment.size(), augment.size(), augment.channels()];
-    Tensor::from_data(TensorData::new(views.to_vec(), shape), device)
-}
-
-/// The rows of a rank-2 tensor.
-pub(crate) fn matrix(rows: Tensor<2>) -> Matrix<f32> {
-    let [_, dim] = rows.dims();
-    let data = rows.into_data().try_into_vec::<f32>().expect("the encoder computes in f32");
-    Matrix::new(data, dim)
 }
 
 fn describe(epoch: &Epoch, epochs: u64, timing: Option<&Timing>) -> String {

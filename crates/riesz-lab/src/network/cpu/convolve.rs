@@ -114,8 +114,10 @@ impl Convolution {
         let chunk = (CHUNK / numbers).max(PIXELS / (out_h * out_w)).min(n.div_ceil(CHUNKS)).max(1);
         let slots = (SLOTS / (kernel * kernel * c * o)).clamp(4, MOST_SLOTS);
         let slot = n.div_ceil(slots).next_multiple_of(chunk);
-        let pixels = || (0..chunk).flat_map(move |i| (0..out_h).flat_map(move |y| (0..out_w).map(move |x| (i, y, x))));
-        let places = pixels().map(|(i, y, x)| ((i * staged_h + y * stride) * staged_w + x * stride) * c).collect();
+        let pixels =
+            || (0..chunk).flat_map(move |i| (0..out_h).flat_map(move |y| (0..out_w).map(move |x| (i, y, x))));
+        let places =
+            pixels().map(|(i, y, x)| ((i * staged_h + y * stride) * staged_w + x * stride) * c).collect();
         let targets = pixels().map(|(i, y, x)| ((i * out_h + y) * out_w + x) * o).collect();
         let segments = (0..kernel).map(|row| row * staged_w * c).collect();
         let back = back.map(|back| back.of_chunk(chunk, input, output));
@@ -160,7 +162,13 @@ impl Convolution {
     }
 
     /// out = convolution of x, plus `bias`; and the moments of each chunk's outcome, if there is room for them.
-    pub(super) fn forward(&self, x: Read<'_>, bias: Option<&[f32]>, out: &mut [f32], moments: Option<&mut Vec<Moments>>) {
+    pub(super) fn forward(
+        &self,
+        x: Read<'_>,
+        bias: Option<&[f32]>,
+        out: &mut [f32],
+        moments: Option<&mut Vec<Moments>>,
+    ) {
         let (size, out_size) = (product(self.input), product(self.output));
         let chunks = out.len().div_ceil(self.chunk * out_size);
         let mut unused = Vec::new();
@@ -229,7 +237,9 @@ impl Convolution {
         let of_bias = of_bias.unwrap_or(&mut no_bias);
         let (mut no_gradient, mut no_sums) = (Vec::new(), vec![0.0; slots * 2 * channels]);
         let (gradient, add, norm, sums) = match input {
-            Some(Input { gradient, add, norm: Some((y, norm, sums)) }) => (gradient, add, Some((y, norm)), sums),
+            Some(Input { gradient, add, norm: Some((y, norm, sums)) }) => {
+                (gradient, add, Some((y, norm)), sums)
+            }
             Some(Input { gradient, add, norm: None }) => (gradient, add, None, &mut no_sums[..]),
             None => (&mut no_gradient[..], false, None, &mut no_sums[..]),
         };
@@ -275,9 +285,16 @@ impl Convolution {
             });
     }
 
-    fn stage_gradient(&self, of_output: ReadGradient<'_>, first: usize, images: usize, staged: &mut Vec<f32>) {
+    fn stage_gradient(
+        &self,
+        of_output: ReadGradient<'_>,
+        first: usize,
+        images: usize,
+        staged: &mut Vec<f32>,
+    ) {
         let [h, w, o] = self.output;
-        let (before, [rows, columns]) = self.back.as_ref().map_or((0, [h, w]), |back| (back.before, back.staged));
+        let (before, [rows, columns]) =
+            self.back.as_ref().map_or((0, [h, w]), |back| (back.before, back.staged));
         staged.resize(images * rows * columns * o, 0.0);
         if [rows, columns] != [h, w] {
             staged.fill(0.0);
@@ -307,7 +324,9 @@ impl Convolution {
             None => &self.targets[..pixels],
             Some(back) => {
                 let [rows, columns] = back.staged;
-                let place = |i: usize, y: usize, x: usize| ((i * rows + y + back.before) * columns + x + back.before) * o;
+                let place = |i: usize, y: usize, x: usize| {
+                    ((i * rows + y + back.before) * columns + x + back.before) * o
+                };
                 moved = (0..images)
                     .flat_map(|i| (0..h).flat_map(move |y| (0..w).map(move |x| place(i, y, x))))
                     .collect();
@@ -390,7 +409,10 @@ impl Back {
             for r_column in 0..stride.min(input[1]) {
                 let (rows, columns) = (reaching(r_row), reaching(r_column));
                 let first = |r: usize, reaching: &[usize]| {
-                    reaching.iter().map(|&row| shift(r, row).div_euclid(stride as isize) + before as isize).collect::<Vec<_>>()
+                    reaching
+                        .iter()
+                        .map(|&row| shift(r, row).div_euclid(stride as isize) + before as isize)
+                        .collect::<Vec<_>>()
                 };
                 let column = first(r_column, &columns).first().copied().unwrap_or(0);
                 let segments = first(r_row, &rows)

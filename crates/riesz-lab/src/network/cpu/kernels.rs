@@ -129,7 +129,16 @@ impl WithSimd for Multiply<'_> {
             for &(segment, count, offset, len, from) in &parts {
                 let panel = &block[from * wide..(from + count * len) * wide];
                 let begin = if from == 0 { start } else { Start::Add };
-                let part = Part { x, segments: &segments[segment..segment + count], offset, len, panel, start: begin, first, columns: panels.columns };
+                let part = Part {
+                    x,
+                    segments: &segments[segment..segment + count],
+                    offset,
+                    len,
+                    panel,
+                    start: begin,
+                    first,
+                    columns: panels.columns,
+                };
                 let out = &mut *out;
                 match (S::REGISTER_COUNT >= 32, wide == width) {
                     (true, true) => part.run::<S, 8, 2>(simd, places, targets, out),
@@ -157,7 +166,13 @@ struct Part<'a> {
 
 impl Part<'_> {
     #[inline(always)]
-    fn run<S: Simd, const P: usize, const Q: usize>(self, simd: S, places: &[usize], targets: &[usize], out: &mut [f32]) {
+    fn run<S: Simd, const P: usize, const Q: usize>(
+        self,
+        simd: S,
+        places: &[usize],
+        targets: &[usize],
+        out: &mut [f32],
+    ) {
         let (whole, rest) = places.as_chunks::<P>();
         let (whole_targets, rest_targets) = targets.as_chunks::<P>();
         for (places, targets) in whole.iter().zip(whole_targets) {
@@ -174,7 +189,13 @@ impl Part<'_> {
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const P: usize, const Q: usize>(self, simd: S, places: &[usize; P], targets: &[usize; P], out: &mut [f32]) {
+    fn tile<S: Simd, const P: usize, const Q: usize>(
+        self,
+        simd: S,
+        places: &[usize; P],
+        targets: &[usize; P],
+        out: &mut [f32],
+    ) {
         let lanes = S::F32_LANES;
         let mut sums = [[simd.splat_f32s(0.0); Q]; P];
         match self.start {
@@ -187,17 +208,21 @@ impl Part<'_> {
                 });
             }
             Start::Add => {
-                unrolled!(p < P, unrolled!(q < Q, {
-                    let from = self.first + q * lanes;
-                    let to = self.columns.min(from + lanes);
-                    sums[p][q] = load(simd, &out[targets[p] + from..targets[p] + to]);
-                }));
+                unrolled!(
+                    p < P,
+                    unrolled!(q < Q, {
+                        let from = self.first + q * lanes;
+                        let to = self.columns.min(from + lanes);
+                        sums[p][q] = load(simd, &out[targets[p] + from..targets[p] + to]);
+                    })
+                );
             }
         }
         let (panel, _) = S::as_simd_f32s(self.panel);
         let mut panel = panel;
         for &segment in self.segments {
-            let rows: [&[f32]; P] = std::array::from_fn(|p| &self.x[places[p] + segment + self.offset..][..self.len]);
+            let rows: [&[f32]; P] =
+                std::array::from_fn(|p| &self.x[places[p] + segment + self.offset..][..self.len]);
             let (now, later) = panel.split_at(self.len * Q);
             panel = later;
             let (now, _) = now.as_chunks::<Q>();
@@ -209,11 +234,14 @@ impl Part<'_> {
                 });
             }
         }
-        unrolled!(p < P, unrolled!(q < Q, {
-            let from = self.first + q * lanes;
-            let to = self.columns.min(from + lanes);
-            store(simd, &mut out[targets[p] + from..targets[p] + to], sums[p][q]);
-        }));
+        unrolled!(
+            p < P,
+            unrolled!(q < Q, {
+                let from = self.first + q * lanes;
+                let to = self.columns.min(from + lanes);
+                store(simd, &mut out[targets[p] + from..targets[p] + to], sums[p][q]);
+            })
+        );
     }
 }
 
@@ -248,7 +276,11 @@ pub(super) struct Gather<'a> {
 
 pub(super) fn gather(job: Gather<'_>) {
     assert_eq!(job.places.len(), job.targets.len(), "each place has a target");
-    assert_eq!(job.out.len(), job.segments.len() * job.length * job.columns, "a gradient as large as the weights");
+    assert_eq!(
+        job.out.len(),
+        job.segments.len() * job.length * job.columns,
+        "a gradient as large as the weights"
+    );
     Arch::new().dispatch(job);
 }
 
@@ -306,7 +338,13 @@ impl WithSimd for Gather<'_> {
 
 impl Gather<'_> {
     #[inline(always)]
-    fn tile<S: Simd, const P: usize, const Q: usize>(&mut self, simd: S, s: usize, l: usize, first: usize) -> usize {
+    fn tile<S: Simd, const P: usize, const Q: usize>(
+        &mut self,
+        simd: S,
+        s: usize,
+        l: usize,
+        first: usize,
+    ) -> usize {
         let lanes = S::F32_LANES;
         let columns = self.columns;
         let row = s * self.length + l;
@@ -327,22 +365,29 @@ impl Gather<'_> {
             for (&place, &target) in self.places.iter().zip(self.targets) {
                 let x: &[f32; P] = self.x[place + offset..][..P].try_into().expect("P numbers");
                 let y = &self.y[target..target + columns];
-                let y: [S::f32s; Q] = std::array::from_fn(|q| simd.partial_load_f32s(&y[(first + q * lanes).min(columns)..columns.min(first + (q + 1) * lanes)]));
+                let y: [S::f32s; Q] = std::array::from_fn(|q| {
+                    simd.partial_load_f32s(
+                        &y[(first + q * lanes).min(columns)..columns.min(first + (q + 1) * lanes)],
+                    )
+                });
                 unrolled!(p < P, {
                     let x = simd.splat_f32s(x[p]);
                     unrolled!(q < Q, sums[p][q] = simd.mul_add_e_f32s(x, y[q], sums[p][q]));
                 });
             }
         }
-        unrolled!(p < P, unrolled!(q < Q, {
-            let from = first + q * lanes;
-            if from < columns {
-                let to = columns.min(from + lanes);
-                let place = &mut self.out[(row + p) * columns + from..(row + p) * columns + to];
-                let sum = simd.add_f32s(load(simd, place), sums[p][q]);
-                store(simd, place, sum);
-            }
-        }));
+        unrolled!(
+            p < P,
+            unrolled!(q < Q, {
+                let from = first + q * lanes;
+                if from < columns {
+                    let to = columns.min(from + lanes);
+                    let place = &mut self.out[(row + p) * columns + from..(row + p) * columns + to];
+                    let sum = simd.add_f32s(load(simd, place), sums[p][q]);
+                    store(simd, place, sum);
+                }
+            })
+        );
         P
     }
 }

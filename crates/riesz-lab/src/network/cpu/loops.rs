@@ -55,7 +55,8 @@ pub(super) fn normalize(norm: &Norm, x: &[f32], to: &mut [f32]) {
     let least = if *relu { 0.0 } else { f32::NEG_INFINITY };
     Arch::new().dispatch(|| {
         for (to, x) in to.chunks_mut(width).zip(x.chunks(width)) {
-            for ((((to, &x), &mean), &scale), &shift) in to.iter_mut().zip(x).zip(mean).zip(scale).zip(shift) {
+            for ((((to, &x), &mean), &scale), &shift) in to.iter_mut().zip(x).zip(mean).zip(scale).zip(shift)
+            {
                 *to = ((x - mean) * scale + shift).max(least);
             }
         }
@@ -86,7 +87,8 @@ pub(super) fn normalize_add_to(norm: &Norm, x: &[f32], to: &mut [f32]) {
     let least = if *relu { 0.0 } else { f32::NEG_INFINITY };
     Arch::new().dispatch(|| {
         for (to, x) in to.chunks_mut(width).zip(x.chunks(width)) {
-            for ((((to, &x), &mean), &scale), &shift) in to.iter_mut().zip(x).zip(mean).zip(scale).zip(shift) {
+            for ((((to, &x), &mean), &scale), &shift) in to.iter_mut().zip(x).zip(mean).zip(scale).zip(shift)
+            {
                 *to = ((x - mean) * scale + shift + *to).max(least);
             }
         }

@@ -153,8 +153,8 @@ fn part(rows: usize) -> usize {
 #[inline(always)]
 fn normal_law<S: Simd>(x: f32) -> (f32, f32) {
     let t = 1.0 / (1.0 + 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2 * x.abs());
-    let polynomial = t
-        * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
+    let polynomial =
+        t * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
     let power = Real::exp::<S>(-0.5 * x * x);
     let tail = 0.5 * polynomial * power;
     let below = if x < 0.0 { tail } else { 1.0 - tail };
