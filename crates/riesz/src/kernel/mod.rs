@@ -98,6 +98,12 @@ pub trait Kernel: Any + Debug + Send + Sync {
     fn is_unbounded(&self) -> bool {
         false
     }
+
+    /// Whether, up to a constant, κ is strictly completely monotone in r on (0, 4]: (−1)ᵏ dᵏκ/drᵏ > 0 for all k ≥ 1. Then
+    /// Cohn and Kumar's theorem and the bounds of [`sphere::bound`](crate::sphere::bound) hold for its energy.
+    fn is_completely_monotone(&self) -> bool {
+        false
+    }
 }
 
 /// ln κ(s) = min(scale · s + offset, most), and κ′ = scale · κ.
@@ -172,6 +178,9 @@ impl Kernel for Exponential {
         let scale = 1.0 / self.temperature;
         Some(Exponent { scale, offset: 0.0, most: f64::INFINITY })
     }
+    fn is_completely_monotone(&self) -> bool {
+        true
+    }
     tile_forms!();
 }
 
@@ -207,6 +216,9 @@ impl Kernel for Gaussian {
     fn exponent(&self) -> Option<Exponent> {
         Some(Exponent { scale: 2.0 * self.width, offset: -2.0 * self.width, most: 0.0 })
     }
+    fn is_completely_monotone(&self) -> bool {
+        true
+    }
     tile_forms!();
 }
 
@@ -237,6 +249,9 @@ impl Kernel for Logarithmic {
     fn is_positive(&self) -> bool {
         false
     }
+    fn is_completely_monotone(&self) -> bool {
+        true
+    }
     tile_forms!();
 }
 
@@ -264,6 +279,9 @@ impl Kernel for LogDistance {
     fn is_unbounded(&self) -> bool {
         true
     }
+    fn is_completely_monotone(&self) -> bool {
+        true
+    }
     tile_forms!();
 }
 
@@ -287,6 +305,9 @@ impl Kernel for InverseMultiquadric {
         let square = self.offset * self.offset + squared_distance(s);
         let value = self.offset / square.sqrt();
         (value, value / square)
+    }
+    fn is_completely_monotone(&self) -> bool {
+        true
     }
     tile_forms!();
 }
@@ -329,6 +350,9 @@ impl Kernel for Riesz {
     }
     fn is_unbounded(&self) -> bool {
         self.exponent > 0.0
+    }
+    fn is_completely_monotone(&self) -> bool {
+        self.exponent > -2.0 && self.exponent != 0.0
     }
     tile_forms!();
 }

@@ -1,6 +1,9 @@
 //! Facts about the sphere Sᵈ⁻¹ ⊂ ℝᵈ and the uniform law on it.
 
+pub mod bound;
+pub mod cosines;
 pub mod ideal;
+pub mod optima;
 
 use crate::rng::{Key, normal};
 use crate::{Matrix, normalize};

@@ -49,8 +49,7 @@ pub fn energy(dim: usize, kernel: KclKernel) -> Result<f64, Error> {
             if a + power <= 0.0 {
                 f64::INFINITY
             } else {
-                let log =
-                    power * 4.0_f64.ln() + log_gamma_ratio(a, power) - log_gamma_ratio(2.0 * a, power);
+                let log = power * 4.0_f64.ln() + log_gamma_ratio(a, power) - log_gamma_ratio(2.0 * a, power);
                 exponent.signum() * log.exp()
             }
         }
@@ -155,16 +154,14 @@ fn digamma(mut x: f64) -> f64 {
         x += 1.0;
     }
     let z = 1.0 / (x * x);
-    let series = z
-        * (1.0 / 12.0 - z * (1.0 / 120.0 - z * (1.0 / 252.0 - z * (1.0 / 240.0 - z * (1.0 / 132.0)))));
+    let series =
+        z * (1.0 / 12.0 - z * (1.0 / 120.0 - z * (1.0 / 252.0 - z * (1.0 / 240.0 - z * (1.0 / 132.0)))));
     shifted + x.ln() - 0.5 / x - series
 }
 
 #[cfg(test)]
 mod tests {
-    use KclKernel::{
-        Cosine, Exponential, Gaussian, InverseMultiquadric, LogDistance, Logarithmic, Riesz,
-    };
+    use KclKernel::{Cosine, Exponential, Gaussian, InverseMultiquadric, LogDistance, Logarithmic, Riesz};
 
     use super::*;
 
