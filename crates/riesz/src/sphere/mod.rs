@@ -3,6 +3,7 @@
 pub mod bound;
 pub mod cosines;
 pub mod ideal;
+pub mod minimize;
 pub mod optima;
 
 use crate::rng::{Key, normal};
