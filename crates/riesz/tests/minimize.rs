@@ -109,7 +109,7 @@ fn goes_to(loss: &Loss, want: &Configuration, dim: usize, starts: u64) {
     let place = format!("{} of {points} in {dim}, {:?}", loss.name, loss.terms);
     let problem = Problem::new(loss.clone(), points, dim, 2).unwrap();
     let minima = search(&problem, starts, 2);
-    let best = &minima[distinct(&minima, 1e-9)[0].0];
+    let best = &minima[distinct(&minima, 1e-9)[0][0]];
     let value = want.value(loss, 2);
     let scale = 1.0 + loss.terms.iter().map(|term| term.weight.abs()).sum::<f64>();
     assert!((best.value - value).abs() < 1e-11 * scale, "{place}: {} for {value}", best.value);
@@ -148,11 +148,11 @@ fn the_24_cell_is_found_where_it_is_the_lowest_and_not_elsewhere() {
         let minima = search(&energy(kernel, 24, 4), 200, 3);
         let groups = distinct(&minima, 1e-9);
         let is_cell = |i: usize| cosines(&minima[i], 24, 0).matches(&cell.cosines(4), 1e-6);
-        assert_eq!(is_cell(groups[0].0), lowest, "{kernel:?}: {groups:?}");
+        assert_eq!(is_cell(groups[0][0]), lowest, "{kernel:?}: {groups:?}");
         let own = cell.energy(&*kernel.kernel().unwrap());
         if !lowest {
-            assert!(minima[groups[0].0].value < own * (1.0 - 4e-5), "{kernel:?}");
-            assert!(groups[0].1 > 100 && is_cell(groups[1].0), "{kernel:?}: {groups:?}");
+            assert!(minima[groups[0][0]].value < own * (1.0 - 4e-5), "{kernel:?}");
+            assert!(groups[0].len() > 100 && is_cell(groups[1][0]), "{kernel:?}: {groups:?}");
         }
     }
 }
@@ -163,7 +163,7 @@ fn the_600_cell_and_the_roots_of_e8() {
         let want = known(points, dim).into_iter().next().unwrap();
         let kernel = KclKernel::Riesz(exponent);
         let minima = search(&energy(kernel, points, dim), starts, 4);
-        let best = &minima[distinct(&minima, 1e-9)[0].0];
+        let best = &minima[distinct(&minima, 1e-9)[0][0]];
         let exact = want.energy(&*kernel.kernel().unwrap());
         assert!((best.value - exact).abs() < 1e-12 * exact, "{}: {} for {exact}", want.name, best.value);
         assert!(cosines(best, points, 0).matches(&want.cosines(dim), 1e-8), "{}", want.name);
@@ -198,7 +198,7 @@ fn exponents_below_minus_two_collapse() {
         loss.terms[0].kernel = Arc::new(Riesz { exponent });
         let problem = Problem::new(loss.clone(), 8, 8, 1).unwrap();
         let minima = search(&problem, 4, 5);
-        let best = &minima[distinct(&minima, 1e-9)[0].0];
+        let best = &minima[distinct(&minima, 1e-9)[0][0]];
         let got = cosines(best, 8, 0);
         let (low, high) = (got.distinct[0], got.distinct[got.distinct.len() - 1]);
         assert!(low.cosine < -1.0 + 1e-6 && high.cosine > 1.0 - 1e-6 && low.pairs == 16, "{got:?}");

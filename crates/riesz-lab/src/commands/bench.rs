@@ -7,7 +7,8 @@ use riesz::engine::Fused;
 use riesz::loss::Loss;
 use serde_json::{Value, json};
 
-use super::loss::{Dtype, canonical};
+use super::loss::Dtype;
+use super::loss_flags::canonical;
 use crate::console::outln;
 use crate::loss_recipe::{self, ConventionRecipe, LossRecipe};
 use crate::progress::Progress;

@@ -133,8 +133,8 @@ impl Problem {
     }
 
     /// Descends from `starts` random starts, on all threads, start i from [`Problem::start`]. `ended` hears of
-    /// each minimum as it is found, in any order; `go_on` is asked at each step, and what is under way when it says no is
-    /// left out. In the order of the starts.
+    /// each minimum as it is found, in any order; `go_on` is asked at each step, and when it says no, what is under way ends as
+    /// [`End::Stopped`] and further starts are left out. In the order of the starts.
     pub fn search(
         &self,
         key: Key,
@@ -151,10 +151,10 @@ impl Problem {
                 }
                 let mut found = self.descend(self.start(key, start), settings, &mut |_, _, _, _| go_on());
                 found.start = start;
-                (found.end != End::Stopped).then(|| {
+                if found.end != End::Stopped {
                     ended(&found);
-                    found
-                })
+                }
+                Some(found)
             })
             .collect()
     }
@@ -288,9 +288,9 @@ fn minimum(shape: Shape, descent: Descent, tied: bool) -> Minimum {
     Minimum { start: 0, rows: shape.rows(&x), value, gradient, iterations, evaluations, end, tied }
 }
 
-/// Minima of equal value, to within `tolerance` relative to it: the number of the lowest of each in `minima`, and how many
-/// there are; from the lowest value up. Those that did not converge to a finite value are left out.
-pub fn distinct(minima: &[Minimum], tolerance: f64) -> Vec<(usize, usize)> {
+/// The local minima: lists of the numbers of those of equal value, to within `tolerance` relative to it, from the lowest value
+/// up; in each list the one with the least gradient first. Those without a finite value are left out.
+pub fn distinct(minima: &[Minimum], tolerance: f64) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..minima.len()).filter(|&i| minima[i].value.is_finite()).collect();
     order.sort_by(|&a, &b| minima[a].value.total_cmp(&minima[b].value));
     order
@@ -299,10 +299,9 @@ pub fn distinct(minima: &[Minimum], tolerance: f64) -> Vec<(usize, usize)> {
             b - a <= tolerance * a.abs().max(b.abs())
         })
         .map(|equal| {
-            // Of equal values the one with the least gradient.
-            let best =
-                equal.iter().copied().min_by(|&a, &b| minima[a].gradient.total_cmp(&minima[b].gradient));
-            (best.expect("a group has a member"), equal.len())
+            let mut equal = equal.to_vec();
+            equal.sort_by(|&a, &b| minima[a].gradient.total_cmp(&minima[b].gradient));
+            equal
         })
         .collect()
 }

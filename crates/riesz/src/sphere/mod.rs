@@ -1,6 +1,7 @@
 //! Facts about the sphere Sᵈ⁻¹ ⊂ ℝᵈ and the uniform law on it.
 
 pub mod bound;
+pub mod certificate;
 pub mod cosines;
 pub mod ideal;
 pub mod minimize;
