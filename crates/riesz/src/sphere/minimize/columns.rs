@@ -65,20 +65,22 @@ pub(super) fn vectors_mut<S: Simd>(x: &mut [f64]) -> &mut [S::f64s] {
     S::as_mut_simd_f64s(x).0
 }
 
-/// ⟨x, y⟩ over all numbers, in two sums that do not wait for each other.
+/// ⟨x, y⟩ over all numbers, in four sums that do not wait for each other.
 #[inline(always)]
 pub(super) fn dot<S: Simd>(simd: S, x: &[f64], y: &[f64]) -> f64 {
     let (x, y) = (vectors::<S>(x), vectors::<S>(y));
-    let mut sums = [simd.splat_f64s(0.0); 2];
-    let (x, y) = (x.chunks_exact(2), y.chunks_exact(2));
-    for (a, b) in x.remainder().iter().zip(y.remainder()) {
-        sums[0] = simd.mul_add_e_f64s(*a, *b, sums[0]);
+    let mut sums = [simd.splat_f64s(0.0); 4];
+    let (x, y) = (x.chunks_exact(4), y.chunks_exact(4));
+    for ((a, b), sum) in x.remainder().iter().zip(y.remainder()).zip(&mut sums) {
+        *sum = simd.mul_add_e_f64s(*a, *b, *sum);
     }
     for (a, b) in x.zip(y) {
-        sums[0] = simd.mul_add_e_f64s(a[0], b[0], sums[0]);
-        sums[1] = simd.mul_add_e_f64s(a[1], b[1], sums[1]);
+        for l in 0..4 {
+            sums[l] = simd.mul_add_e_f64s(a[l], b[l], sums[l]);
+        }
     }
-    simd.reduce_sum_f64s(simd.add_f64s(sums[0], sums[1]))
+    let halves = [simd.add_f64s(sums[0], sums[1]), simd.add_f64s(sums[2], sums[3])];
+    simd.reduce_sum_f64s(simd.add_f64s(halves[0], halves[1]))
 }
 
 /// y += a x.
