@@ -4,9 +4,10 @@ python -m venv venv && venv/bin/pip install scipy
 venv/bin/python bench/sphere.py --riesz target/release/riesz          N = 100, d = 3
 
 Both minimize sum_{i<j} 1/||x_i - x_j|| over unit vectors from normal draws divided by their lengths, remember as many steps
-(8), and stop where the norm of the gradient along the spheres is TOLERANCE times the energy. SciPy has one process and
-the value and gradient in a few matrix operations of NumPy; free rows are divided by their lengths. riesz is timed as a
-process from start to end, all threads and one thread. Rounds take turns; printed are medians, lowest and highest.
+(8), and stop where the norm of the gradient along the spheres is TOLERANCE times the energy. SciPy has one process, and
+free rows are divided by their lengths; value and gradient are NumPy's in two forms: `product`, distances from the matrix
+of cosines, which is faster, and `differences`, the array of all x_i - x_j, as one writes it first. riesz is timed as a process
+from start to end, all threads and one thread. Rounds take turns; printed are medians, lowest and highest.
 """
 
 import argparse
@@ -31,21 +32,35 @@ class Reached(Exception):
     """The gradient is within the tolerance."""
 
 
-def energy(z, n, d):
-    """Value, gradient with respect to free rows z, and the norm of the gradient along the spheres."""
-    z = z.reshape(n, d)
-    lengths = np.sqrt(np.einsum("ij,ij->i", z, z))[:, None]
-    x = z / lengths
+def product(x):
+    """Sum of inverse distances over pairs, and its gradient but for a part along x."""
     r = 2.0 - 2.0 * (x @ x.T)
     np.fill_diagonal(r, 1.0)
     inverse = 1.0 / np.sqrt(r)
     np.fill_diagonal(inverse, 0.0)
-    gradient = (inverse / r) @ x
+    return 0.5 * inverse.sum(), (inverse / r) @ x
+
+
+def differences(x):
+    """The same from the array of all differences."""
+    apart = x[:, None, :] - x[None, :, :]
+    distances = np.linalg.norm(apart, axis=2)
+    np.fill_diagonal(distances, np.inf)
+    inverse = 1.0 / distances
+    return 0.5 * inverse.sum(), -(apart * inverse[:, :, None] ** 3).sum(axis=1)
+
+
+def energy(form, z, n, d):
+    """Value, gradient with respect to free rows z, and the norm of the gradient along the spheres."""
+    z = z.reshape(n, d)
+    lengths = np.sqrt(np.einsum("ij,ij->i", z, z))[:, None]
+    x = z / lengths
+    value, gradient = form(x)
     gradient -= np.einsum("ij,ij->i", gradient, x)[:, None] * x
-    return 0.5 * inverse.sum(), (gradient / lengths).ravel(), np.linalg.norm(gradient)
+    return value, (gradient / lengths).ravel(), np.linalg.norm(gradient)
 
 
-def descend(n, d, seed):
+def descend(form, n, d, seed):
     """(seconds, evaluations, whether the tolerance was reached, energy) of one start."""
     z = np.random.default_rng(seed).normal(size=(n, d))
     z /= np.linalg.norm(z, axis=1, keepdims=True)
@@ -54,7 +69,7 @@ def descend(n, d, seed):
     def objective(z):
         nonlocal evaluations, value
         evaluations += 1
-        value, gradient, norm = energy(z, n, d)
+        value, gradient, norm = energy(form, z, n, d)
         if norm <= TOLERANCE * value:
             raise Reached
         return value, gradient
@@ -96,24 +111,28 @@ def main():
     given = arguments.parse_args()
     n, d, few = given.points, given.dim, max(given.starts // 20, 1)
 
-    # The gradient is checked before anything is timed.
+    forms = {"product": product, "differences": differences}
+    # The gradients are checked before anything is timed.
     z = np.random.default_rng(0).normal(size=(n, d)).ravel()
     step = 1e-6 * np.random.default_rng(1).normal(size=z.size)
-    difference = (energy(z + step, n, d)[0] - energy(z - step, n, d)[0]) / 2
-    assert abs(difference - step @ energy(z, n, d)[1]) < 1e-6 * abs(difference)
+    for form in forms.values():
+        difference = (energy(form, z + step, n, d)[0] - energy(form, z - step, n, d)[0]) / 2
+        assert abs(difference - step @ energy(form, z, n, d)[1]) < 1e-6 * abs(difference)
 
-    scipy, all_threads, one_thread, failed = [], [], [], 0
+    scipy, all_threads, one_thread, failed = {name: [] for name in forms}, [], [], 0
     for turn in range(given.rounds):
-        runs = [descend(n, d, turn * few + i) for i in range(few)]
-        failed += sum(not reached for _, _, reached, _ in runs)
-        converged = [seconds for seconds, _, reached, _ in runs if reached]
-        scipy.append(sum(seconds for seconds, *_ in runs) / max(len(converged), 1))
+        for name, form in forms.items():
+            runs = [descend(form, n, d, turn * few + i) for i in range(few)]
+            failed += sum(not reached for _, _, reached, _ in runs)
+            converged = sum(reached for _, _, reached, _ in runs)
+            scipy[name].append(sum(seconds for seconds, *_ in runs) / max(converged, 1))
         all_threads.append(riesz(given.riesz, n, d, given.starts, None) / given.starts)
         one_thread.append(riesz(given.riesz, n, d, given.starts, 1) / given.starts)
     print(f"N = {n}, d = {d}, gradient to {TOLERANCE} of the energy; SciPy did not reach it in {failed} starts")
-    theirs = told("SciPy L-BFGS-B, one process", scipy)
+    theirs = {name: told(f"SciPy L-BFGS-B, {name}", seconds) for name, seconds in scipy.items()}
     for name, ours in (("riesz, one thread", one_thread), (f"riesz, {os.cpu_count()} cores", all_threads)):
-        print(f"{'':32} {theirs / told(name, ours):8.1f} times as fast")
+        milliseconds = told(name, ours)
+        print("".ljust(33) + ", ".join(f"{theirs[form] / milliseconds:.1f} times as fast as {form}" for form in forms))
 
 
 if __name__ == "__main__":

@@ -104,6 +104,46 @@ fn bad_input_gets_one_sentence_and_exit_code_2() {
     }
 }
 
+#[test]
+fn pictures_turn_in_three_dimensions_and_are_matrices_in_more() {
+    let folder = tempfile::tempdir().unwrap();
+    for (points, dim) in [(6, 3), (8, 4)] {
+        let output = riesz(
+            folder.path(),
+            &format!(
+                "sphere plot --loss dhel --beside nt-xent,kcl --points {points} --dim {dim} --starts 4 --html p.html --svg p.svg"
+            ),
+        );
+        let (text, errors) = told(&output);
+        assert!(output.status.success() && text.matches("cross-polytope").count() == 3, "{text}{errors}");
+        let page = std::fs::read_to_string(folder.path().join("p.html")).unwrap();
+        let picture = std::fs::read_to_string(folder.path().join("p.svg")).unwrap();
+        assert!(!page.contains("http") && page.matches("class=\"panel\"").count() == 3);
+        assert_eq!(page.matches("<canvas").count(), if dim == 3 { 3 } else { 0 });
+        // Two views of six points: dots and rings in each panel. Gram matrices: only squares.
+        let (dots, rings) =
+            (picture.matches("class=\"point").count(), picture.matches("class=\"second").count());
+        assert_eq!((dots, rings), if dim == 3 { (18, 18) } else { (0, 0) });
+        assert!(
+            picture.starts_with("<svg") && picture.ends_with("</svg>") && picture.contains("class=\"law\"")
+        );
+        // The page's script reads frames that begin at the start and end at the minimum.
+        let data = page.split("const PANELS = ").nth(1).unwrap().split(";\n").next().unwrap();
+        let data: Value = serde_json::from_str(data).unwrap();
+        if dim == 3 {
+            let frames = data[0]["frames"].as_array().unwrap();
+            assert!(
+                frames.len() > 10 && frames[0]["i"] == 0 && frames[0]["x"].as_array().unwrap().len() == 36
+            );
+            assert_eq!(data[0]["edges"].as_array().unwrap().len(), 12, "the octahedron's edges");
+        }
+    }
+    let (_, errors) = told(&riesz(folder.path(), "sphere plot --loss dhel --points 6 --dim 3"));
+    assert!(errors.contains("--html FILE or --svg FILE"), "{errors}");
+    let output = riesz(folder.path(), "sphere plot --loss dhel --beside nope --points 6 --dim 3 --svg p.svg");
+    assert_eq!(output.status.code(), Some(2));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_interruption_prints_the_best_so_far() {

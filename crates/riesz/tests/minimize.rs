@@ -60,6 +60,7 @@ fn reached(file: &str, kernel: KclKernel, starts: u64) -> (usize, usize) {
             above < 1e-8
         })
         .count();
+    println!("{file}: {found} of {} energies with {starts} starts each", table.len());
     (found, table.len())
 }
 

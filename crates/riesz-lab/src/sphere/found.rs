@@ -13,7 +13,7 @@ const SAME_VALUE: f64 = 1e-9;
 /// A bound counts as attained within this.
 const ATTAINED: f64 = 1e-9;
 /// Local minima that are looked at, from the lowest.
-const LOOKED_AT: usize = 20;
+const LOOKED_AT: usize = 10;
 
 /// What is minimized, over what.
 pub struct Subject {

@@ -34,7 +34,7 @@ pub struct Settings {
     pub tolerance: f64,
     /// Iterations at most.
     pub iterations: usize,
-    /// Steps that L-BFGS remembers.
+    /// Steps that L-BFGS remembers, from 1 to 64.
     pub memory: usize,
 }
 

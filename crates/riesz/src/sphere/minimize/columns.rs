@@ -83,13 +83,27 @@ pub(super) fn dot<S: Simd>(simd: S, x: &[f64], y: &[f64]) -> f64 {
     simd.reduce_sum_f64s(simd.add_f64s(halves[0], halves[1]))
 }
 
-/// y += a x.
+/// y ← scale · y + a x, and ⟨y, z⟩ of the result, in one pass.
 #[inline(always)]
-pub(super) fn add<S: Simd>(simd: S, a: f64, x: &[f64], y: &mut [f64]) {
-    let a = simd.splat_f64s(a);
-    for (x, y) in vectors::<S>(x).iter().zip(vectors_mut::<S>(y)) {
-        *y = simd.mul_add_e_f64s(a, *x, *y);
+pub(super) fn add_and_dot<S: Simd>(simd: S, scale: f64, y: &mut [f64], a: f64, x: &[f64], z: &[f64]) -> f64 {
+    let (scale, a) = (simd.splat_f64s(scale), simd.splat_f64s(a));
+    let (y, x, z) = (vectors_mut::<S>(y), vectors::<S>(x), vectors::<S>(z));
+    let mut sums = [simd.splat_f64s(0.0); 4];
+    let (x, z) = (x.chunks_exact(4), z.chunks_exact(4));
+    let whole = y.len() / 4 * 4;
+    let (whole, rest) = y.split_at_mut(whole);
+    for (((y, x), z), sum) in rest.iter_mut().zip(x.remainder()).zip(z.remainder()).zip(&mut sums) {
+        *y = simd.mul_add_e_f64s(a, *x, simd.mul_f64s(scale, *y));
+        *sum = simd.mul_add_e_f64s(*y, *z, *sum);
     }
+    for ((y, x), z) in whole.chunks_exact_mut(4).zip(x).zip(z) {
+        for l in 0..4 {
+            y[l] = simd.mul_add_e_f64s(a, x[l], simd.mul_f64s(scale, y[l]));
+            sums[l] = simd.mul_add_e_f64s(y[l], z[l], sums[l]);
+        }
+    }
+    let halves = [simd.add_f64s(sums[0], sums[1]), simd.add_f64s(sums[2], sums[3])];
+    simd.reduce_sum_f64s(simd.add_f64s(halves[0], halves[1]))
 }
 
 /// v_i −= ⟨v_i, x_i⟩ x_i for all points: the projection onto the tangent space at x.

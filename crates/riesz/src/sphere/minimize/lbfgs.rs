@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use pulp::{Simd, WithSimd};
 
-use super::columns::{Shape, add, dot, longest, project_both, retract, tangent};
+use super::columns::{Shape, add_and_dot, dot, longest, project_both, retract, tangent};
 use super::{End, Settings};
 use crate::elementary::widest;
 
@@ -25,6 +25,8 @@ const DECREASE: f64 = 1e-4;
 const CURVATURE: f64 = 0.9;
 /// What a value's last digits are not believed, relative to its scale.
 const NOISE: f64 = 1e-14;
+/// Pairs that can be remembered.
+const MEMORY: usize = 64;
 /// Below, the squares of a gradient are 0 in f64.
 const VANISHED: f64 = 1e-140;
 /// Evaluations of one line search at most.
@@ -122,9 +124,12 @@ pub(super) fn descend(
             continue;
         };
         let mut pair =
-            if pairs.len() == settings.memory { pairs.pop_front() } else { spare.pop() }.unwrap_or_else(
-                || Pair { step: vec![0.0; shape.len()], change: vec![0.0; shape.len()], curvature: 0.0 },
-            );
+            if pairs.len() >= settings.memory.clamp(1, MEMORY) { pairs.pop_front() } else { spare.pop() }
+                .unwrap_or_else(|| Pair {
+                    step: vec![0.0; shape.len()],
+                    change: vec![0.0; shape.len()],
+                    curvature: 0.0,
+                });
         pair.step.iter_mut().zip(&search.direction).for_each(|(to, p)| *to = step * p);
         pair.change.copy_from_slice(&place.gradient);
         let lower = value < place.value - NOISE * scale;
@@ -261,21 +266,24 @@ impl WithSimd for Direction<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> f64 {
         let Self { gradient, pairs, to } = self;
         to.iter_mut().zip(gradient).for_each(|(p, g)| *p = -g);
-        let mut shares = Vec::with_capacity(pairs.len());
-        for pair in pairs.iter().rev() {
-            let share = dot(simd, &pair.step, to) / pair.curvature;
-            add(simd, -share, &pair.change, to);
-            shares.push(share);
+        let Some(latest) = pairs.back() else { return -dot(simd, gradient, gradient) };
+        // Each pass over `to` adds what the one before found, and takes the product that the next one needs.
+        let mut shares = [0.0; MEMORY];
+        let mut product = dot(simd, &latest.step, to);
+        for (k, pair) in pairs.iter().enumerate().rev() {
+            shares[k] = product / pair.curvature;
+            let next = if k > 0 { &pairs[k - 1].step } else { &pair.change };
+            product = add_and_dot(simd, 1.0, to, -shares[k], &pair.change, next);
         }
-        if let Some(pair) = pairs.back() {
-            let scale = pair.curvature / dot(simd, &pair.change, &pair.change);
-            to.iter_mut().for_each(|p| *p *= scale);
+        let mut scale = latest.curvature / dot(simd, &latest.change, &latest.change);
+        product *= scale;
+        for (k, pair) in pairs.iter().enumerate() {
+            let back = product / pair.curvature;
+            let next = pairs.get(k + 1).map_or(gradient, |next| &next.change);
+            product = add_and_dot(simd, scale, to, shares[k] - back, &pair.step, next);
+            scale = 1.0;
         }
-        for (pair, share) in pairs.iter().zip(shares.into_iter().rev()) {
-            let back = dot(simd, &pair.change, to) / pair.curvature;
-            add(simd, share - back, &pair.step, to);
-        }
-        dot(simd, gradient, to)
+        product
     }
 }
 

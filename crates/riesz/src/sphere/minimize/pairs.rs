@@ -1,5 +1,7 @@
-//! The energy of one point set by plain loops over unordered pairs: eight points with all later ones at a time, so that a
-//! kernel is called for a whole strip of cosines, which stays in the nearest cache.
+//! The energy of one point set by plain loops over unordered pairs: eight points with all later ones make a strip of
+//! cosines, and a kernel is called for as many strips at once as stay in a near cache.
+
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
@@ -7,6 +9,9 @@ use super::columns::{LANES, Shape, vectors, vectors_mut};
 use super::lbfgs::Objective;
 use crate::elementary::widest;
 use crate::kernel::Kernel;
+
+/// Cosines that are held at once, or one strip if that is longer: 64 KB, and as much for values and slopes each.
+const HELD: usize = 8192;
 
 /// factor · Σ_{i<j} κ(⟨x_i, x_j⟩).
 pub(super) struct PairEnergy<'a> {
@@ -20,24 +25,30 @@ pub(super) struct PairEnergy<'a> {
 
 impl<'a> PairEnergy<'a> {
     pub(super) fn new(shape: Shape, kernel: &'a dyn Kernel, factor: f64) -> Self {
-        let strip = || vec![0.0; LANES * shape.stride];
-        Self { shape, kernel, factor, cosines: strip(), values: strip(), slopes: strip() }
+        let held = || vec![0.0; HELD.max(LANES * shape.stride)];
+        Self { shape, kernel, factor, cosines: held(), values: held(), slopes: held() }
     }
+}
 
-    /// Makes what is no pair of points i < j a 0, which is finite for every kernel: in the first eight columns those up to
-    /// the diagonal, in the last eight those beyond the points.
-    fn mask(shape: Shape, first: usize, strip: &mut [f64]) {
-        let width = shape.stride - first;
-        let filled = shape.stride - shape.points;
-        for (r, row) in strip.chunks_exact_mut(width).enumerate() {
+/// Numbers in the strip of the eight points from `first` on.
+fn size(shape: Shape, first: usize) -> usize {
+    LANES * (shape.stride - first)
+}
+
+/// Makes what is no pair of points i < j a 0, which is finite for every kernel: in the first eight columns those up to the
+/// diagonal, in the last eight those beyond the points.
+#[inline(always)]
+fn mask(shape: Shape, first: usize, strip: &mut [f64]) {
+    let width = shape.stride - first;
+    let filled = shape.stride - shape.points;
+    for (r, row) in strip.chunks_exact_mut(width).enumerate() {
+        for c in 0..LANES {
+            row[c] = if c <= r { 0.0 } else { row[c] };
+        }
+        if filled > 0 {
             for c in 0..LANES {
-                row[c] = if c <= r { 0.0 } else { row[c] };
-            }
-            if filled > 0 {
-                for c in 0..LANES {
-                    let at = width - LANES + c;
-                    row[at] = if c >= LANES - filled { 0.0 } else { row[at] };
-                }
+                let at = width - LANES + c;
+                row[at] = if c >= LANES - filled { 0.0 } else { row[at] };
             }
         }
     }
@@ -47,26 +58,28 @@ impl Objective for PairEnergy<'_> {
     fn evaluate(&mut self, x: &[f64], gradient: &mut [f64]) -> (f64, f64) {
         let Self { shape, kernel, factor, .. } = *self;
         gradient.fill(0.0);
-        let mut total = 0.0;
-        for first in (0..shape.stride).step_by(LANES) {
-            let size = LANES * (shape.stride - first);
-            let (cosines, values) = (&mut self.cosines[..size], &mut self.values[..size]);
-            let slopes = &mut self.slopes[..size];
-            widest(Multiply { shape, first, x, cosines });
-            Self::mask(shape, first, cosines);
+        let (mut total, mut from) = (0.0, 0);
+        while from < shape.stride {
+            let (mut to, mut numbers) = (from, 0);
+            while to < shape.stride && (to == from || numbers + size(shape, to) <= HELD) {
+                numbers += size(shape, to);
+                to += LANES;
+            }
+            let (cosines, values) = (&mut self.cosines[..numbers], &mut self.values[..numbers]);
+            let slopes = &mut self.slopes[..numbers];
+            widest(Multiply { shape, strips: from..to, x, cosines });
             kernel.tile_f64(cosines, values, slopes);
-            Self::mask(shape, first, values);
-            Self::mask(shape, first, slopes);
-            total += widest(Gather { shape, first, x, values, slopes, factor, gradient });
+            total += widest(Gather { shape, strips: from..to, x, values, slopes, factor, gradient });
+            from = to;
         }
         (factor * total, (factor * total).abs())
     }
 }
 
-/// Cosines of the eight points from `first` on with these and all later ones.
+/// Cosines of eight points with these and all later ones, for several strips; `strips` are the points that they begin with.
 struct Multiply<'a> {
     shape: Shape,
-    first: usize,
+    strips: Range<usize>,
     x: &'a [f64],
     cosines: &'a mut [f64],
 }
@@ -76,37 +89,42 @@ impl WithSimd for Multiply<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { shape, first, x, cosines } = self;
-        let width = shape.stride - first;
-        // Four rows at once, so that a column is read once for them.
-        for (quarter, rows) in cosines.chunks_exact_mut(4 * width).enumerate() {
-            let rows = vectors_mut::<S>(rows);
-            let wide = rows.len() / 4;
-            for at in 0..wide {
-                let mut sums = [simd.splat_f64s(0.0); 4];
-                for k in 0..shape.dim {
-                    let column = &x[k * shape.stride + first..(k + 1) * shape.stride];
-                    let theirs = vectors::<S>(column)[at];
-                    for (r, sum) in sums.iter_mut().enumerate() {
-                        let own = simd.splat_f64s(column[4 * quarter + r]);
-                        *sum = simd.mul_add_e_f64s(own, theirs, *sum);
+        let Self { shape, strips, x, cosines: mut left } = self;
+        for first in strips.step_by(LANES) {
+            let width = shape.stride - first;
+            let (strip, rest) = left.split_at_mut(size(shape, first));
+            left = rest;
+            // Four rows at once, so that a column is read once for them.
+            for (half, rows) in strip.chunks_exact_mut(4 * width).enumerate() {
+                let rows = vectors_mut::<S>(rows);
+                let wide = rows.len() / 4;
+                for at in 0..wide {
+                    let mut sums = [simd.splat_f64s(0.0); 4];
+                    for k in 0..shape.dim {
+                        let column = &x[k * shape.stride + first..(k + 1) * shape.stride];
+                        let theirs = vectors::<S>(column)[at];
+                        for (r, sum) in sums.iter_mut().enumerate() {
+                            let own = simd.splat_f64s(column[4 * half + r]);
+                            *sum = simd.mul_add_e_f64s(own, theirs, *sum);
+                        }
+                    }
+                    for (r, sum) in sums.into_iter().enumerate() {
+                        rows[r * wide + at] = sum;
                     }
                 }
-                for (r, sum) in sums.into_iter().enumerate() {
-                    rows[r * wide + at] = sum;
-                }
             }
+            mask(shape, first, strip);
         }
     }
 }
 
-/// Adds the strip's share to both points' gradients; gives the sum of its values.
+/// Adds the strips' shares to both points' gradients; gives the sum of their values.
 struct Gather<'a> {
     shape: Shape,
-    first: usize,
+    strips: Range<usize>,
     x: &'a [f64],
-    values: &'a [f64],
-    slopes: &'a [f64],
+    values: &'a mut [f64],
+    slopes: &'a mut [f64],
     factor: f64,
     gradient: &'a mut [f64],
 }
@@ -116,35 +134,44 @@ impl WithSimd for Gather<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f64 {
-        let Self { shape, first, x, values, slopes, factor, gradient } = self;
+        let Self { shape, strips, x, values: mut values_left, slopes: mut slopes_left, factor, gradient } =
+            self;
         let zero = simd.splat_f64s(0.0);
-        let mut totals = [zero; 4];
-        for chunk in vectors::<S>(values).chunks_exact(4) {
-            for (total, value) in totals.iter_mut().zip(chunk) {
-                *total = simd.add_f64s(*total, *value);
-            }
-        }
-        let slopes = vectors::<S>(slopes);
-        let wide = slopes.len() / LANES;
         let scale = simd.splat_f64s(factor);
-        for k in 0..shape.dim {
-            let column = &x[k * shape.stride + first..(k + 1) * shape.stride];
-            let theirs = vectors::<S>(column);
-            let to = &mut gradient[k * shape.stride + first..(k + 1) * shape.stride];
-            let own: [S::f64s; LANES] = std::array::from_fn(|r| simd.splat_f64s(factor * column[r]));
-            // What the eight points receive.
-            let mut sums = [zero; LANES];
-            for (at, (theirs, given)) in theirs.iter().zip(vectors_mut::<S>(to)).enumerate() {
-                let mut sum = *given;
-                for r in 0..LANES {
-                    let slope = slopes[r * wide + at];
-                    sums[r] = simd.mul_add_e_f64s(slope, *theirs, sums[r]);
-                    sum = simd.mul_add_e_f64s(slope, own[r], sum);
+        let mut totals = [zero; 4];
+        for first in strips.step_by(LANES) {
+            let (values, rest) = values_left.split_at_mut(size(shape, first));
+            values_left = rest;
+            let (slopes, rest) = slopes_left.split_at_mut(size(shape, first));
+            slopes_left = rest;
+            mask(shape, first, values);
+            mask(shape, first, slopes);
+            for chunk in vectors::<S>(values).chunks_exact(4) {
+                for (total, value) in totals.iter_mut().zip(chunk) {
+                    *total = simd.add_f64s(*total, *value);
                 }
-                *given = sum;
             }
-            for (to, sum) in to.iter_mut().zip(sums) {
-                *to += simd.reduce_sum_f64s(simd.mul_f64s(scale, sum));
+            let slopes = vectors::<S>(slopes);
+            let wide = slopes.len() / LANES;
+            for k in 0..shape.dim {
+                let column = &x[k * shape.stride + first..(k + 1) * shape.stride];
+                let theirs = vectors::<S>(column);
+                let to = &mut gradient[k * shape.stride + first..(k + 1) * shape.stride];
+                let own: [S::f64s; LANES] = std::array::from_fn(|r| simd.splat_f64s(factor * column[r]));
+                // What the eight points receive.
+                let mut sums = [zero; LANES];
+                for (at, (theirs, given)) in theirs.iter().zip(vectors_mut::<S>(to)).enumerate() {
+                    let mut sum = *given;
+                    for r in 0..LANES {
+                        let slope = slopes[r * wide + at];
+                        sums[r] = simd.mul_add_e_f64s(slope, *theirs, sums[r]);
+                        sum = simd.mul_add_e_f64s(slope, own[r], sum);
+                    }
+                    *given = sum;
+                }
+                for (to, sum) in to.iter_mut().zip(sums) {
+                    *to += simd.reduce_sum_f64s(simd.mul_f64s(scale, sum));
+                }
             }
         }
         let halves = [simd.add_f64s(totals[0], totals[1]), simd.add_f64s(totals[2], totals[3])];
