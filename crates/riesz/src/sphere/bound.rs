@@ -2,17 +2,23 @@
 //!
 //! If a polynomial h = Σ h_k P_k with h_k ≥ 0 for k ≥ 1 stays below κ on [−1, 1), then (Delsarte 1972, Yudin 1992)
 //!
-//!     Σ_{i≠j} κ(⟨x_i, x_j⟩) ≥ N² h_0 − N h(1),
+//! ```text
+//! Σ_{i≠j} κ(⟨x_i, x_j⟩) ≥ N² h_0 − N h(1),
+//! ```
 //!
 //! because the sums of P_k over all ordered pairs are not negative. For κ completely monotone in the squared distance the best
 //! h of degree at most τ is known: it touches κ at the nodes α of Levenshtein's quadrature
 //!
-//!     ∫ f dμ = f(1)/N + Σ w_i f(α_i)      for all polynomials of degree τ = τ(N, d),
+//! ```text
+//! ∫ f dμ = f(1)/N + Σ w_i f(α_i)      for all polynomials of degree τ = τ(N, d),
+//! ```
 //!
 //! where μ is the law of the cosine of uniform points; the bound is then (Boyvalenkov, Dragnev, Hardin, Saff and Stoyanova,
 //! *Universal lower bounds for potential energy of spherical codes*, Constr. Approx. 2016)
 //!
-//!     mean over ordered pairs of κ ≥ N/(N − 1) Σ w_i κ(α_i).
+//! ```text
+//! mean over ordered pairs of κ ≥ N/(N − 1) Σ w_i κ(α_i).
+//! ```
 //!
 //! Nodes and weights are those of Gauss's quadrature for the signed measure μ − δ₁/N, with −1 as a further node where τ is
 //! even: its recurrence follows by Stieltjes' procedure in coefficients of orthonormal Gegenbauer polynomials. Sharp

@@ -6,7 +6,7 @@
 //! Each start is one thread's work and a function of its key, so that the results have the same bits for any number of
 //! threads.
 //!
-//! Energies run by plain loops over pairs (`pairs`), losses by the fused engine (`views`). Where a loss attracts matched
+//! Energies in up to 8 dimensions run by loops over pairs (`pairs`), all else by the fused engine (`views`). Where a loss attracts matched
 //! points by a kernel with a cusp at coincidence (Riesz with −2 < p < 0: its slope there is infinite), no gradient vanishes
 //! at the minimum; there the views are put together once they are near each other, and the descent goes on with one set.
 
@@ -26,6 +26,9 @@ use super::sample;
 use crate::loss::{Link, Loss, Pairs, Term};
 use crate::rng::Key;
 use crate::{Error, Matrix, normalize};
+
+/// Dimensions up to which loops over pairs are faster than the engine's matrix products, at 100 to 2,000 points.
+const LOOPS: usize = 8;
 
 /// When a descent ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -219,11 +222,12 @@ impl Problem {
         if tied { self.tie(free, settings) } else { free }
     }
 
-    /// If the loss is the energy of one view, the factor of each unordered pair.
+    /// If the loss is the energy of one view in few dimensions, the factor of each unordered pair.
     fn pair_energy(&self) -> Option<f64> {
         match &self.loss.terms[..] {
             [term]
                 if self.views == 1
+                    && self.dim <= LOOPS
                     && term.link == Link::Mean
                     && term.pairs == Pairs::WITHIN
                     && term.focus.is_none() =>
