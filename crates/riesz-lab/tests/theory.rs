@@ -1,7 +1,5 @@
 //! The theory's experiments in their reduced form, and their report.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::process::Command;
 
 use riesz::rng::Key;

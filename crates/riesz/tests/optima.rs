@@ -1,8 +1,6 @@
 //! Known configurations: exact cosines against their points, sharpness computed, energies of the paper's tables, and the
 //! lower bound that sharp ones attain.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use riesz::Points;
 use riesz::engine::{Engine, Reference};
 use riesz::loss::{KclKernel, Loss};
@@ -279,6 +277,7 @@ fn minimum_values_of_the_papers_table() {
 
 /// Cross-polytopes at τ = 0.3, and what the best of each loss is at d = 128.
 #[test]
+#[expect(clippy::approx_constant, reason = "a number of the paper's table happens to be one")]
 fn cross_polytope_values_and_the_best_of_128_dimensions() {
     use riesz::loss::Convention::{Paper, Reference};
     let losses = |tau: f64| {

@@ -166,7 +166,7 @@ impl Found {
         });
         lines.push(match self.bound {
             Some(bound) => format!(
-                "bound        {} by {}, {:+.1e} below",
+                "bound        {} by {}; value − bound {:+.1e}",
                 bound.value,
                 theorem(bound.theorem),
                 minimum.value - bound.value

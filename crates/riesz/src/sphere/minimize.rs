@@ -86,6 +86,26 @@ pub struct Minimum {
     pub tied: bool,
 }
 
+/// A descent under way, as who watches it sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// Steps made so far.
+    pub iteration: usize,
+    /// The value of the loss.
+    pub value: f64,
+    /// The norm of the gradient along the spheres.
+    pub gradient: f64,
+    shape: Shape,
+    columns: &'a [f64],
+}
+
+impl Step<'_> {
+    /// The points, view after view.
+    pub fn rows(&self) -> Matrix<f64> {
+        self.shape.rows(self.columns)
+    }
+}
+
 /// A loss, and how many points of which sphere it shall be minimized over.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -152,7 +172,7 @@ impl Problem {
                 if !go_on() {
                     return None;
                 }
-                let mut found = self.descend(self.start(key, start), settings, &mut |_, _, _, _| go_on());
+                let mut found = self.descend(self.start(key, start), settings, &mut |_| go_on());
                 found.start = start;
                 if found.end != End::Stopped {
                     ended(&found);
@@ -182,8 +202,7 @@ impl Problem {
         !start.is_multiple_of(2)
     }
 
-    /// Descends from `start`, K M rows; `watch` sees (iteration, value, gradient norm, a way to the rows) before each step,
-    /// and ends the descent by saying no.
+    /// Descends from `start`, K M rows; `watch` sees each step before it is made, and ends the descent by saying no.
     ///
     /// # Panics
     /// If `start` is not of the problem's shape.
@@ -191,7 +210,7 @@ impl Problem {
         &self,
         start: Matrix<f64>,
         settings: Settings,
-        watch: &mut dyn FnMut(usize, f64, f64, &dyn Fn() -> Matrix<f64>) -> bool,
+        watch: &mut dyn FnMut(&Step<'_>) -> bool,
     ) -> Minimum {
         assert!(
             start.len() == self.points * self.views && start.dim() == self.dim,
@@ -203,18 +222,15 @@ impl Problem {
             self.dim
         );
         let shape = Shape::new(start.len(), self.dim);
-        let mut sees = |iteration: usize, value: f64, gradient: f64, x: &[f64]| {
-            watch(iteration, value, gradient, &|| shape.rows(x))
-        };
         let x = shape.columns(&start);
         let descent = match self.pair_energy() {
             Some(factor) => {
                 let kernel = &*self.loss.terms[0].kernel;
-                descend(shape, &mut PairEnergy::new(shape, kernel, factor), x, settings, &mut sees)
+                descend(shape, &mut PairEnergy::new(shape, kernel, factor), x, settings, watch)
             }
             None => {
                 let mut free = Views { shape, loss: &self.loss, views: self.views, tied: false };
-                descend(shape, &mut free, x, settings, &mut sees)
+                descend(shape, &mut free, x, settings, watch)
             }
         };
         let tied = self.views > 1 && descent.end != End::Stopped && self.has_cusp();
@@ -273,7 +289,7 @@ impl Problem {
             .sum();
         let loss = Loss { name: self.loss.name, terms: rest };
         let mut one = Views { shape, loss: &loss, views: self.views, tied: true };
-        let descent = descend(shape, &mut one, shape.columns(&means), settings, &mut |_, _, _, _| true);
+        let descent = descend(shape, &mut one, shape.columns(&means), settings, &mut |_| true);
         let mut tied = minimum(shape, descent, true);
         tied.value += constant;
         // The free value is known to about the square root of f64's precision, because of the cusp.

@@ -77,7 +77,7 @@ impl Over {
 
     pub(super) fn settings(&self, verb: &str) -> Result<Settings> {
         for (flag, value) in [("--tolerance", self.tolerance), ("--equal", self.equal)] {
-            if !(value >= 0.0 && value < 1.0) {
+            if !(0.0..1.0).contains(&value) {
                 return Err(Error::input(format!(
                     "{verb}: {flag} is {value}; from 0 to below 1 is expected"
                 )));

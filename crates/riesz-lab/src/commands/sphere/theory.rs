@@ -66,9 +66,8 @@ pub(super) fn run(args: &TheoryArgs) -> Result<()> {
     if let Some(path) = &args.markdown {
         let head = format!(
             "# The theory, measured\n\nWhat Koromilas et al. (ICML 2024) prove of contrastive losses, and what surrounds it, as experiments. This page \
-             is the output of `riesz sphere theory --markdown docs/theory.md --seed {seed}{flag}` ({spent}, {} threads); the same command makes \
-             the same numbers again. What the program does is in [sphere.md](sphere.md).",
-            rayon::current_num_threads()
+             is the output of `riesz sphere theory --markdown docs/theory.md --seed {seed}{flag}`; the same command makes the same numbers again \
+             on one kind of processor. What the program does is in [sphere.md](sphere.md)."
         );
         atomic::write_bytes(path, markdown(&head, &done).as_bytes())?;
     }

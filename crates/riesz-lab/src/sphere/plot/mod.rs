@@ -56,9 +56,9 @@ impl Panel {
         };
         let mut frames: Vec<(usize, f64, Matrix<f64>)> = Vec::new();
         let mut every = 1;
-        problem.descend(problem.start(key, best.start), settings, &mut |iteration, value, _, rows| {
-            if iteration.is_multiple_of(every) {
-                frames.push((iteration, value, rows()));
+        problem.descend(problem.start(key, best.start), settings, &mut |step| {
+            if step.iteration.is_multiple_of(every) {
+                frames.push((step.iteration, step.value, step.rows()));
             }
             // Twice as many as are kept: every other one is let go.
             if frames.len() == 2 * FRAMES {

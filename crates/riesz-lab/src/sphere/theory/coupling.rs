@@ -105,8 +105,8 @@ pub(super) fn along_a_descent(scale: Scale, key: Key) -> Result<Experiment> {
         let mut broken = Ok(());
         // Steepest descent with a line search: no memory that would mix the two gradients of different steps.
         let settings = Settings { iterations: 60, memory: 1, tolerance: 1e-9 };
-        problem.descend(start, settings, &mut |_, _, _, rows| {
-            let rows = rows();
+        problem.descend(start, settings, &mut |step| {
+            let rows = step.rows();
             let both = gradient(&loss, Role::Attraction, &rows, points)
                 .and_then(|pull| Ok((pull, gradient(&loss, Role::Repulsion, &rows, points)?)));
             match both {

@@ -169,7 +169,7 @@ mod tests {
     const CASES: &[(usize, KclKernel, f64)] = &[
         (2, Gaussian(2.0), 0.2070019212239867),
         (2, Gaussian(8.0), 0.10054412736125203),
-        (2, Logarithmic(2.0), -0.6931471805599453),
+        (2, Logarithmic(2.0), -std::f64::consts::LN_2),
         (2, Logarithmic(100.0), -2.352564283063394),
         (2, Logarithmic(1e-3), -0.0009985033246084566),
         (2, InverseMultiquadric(1.0), 0.6426376817731245),

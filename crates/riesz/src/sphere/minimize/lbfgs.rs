@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use pulp::{Simd, WithSimd};
 
 use super::columns::{Shape, add_and_dot, dot, longest, project_both, retract, tangent};
-use super::{End, Settings};
+use super::{End, Settings, Step};
 use crate::elementary::widest;
 
 /// What is minimized.
@@ -62,13 +62,13 @@ struct Pair {
     curvature: f64,
 }
 
-/// Descends from `x`; `watch` sees (iteration, value, gradient norm, x) and may stop it.
+/// Descends from `x`; `watch` sees each step before it is made and may stop it.
 pub(super) fn descend(
     shape: Shape,
     objective: &mut dyn Objective,
     x: Vec<f64>,
     settings: Settings,
-    watch: &mut dyn FnMut(usize, f64, f64, &[f64]) -> bool,
+    watch: &mut dyn FnMut(&Step<'_>) -> bool,
 ) -> Descent {
     let mut search = Search {
         shape,
@@ -97,7 +97,14 @@ pub(super) fn descend(
         if iterations >= settings.iterations {
             break End::Iterations;
         }
-        if !watch(iterations, place.value, place.norm, &place.x) {
+        let step = Step {
+            iteration: iterations,
+            value: place.value,
+            gradient: place.norm,
+            shape,
+            columns: &place.x,
+        };
+        if !watch(&step) {
             break End::Stopped;
         }
         let slope = widest(Direction { gradient: &place.gradient, pairs: &pairs, to: &mut search.direction });
