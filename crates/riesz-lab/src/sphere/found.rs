@@ -129,9 +129,8 @@ impl Found {
     pub fn certificates(&self) -> Vec<Certificate> {
         self.best().map_or_else(Vec::new, |(group, minimum)| {
             let aligned = group.misalignment.is_none_or(|misalignment| misalignment < 1e-8);
-            let found = certify(minimum.value, self.bound, &group.cosines, ATTAINED);
-            // A universally optimal set proves a loss's minimum only with its pairs aligned.
-            found.into_iter().filter(|one| aligned || matches!(one, Certificate::Attained(_))).collect()
+            // Every theorem has matched points coincide.
+            if aligned { certify(minimum.value, self.bound, &group.cosines, ATTAINED) } else { Vec::new() }
         })
     }
 

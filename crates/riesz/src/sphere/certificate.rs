@@ -89,19 +89,23 @@ pub fn bound(loss: &Loss, points: usize, dim: usize, views: usize) -> Option<Bou
     Some(Bound { value, theorem })
 }
 
-/// What proves that points with these cosines (of one view, all views alike) are a minimum of a loss with this bound, if anything does:
-/// their `value` being within `tolerance` (relative to the terms) of the bound, or their being universally optimal.
+/// What proves that points with these cosines (of one view, all views alike, matched points together) are a minimum of a
+/// loss with this bound, if anything does: they are universally optimal, or attain the bound. The latter takes a `value` within
+/// `tolerance` of it, and cosines within 10⁻⁶ of those at which the bound can be attained; a value alone could be near because
+/// the loss is flat, as under a low temperature.
 pub fn certify(value: f64, bound: Option<Bound>, cosines: &Cosines, tolerance: f64) -> Vec<Certificate> {
+    let Some(bound) = bound else { return Vec::new() };
     let mut found = Vec::new();
-    if let Some(bound) = bound
-        && (value - bound.value).abs() <= tolerance * (1.0 + value.abs().max(bound.value.abs()))
-    {
+    let near = (value - bound.value).abs() <= tolerance * (1.0 + value.abs().max(bound.value.abs()));
+    let possible = places(bound.theorem, cosines.points, cosines.dim);
+    let is_possible = |cosine: f64| possible.iter().any(|place| (cosine - place).abs() < 1e-6);
+    if near && cosines.distinct.iter().all(|one| is_possible(one.cosine)) {
         found.push(Certificate::Attained(bound.theorem));
     }
     // Universal optimality is about energies, and about losses of which an energy is all that is not at its least.
-    if matches!(bound, Some(Bound { theorem: Theorem::LinearProgramming { .. }, .. })) {
-        let strength = cosines.design_strength(2 * cosines.distinct.len().min(20));
+    if matches!(bound.theorem, Theorem::LinearProgramming { .. }) {
         let count = cosines.distinct.len();
+        let strength = cosines.design_strength(2 * count.min(20));
         if cosines.is_sharp() {
             found.push(Certificate::Sharp { cosines: count, strength });
         } else if (cosines.points, cosines.dim, count, strength) == (120, 4, 8, 11) {
@@ -109,6 +113,17 @@ pub fn certify(value: f64, bound: Option<Bound>, cosines: &Cosines, tolerance: f
         }
     }
     found
+}
+
+/// The cosines of different points at which a bound holds with equality.
+fn places(theorem: Theorem, points: usize, dim: usize) -> Vec<f64> {
+    match theorem {
+        Theorem::Convexity => vec![-1.0 / (points as f64 - 1.0)],
+        Theorem::LinearProgramming { .. } => Quadrature::new(points, dim)
+            .map(|quadrature| quadrature.nodes.into_iter().map(|(node, _)| node).collect())
+            .unwrap_or_default(),
+        Theorem::Elementary => vec![0.0],
+    }
 }
 
 /// −s⁺/τ in the mean against the log of a row's sum of e^{s/τ}, as the theorem has it: both of the same anchors and
@@ -177,6 +192,21 @@ mod tests {
             ] {
                 assert_eq!(names(&kcl, name, points, dim).len(), of_kcl, "KCL at the {name}");
                 assert_eq!(names(&dhel, name, points, dim).len(), of_dhel, "DHEL at the {name}");
+            }
+        }
+    }
+
+    /// Values near the bound for want of digits prove nothing: a low temperature, a narrow Gaussian.
+    #[test]
+    fn flat_losses_are_not_certified_by_their_values() {
+        let narrow = KclKernel::Gaussian(30.0);
+        for loss in [Loss::info_nce(0.02), Loss::kcl(narrow, narrow, 16.0, Convention::Paper)] {
+            let loss = loss.unwrap();
+            let bound = bound(&loss, 6, 4, 2).unwrap();
+            for one in known(6, 4) {
+                let value = one.value(&loss, 2);
+                assert!((value - bound.value).abs() < 1e-12, "{} at the {}", loss.name, one.name);
+                assert!(certify(value, Some(bound), &one.cosines(4), 1e-9).is_empty(), "{}", one.name);
             }
         }
     }

@@ -74,6 +74,8 @@ pub struct Minimum {
     pub rows: Matrix<f64>,
     /// The value of the loss.
     pub value: f64,
+    /// What the value's rounding is relative to: the sum of its terms' magnitudes.
+    pub scale: f64,
     /// The norm of the gradient along the spheres, all points together.
     pub gradient: f64,
     /// Steps.
@@ -292,6 +294,7 @@ impl Problem {
         let descent = descend(shape, &mut one, shape.columns(&means), settings, &mut |_| true);
         let mut tied = minimum(shape, descent, true);
         tied.value += constant;
+        tied.scale += constant.abs();
         // The free value is known to about the square root of f64's precision, because of the cusp.
         if !tied.value.is_finite() || tied.value > free.value + 1e-7 * (constant.abs() + free.value.abs()) {
             return free;
@@ -304,19 +307,20 @@ impl Problem {
 }
 
 fn minimum(shape: Shape, descent: Descent, tied: bool) -> Minimum {
-    let Descent { x, value, gradient, iterations, evaluations, end } = descent;
-    Minimum { start: 0, rows: shape.rows(&x), value, gradient, iterations, evaluations, end, tied }
+    let Descent { x, value, scale, gradient, iterations, evaluations, end } = descent;
+    Minimum { start: 0, rows: shape.rows(&x), value, scale, gradient, iterations, evaluations, end, tied }
 }
 
-/// The local minima: lists of the numbers of those of equal value, to within `tolerance` relative to it, from the lowest value
-/// up; in each list the one with the least gradient first. Those without a finite value are left out.
+/// The local minima: lists of the numbers of those of equal value, to within `tolerance` relative to it and its rounding, from
+/// the lowest value up; in each list the one with the least gradient first. Those without a finite value are left out.
 pub fn distinct(minima: &[Minimum], tolerance: f64) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..minima.len()).filter(|&i| minima[i].value.is_finite()).collect();
     order.sort_by(|&a, &b| minima[a].value.total_cmp(&minima[b].value));
     order
         .chunk_by(|&a, &b| {
-            let (a, b) = (minima[a].value, minima[b].value);
-            b - a <= tolerance * a.abs().max(b.abs())
+            let (a, b) = (&minima[a], &minima[b]);
+            let rounding = 64.0 * f64::EPSILON * a.scale.max(b.scale);
+            b.value - a.value <= tolerance * a.value.abs().max(b.value.abs()) + rounding
         })
         .map(|equal| {
             let mut equal = equal.to_vec();

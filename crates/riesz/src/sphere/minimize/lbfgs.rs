@@ -48,6 +48,7 @@ struct Place {
 pub(super) struct Descent {
     pub(super) x: Vec<f64>,
     pub(super) value: f64,
+    pub(super) scale: f64,
     pub(super) gradient: f64,
     pub(super) iterations: usize,
     pub(super) evaluations: usize,
@@ -170,7 +171,15 @@ pub(super) fn descend(
         (place.norm, place.value, place.x) = best;
     }
     let evaluations = search.evaluations;
-    Descent { x: place.x, value: place.value, gradient: place.norm, iterations, evaluations, end }
+    Descent {
+        x: place.x,
+        value: place.value,
+        scale: place.scale,
+        gradient: place.norm,
+        iterations,
+        evaluations,
+        end,
+    }
 }
 
 struct Search<'a> {
