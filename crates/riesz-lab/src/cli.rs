@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::Result;
-use crate::commands::{bench, data, embed, eval, loss, recipes, report, runs, train};
+use crate::commands::{bench, data, embed, eval, loss, recipes, report, runs, sphere, train};
 
 /// Contrastive representation learning as energy minimization on the sphere.
 #[derive(Parser)]
@@ -15,6 +15,7 @@ use crate::commands::{bench, data, embed, eval, loss, recipes, report, runs, tra
   riesz train photos/ --epochs 50      train on a folder of unlabeled images
   riesz report runs/fashion-mnist-12k  render a run's report again
   riesz loss dhel --temperature 0.3 --input batch.safetensors --json
+  riesz sphere minimize --kernel riesz --exponent 1 --points 12 --dim 3
 
 Exit codes: 0 done, 1 a check or comparison failed, 2 bad use or bad input, 130 interrupted by Ctrl-C\n(and saved), 143 by SIGTERM."
 )]
@@ -37,6 +38,8 @@ enum Verb {
     Runs(runs::RunsArgs),
     /// Value, parts and gradient of a loss on arrays from a file
     Loss(loss::LossArgs),
+    /// Free points on the sphere: where a loss puts them, what is proven, pictures
+    Sphere(sphere::SphereArgs),
     /// How fast losses are evaluated on this machine
     Bench(bench::BenchArgs),
     /// Known data sets: list, show, fetch
@@ -58,6 +61,7 @@ impl Cli {
             Verb::Report(args) => report::run(args),
             Verb::Runs(args) => runs::run(args),
             Verb::Loss(args) => loss::run(args),
+            Verb::Sphere(args) => sphere::run(args),
             Verb::Bench(args) => bench::run(args),
             Verb::Data(args) => data::run(args),
             Verb::Recipes(args) => recipes::run(args),

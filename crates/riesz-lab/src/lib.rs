@@ -28,6 +28,7 @@ pub mod report;
 pub mod room;
 pub mod run;
 pub mod speed;
+pub mod sphere;
 pub mod tensorboard;
 pub mod tensors;
 pub mod train;

@@ -189,6 +189,21 @@ pub enum KernelRecipe {
     },
 }
 
+impl KernelRecipe {
+    /// In words: the name and every parameter.
+    pub fn describe(&self) -> String {
+        let table = toml::Table::try_from(self).expect("a kernel is a table of numbers and strings");
+        let mut words = vec![table.get("kernel").map(plain).unwrap_or_default()];
+        words.extend(
+            table
+                .iter()
+                .filter(|(key, _)| *key != "kernel")
+                .map(|(key, value)| format!("{key} {}", plain(value))),
+        );
+        words.join(", ")
+    }
+}
+
 impl Default for KernelRecipe {
     fn default() -> Self {
         Self::Gaussian { width: two() }

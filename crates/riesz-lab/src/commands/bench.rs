@@ -5,7 +5,8 @@ use std::time::Duration;
 use riesz::loss::Loss;
 use serde_json::{Value, json};
 
-use super::loss::{Dtype, canonical};
+use super::loss::Dtype;
+use super::loss_flags::canonical;
 use crate::console::outln;
 use crate::loss_recipe::{self, ConventionRecipe, LossRecipe};
 use crate::progress::Progress;

@@ -7,9 +7,10 @@ use riesz::engine::{Engine, Fused, RawValueAndGrad, Reference, value_and_grad_ra
 use riesz::{Matrix, Scalar};
 use serde_json::json;
 
+use super::loss_flags::LossFlags;
 use crate::console::outln;
 use crate::embeddings::{self, Rows};
-use crate::loss_recipe::{ConventionRecipe, LossRecipe};
+use crate::loss_recipe::LossRecipe;
 use crate::{Error, Result};
 
 /// Arguments of `riesz loss`.
@@ -50,51 +51,8 @@ pub struct LossArgs {
     /// A text file with the group of each image, one a line [default: each image is a group of its own]
     #[arg(long)]
     groups: Option<PathBuf>,
-    /// Temperature τ of an exponential
-    #[arg(long)]
-    temperature: Option<f64>,
-    /// σ of DCLW's weights
-    #[arg(long)]
-    sigma: Option<f64>,
-    /// KCL's kernel: attraction, and repulsion too if --repulsion-kernel is not given
-    #[arg(long)]
-    kernel: Option<String>,
-    /// Width t of a Gaussian or logarithmic kernel, or of align-uniform
-    #[arg(long)]
-    width: Option<f64>,
-    /// Offset c of an inverse multiquadric kernel, or b of siglip
-    #[arg(long, allow_negative_numbers = true)]
-    offset: Option<f64>,
-    /// Scale t of siglip
-    #[arg(long)]
-    scale: Option<f64>,
-    /// Exponent s of a Riesz kernel, or α of align-uniform
-    #[arg(long, allow_negative_numbers = true)]
-    exponent: Option<f64>,
-    /// KCL's repulsion kernel
-    #[arg(long)]
-    repulsion_kernel: Option<String>,
-    /// Its width
-    #[arg(long, requires = "repulsion_kernel")]
-    repulsion_width: Option<f64>,
-    /// Its offset
-    #[arg(long, requires = "repulsion_kernel")]
-    repulsion_offset: Option<f64>,
-    /// Its exponent
-    #[arg(long, requires = "repulsion_kernel", allow_negative_numbers = true)]
-    repulsion_exponent: Option<f64>,
-    /// Its temperature
-    #[arg(long, requires = "repulsion_kernel")]
-    repulsion_temperature: Option<f64>,
-    /// KCL's weight γ of the repulsion
-    #[arg(long)]
-    gamma: Option<f64>,
-    /// align-uniform's weight λ of the uniformity
-    #[arg(long)]
-    weight: Option<f64>,
-    /// The published form of DHEL, KCL, MV-DHEL and MV-InfoNCE [default: paper]
-    #[arg(long, value_enum)]
-    convention: Option<ConventionRecipe>,
+    #[command(flatten)]
+    flags: LossFlags,
     /// Precision of the computation [default: the file's]
     #[arg(long, value_enum)]
     dtype: Option<Dtype>,
@@ -132,7 +90,7 @@ pub enum EngineName {
 /// # Errors
 /// Bad use or input, or the disk refuses.
 pub fn run(args: &LossArgs) -> Result<()> {
-    let recipe = args.recipe()?;
+    let recipe = args.flags.recipe("riesz loss", &args.loss)?;
     let rows = args.rows()?;
     rows.check_finite().map_err(|error| error.at(args.input.display()))?;
     let dtype = match (args.dtype, args.engine, &rows) {
@@ -210,63 +168,6 @@ impl LossArgs {
         Ok(outcome)
     }
 
-    /// The flags as a recipe's table, so that both are checked by the same rules.
-    fn recipe(&self) -> Result<LossRecipe> {
-        let mut table = toml::Table::new();
-        let loss = canonical(&self.loss);
-        table.insert("name".to_owned(), loss.clone().into());
-        if let Some(convention) = self.convention {
-            let value = toml::Value::try_from(convention).map_err(|error| Error::input(error.to_string()))?;
-            table.insert("convention".to_owned(), value);
-        }
-        let mut kernel_keys: Vec<(&str, Option<f64>)> =
-            vec![("width", self.width), ("offset", self.offset), ("exponent", self.exponent)];
-        let mut keys: Vec<(&str, Option<f64>)> = vec![
-            ("sigma", self.sigma),
-            ("gamma", self.gamma),
-            ("weight", self.weight),
-            ("scale", self.scale),
-        ];
-        if loss == "kcl" {
-            kernel_keys.push(("temperature", self.temperature));
-            let name = canonical(self.kernel.as_deref().unwrap_or("gaussian"));
-            let attraction = match name.as_str() {
-                // The released code's mixture: a Gaussian attracts, and the exponent is the repulsion's.
-                "gaussian-riesz" => kernel("gaussian", &[("width", self.width)]),
-                name => kernel(name, &kernel_keys),
-            };
-            let repulsion = match &self.repulsion_kernel {
-                None if name == "gaussian-riesz" => kernel("riesz", &[("exponent", self.exponent)]),
-                None => attraction.clone(),
-                Some(name) => kernel(
-                    &canonical(name),
-                    &[
-                        ("width", self.repulsion_width),
-                        ("offset", self.repulsion_offset),
-                        ("exponent", self.repulsion_exponent),
-                        ("temperature", self.repulsion_temperature),
-                    ],
-                ),
-            };
-            table.insert("attraction".to_owned(), attraction);
-            table.insert("repulsion".to_owned(), repulsion);
-        } else {
-            if self.kernel.is_some() || self.repulsion_kernel.is_some() {
-                return Err(Error::input(format!("riesz loss {}: only kcl takes a kernel", self.loss)));
-            }
-            keys.extend(kernel_keys);
-            keys.push(("temperature", self.temperature));
-        }
-        for (key, value) in keys {
-            if let Some(value) = value {
-                table.insert(key.to_owned(), value.into());
-            }
-        }
-        table.try_into().map_err(|error: toml::de::Error| {
-            Error::input(format!("riesz loss {}: {}", self.loss, error.message().replace('\n', ", ")))
-        })
-    }
-
     /// All views, one above the other.
     fn rows(&self) -> Result<Rows> {
         let first = embeddings::read(&self.input, self.name.as_deref())?;
@@ -329,29 +230,4 @@ fn groups(path: &Path, images: usize) -> Result<Vec<u32>> {
             *numbers.entry(line).or_insert(next)
         })
         .collect())
-}
-
-/// The name that recipes use, for other usual spellings.
-pub(super) fn canonical(name: &str) -> String {
-    match name.replace('_', "-").as_str() {
-        "infonce" => "info-nce",
-        "infonce-symmetric" | "clip" => "info-nce-symmetric",
-        "ntxent" | "simclr" => "nt-xent",
-        "supcon" => "sup-con",
-        "log" => "logarithmic",
-        "imq" => "inverse-multiquadric",
-        other => other,
-    }
-    .to_owned()
-}
-
-fn kernel(name: &str, keys: &[(&str, Option<f64>)]) -> toml::Value {
-    let mut table = toml::Table::new();
-    table.insert("kernel".to_owned(), name.to_owned().into());
-    for &(key, value) in keys {
-        if let Some(value) = value {
-            table.insert(key.to_owned(), value.into());
-        }
-    }
-    toml::Value::Table(table)
 }

@@ -1,11 +1,13 @@
-//! One file a verb: its arguments and what it does.
+//! One file a verb: its arguments and what it does; and `loss_flags`, which several take.
 
 pub mod bench;
 pub mod data;
 pub mod embed;
 pub mod eval;
 pub mod loss;
+pub mod loss_flags;
 pub mod recipes;
 pub mod report;
 pub mod runs;
+pub mod sphere;
 pub mod train;

@@ -1,7 +1,7 @@
 //! The report of a run: everything that it shows ([`Summary`], on disk as `metrics.json`), the verdict, the table for the
 //! terminal, and the page.
 
-mod draw;
+pub(crate) mod draw;
 pub mod map;
 mod page;
 mod plain;

@@ -19,6 +19,7 @@
 //!
 //! Kernels of Koromilas et al., ICML 2024 (their Gaussian, logarithmic, inverse multiquadric and Riesz).
 
+mod powers;
 mod scaled;
 mod tile;
 
@@ -26,10 +27,11 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use pulp::Simd;
-use tile::{Zonal, raised, tile_forms};
+use tile::{Zonal, tile_forms};
 
 use crate::elementary::Real;
 
+pub use powers::{DistancePower, Riesz};
 pub use scaled::ScaledExponential;
 pub(crate) use tile::Tiled;
 
@@ -96,6 +98,12 @@ pub trait Kernel: Any + Debug + Send + Sync {
 
     /// Whether κ grows without bound as two points meet (s → 1).
     fn is_unbounded(&self) -> bool {
+        false
+    }
+
+    /// Whether, up to a constant, κ is strictly completely monotone in r on (0, 4]: (−1)ᵏ dᵏκ/drᵏ > 0 for all k ≥ 1. Then
+    /// Cohn and Kumar's theorem and the bounds of [`sphere::bound`](crate::sphere::bound) hold for its energy.
+    fn is_completely_monotone(&self) -> bool {
         false
     }
 }
@@ -172,6 +180,9 @@ impl Kernel for Exponential {
         let scale = 1.0 / self.temperature;
         Some(Exponent { scale, offset: 0.0, most: f64::INFINITY })
     }
+    fn is_completely_monotone(&self) -> bool {
+        true
+    }
     tile_forms!();
 }
 
@@ -207,6 +218,9 @@ impl Kernel for Gaussian {
     fn exponent(&self) -> Option<Exponent> {
         Some(Exponent { scale: 2.0 * self.width, offset: -2.0 * self.width, most: 0.0 })
     }
+    fn is_completely_monotone(&self) -> bool {
+        true
+    }
     tile_forms!();
 }
 
@@ -237,6 +251,9 @@ impl Kernel for Logarithmic {
     fn is_positive(&self) -> bool {
         false
     }
+    fn is_completely_monotone(&self) -> bool {
+        true
+    }
     tile_forms!();
 }
 
@@ -264,6 +281,9 @@ impl Kernel for LogDistance {
     fn is_unbounded(&self) -> bool {
         true
     }
+    fn is_completely_monotone(&self) -> bool {
+        true
+    }
     tile_forms!();
 }
 
@@ -288,6 +308,9 @@ impl Kernel for InverseMultiquadric {
         let value = self.offset / square.sqrt();
         (value, value / square)
     }
+    fn is_completely_monotone(&self) -> bool {
+        true
+    }
     tile_forms!();
 }
 
@@ -297,88 +320,6 @@ impl Zonal for InverseMultiquadric {
         let square = T::from_f64(self.offset * self.offset) + square(s);
         let value = T::from_f64(self.offset) / square.sqrt();
         (value, value / square)
-    }
-}
-
-/// κ(s) = r^{−p/2} for exponent p > 0, −r^{∣p∣/2} for −2 < p < 0: powers of the distance ‖x − y‖^{−p}, signed so that
-/// nearer points cost more. Infinite for p > 0 where two points meet.
-///
-/// For p < 0 the slope is infinite where two points meet; there the gradient is taken as 0, its mean over directions.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Riesz {
-    /// p, above −2 and not 0.
-    pub exponent: f64,
-}
-
-impl Kernel for Riesz {
-    fn at(&self, s: f64) -> (f64, f64) {
-        let r = squared_distance(s);
-        let p = self.exponent;
-        if p > 0.0 {
-            let value = r.powf(-0.5 * p);
-            (value, p * value / r)
-        } else if r == 0.0 {
-            (0.0, 0.0)
-        } else {
-            let value = -r.powf(-0.5 * p);
-            (value, p * value / r)
-        }
-    }
-    fn is_positive(&self) -> bool {
-        self.exponent > 0.0
-    }
-    fn is_unbounded(&self) -> bool {
-        self.exponent > 0.0
-    }
-    tile_forms!();
-}
-
-impl Zonal for Riesz {
-    #[inline(always)]
-    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
-        let r = square(s);
-        let p = self.exponent;
-        let power = raised::<T, S>(r, -0.5 * p);
-        let value = if p > 0.0 { power } else { -power };
-        let slope = T::from_f64(p) * value / r;
-        let meets = p < 0.0 && r == T::from_f64(0.0);
-        (value, if meets { T::from_f64(0.0) } else { slope })
-    }
-}
-
-/// κ(s) = r^{α/2} = ‖x − y‖^α, α > 0: what alignment sums (Wang & Isola, ICML 2020).
-///
-/// For α < 2 the slope is infinite where two points meet; there the gradient is taken as 0.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DistancePower {
-    /// α, above 0.
-    pub exponent: f64,
-}
-
-impl Kernel for DistancePower {
-    fn at(&self, s: f64) -> (f64, f64) {
-        let r = squared_distance(s);
-        let value = r.powf(0.5 * self.exponent);
-        if r == 0.0 {
-            (value, if self.exponent == 2.0 { -2.0 } else { 0.0 })
-        } else {
-            (value, -self.exponent * value / r)
-        }
-    }
-    fn is_positive(&self) -> bool {
-        false
-    }
-    tile_forms!();
-}
-
-impl Zonal for DistancePower {
-    #[inline(always)]
-    fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
-        let r = square(s);
-        let value = raised::<T, S>(r, 0.5 * self.exponent);
-        let slope = T::from_f64(-self.exponent) * value / r;
-        let where_they_meet = T::from_f64(if self.exponent == 2.0 { -2.0 } else { 0.0 });
-        (value, if r == T::from_f64(0.0) { where_they_meet } else { slope })
     }
 }
 

@@ -30,6 +30,9 @@ impl Kernel for ScaledExponential {
         let scale = 1.0 / self.temperature;
         Some(Exponent { scale, offset: self.factor.ln(), most: f64::INFINITY })
     }
+    fn is_completely_monotone(&self) -> bool {
+        true
+    }
     tile_forms!();
 }
 

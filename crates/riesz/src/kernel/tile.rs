@@ -60,23 +60,6 @@ impl<K: Zonal, T: Real> WithSimd for Fill<'_, K, T> {
     }
 }
 
-/// r^power for r ≥ 0; the powers of the usual exponents without a logarithm.
-#[inline(always)]
-pub(super) fn raised<T: Real, S: Simd>(r: T, power: f64) -> T {
-    let one = T::from_f64(1.0);
-    if power == 0.5 {
-        r.sqrt()
-    } else if power == -0.5 {
-        one / r.sqrt()
-    } else if power == 1.0 {
-        r
-    } else if power == -1.0 {
-        one / r
-    } else {
-        (T::from_f64(power) * r.ln::<S>()).exp::<S>()
-    }
-}
-
 /// The four tile methods of a [`Kernel`] that is [`Zonal`].
 macro_rules! tile_forms {
     () => {

@@ -46,7 +46,9 @@ impl Loss {
             let count = |image: usize| {
                 term.pairs.count_in_group(images, views, sizes.map_or(1, |sizes| sizes[image]))
             };
-            if let Some(image) = (0..images).find(|&image| count(image) == 0) {
+            // Without groups all images are alike.
+            let different = if sizes.is_some() { images } else { 1 };
+            if let Some(image) = (0..different).find(|&image| count(image) == 0) {
                 let lacking = if term.pairs.matched { "match" } else { "row of another group" };
                 return Err(Error::new(format!(
                     "{} needs a {lacking} for each row; those of image {image} have none",

@@ -4,6 +4,10 @@
 //! a = (d − 1)/2. For d = 2 it is the arcsine law, for d = 3 the uniform law on [−1, 1]; for d = 1 it is no density
 //! but two atoms, ±1, of half a unit each. The standard deviation is 1/√d in every dimension.
 
+mod energy;
+
+pub use energy::{energy, moment};
+
 /// The density p(s); 0 outside [−1, 1], infinite at ±1 for d = 2. For d = 1 it is 0 between the atoms and infinite
 /// on them.
 ///

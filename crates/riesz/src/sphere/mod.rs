@@ -1,6 +1,11 @@
 //! Facts about the sphere Sᵈ⁻¹ ⊂ ℝᵈ and the uniform law on it.
 
+pub mod bound;
+pub mod certificate;
+pub mod cosines;
 pub mod ideal;
+pub mod minimize;
+pub mod optima;
 
 use crate::rng::{Key, normal};
 use crate::{Matrix, normalize};

@@ -1,0 +1,107 @@
+//! The experiments as pages: Markdown for the documentation, and one HTML file with pictures that needs no network.
+
+use std::fmt::Write;
+
+use minijinja::{AutoEscape, Environment, Value, context};
+
+use super::{Experiment, Verdict};
+use crate::{Error, Result};
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds => "holds",
+        Verdict::Fails => "fails",
+        Verdict::Open => "open",
+    }
+}
+
+/// As Markdown, below `head` (a title and what was run).
+pub fn markdown(head: &str, experiments: &[Experiment]) -> String {
+    let mut page = format!("{head}\n\n");
+    for (number, one) in experiments.iter().enumerate() {
+        let _ = write!(
+            page,
+            "## {}. {}\n\n**Claim.** {}\n\n**Predicted.** {}\n\n**Measured.** {}\n\n**Verdict: {}.**\n\n",
+            number + 1,
+            one.title,
+            one.statement,
+            one.predicted,
+            one.measured,
+            word(one.verdict)
+        );
+        if let Some(table) = &one.table {
+            let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+            page.push_str(&line(&table.head));
+            page.push_str(&line(&vec!["---".to_owned(); table.head.len()]));
+            table.rows.iter().for_each(|row| page.push_str(&line(row)));
+            page.push('\n');
+        }
+    }
+    page.trim_end().to_owned() + "\n"
+}
+
+/// As one HTML page.
+///
+/// # Errors
+/// If the template cannot be rendered, which would be a bug.
+pub fn html(title: &str, run: &str, experiments: &[Experiment]) -> Result<String> {
+    let broken = |error: minijinja::Error| Error::input(format!("the report's template: {error}"));
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.add_template("page", include_str!("page.html")).map_err(broken)?;
+    let safe = Value::from_safe_string;
+    let list: Vec<Value> = experiments
+        .iter()
+        .map(|one| {
+            let tone = match one.verdict {
+                Verdict::Holds => "good",
+                Verdict::Fails => "bad",
+                Verdict::Open => "mixed",
+            };
+            let figures: Vec<Value> = one
+                .figures
+                .iter()
+                .map(|figure| {
+                    let key: Vec<Value> = figure
+                        .key
+                        .iter()
+                        .map(|(class, name)| context! { class => *class, name => name.clone() })
+                        .collect();
+                    context! { caption => figure.caption.clone(), key, svg => safe(figure.svg.clone()) }
+                })
+                .collect();
+            context! {
+                title => one.title.clone(),
+                statement => one.statement.clone(),
+                predicted => one.predicted.clone(),
+                measured => one.measured.clone(),
+                verdict => word(one.verdict),
+                tone,
+                head => one.table.as_ref().map(|table| table.head.clone()),
+                rows => one.table.as_ref().map(|table| table.rows.clone()),
+                figures,
+            }
+        })
+        .collect();
+    let count = |verdict| experiments.iter().filter(|one| one.verdict == verdict).count();
+    let fails = count(Verdict::Fails);
+    environment
+        .get_template("page")
+        .and_then(|template| {
+            template.render(context! {
+                style => safe(include_str!("../../report/page.css").to_owned()),
+                script => safe(include_str!("../../report/page.js").to_owned()),
+                title,
+                run,
+                tone => if fails > 0 { "bad" } else { "good" },
+                headline => format!(
+                    "{} claims hold, {} fail, {} left open",
+                    count(Verdict::Holds),
+                    fails,
+                    count(Verdict::Open)
+                ),
+                experiments => list,
+            })
+        })
+        .map_err(broken)
+}
