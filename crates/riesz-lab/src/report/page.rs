@@ -318,6 +318,7 @@ fn geometry(summary: &Summary) -> Value {
             let better = metric.map_or("", |metric| match metric.better {
                 Better::Lower => "lower",
                 Better::Higher => "higher",
+                Better::Neither => "",
             });
             context! {
                 name => line.metric.replace('_', " "),
