@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::Result;
-use crate::commands::{bench, data, embed, eval, loss, recipes, report, runs, train};
+use crate::commands::{bench, data, embed, eval, geometry, loss, recipes, report, runs, train};
 
 /// Contrastive representation learning as energy minimization on the sphere.
 #[derive(Parser)]
@@ -14,6 +14,7 @@ use crate::commands::{bench, data, embed, eval, loss, recipes, report, runs, tra
   riesz train                          train on the built-in real images, a few minutes
   riesz train photos/ --epochs 50      train on a folder of unlabeled images
   riesz report runs/fashion-mnist-12k  render a run's report again
+  riesz geometry embeddings.parquet    how any embeddings fill the sphere
   riesz loss dhel --temperature 0.3 --input batch.safetensors --json
 
 Exit codes: 0 done, 1 a check or comparison failed, 2 bad use or bad input, 130 interrupted by Ctrl-C\n(and saved), 143 by SIGTERM."
@@ -31,6 +32,8 @@ enum Verb {
     Eval(eval::EvalArgs),
     /// Embed images with a run's encoder, to npy, parquet or safetensors
     Embed(embed::EmbedArgs),
+    /// The health of any embeddings: how they fill the sphere
+    Geometry(geometry::GeometryArgs),
     /// Render a run's report.html again
     Report(report::ReportArgs),
     /// List runs with their results
@@ -55,6 +58,7 @@ impl Cli {
             Verb::Train(args) => train::run(args),
             Verb::Eval(args) => eval::run(args),
             Verb::Embed(args) => embed::run(args),
+            Verb::Geometry(args) => geometry::run(args),
             Verb::Report(args) => report::run(args),
             Verb::Runs(args) => runs::run(args),
             Verb::Loss(args) => loss::run(args),

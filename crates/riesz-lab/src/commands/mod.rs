@@ -4,6 +4,7 @@ pub mod bench;
 pub mod data;
 pub mod embed;
 pub mod eval;
+pub mod geometry;
 pub mod loss;
 pub mod recipes;
 pub mod report;

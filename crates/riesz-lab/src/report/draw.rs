@@ -5,37 +5,37 @@ use std::fmt::Write;
 use super::{Map, Summary};
 
 /// One curve.
-pub(super) struct Curve {
+pub(crate) struct Curve {
     /// For the legend.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The CSS class that colors it: `c0` … `c5`, `ideal`.
-    pub(super) class: &'static str,
+    pub(crate) class: &'static str,
     /// (x, y); a y that is not finite breaks the line.
-    pub(super) points: Vec<(f64, f64)>,
+    pub(crate) points: Vec<(f64, f64)>,
     /// Whether the area below is filled.
-    pub(super) filled: bool,
+    pub(crate) filled: bool,
 }
 
 /// How a chart is drawn.
-pub(super) struct Chart<'a> {
+pub(crate) struct Chart<'a> {
     /// For screen readers.
-    pub(super) title: &'a str,
+    pub(crate) title: &'a str,
     /// Below.
-    pub(super) x_label: &'a str,
+    pub(crate) x_label: &'a str,
     /// Width and height in CSS pixels.
-    pub(super) size: (f64, f64),
+    pub(crate) size: (f64, f64),
     /// Base-10 logarithm of y.
-    pub(super) logarithmic: bool,
+    pub(crate) logarithmic: bool,
     /// x counts something: ticks only at whole numbers.
-    pub(super) whole: bool,
+    pub(crate) whole: bool,
     /// Where y must reach, if anywhere.
-    pub(super) include: Option<f64>,
+    pub(crate) include: Option<f64>,
 }
 
 const MARGIN: (f64, f64, f64, f64) = (8.0, 8.0, 34.0, 48.0);
 
 /// A chart with axes, ticks and curves.
-pub(super) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
+pub(crate) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
     let y_of = |y: f64| if chart.logarithmic { y.log10() } else { y };
     let all: Vec<(f64, f64)> = curves
         .iter()
@@ -209,7 +209,7 @@ fn number(x: f64) -> String {
 }
 
 /// Text that is safe inside XML.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

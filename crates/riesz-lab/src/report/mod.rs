@@ -1,7 +1,7 @@
 //! The report of a run: everything that it shows ([`Summary`], on disk as `metrics.json`), the verdict, the table for the
 //! terminal, and the page.
 
-mod draw;
+pub(crate) mod draw;
 pub mod map;
 mod page;
 mod plain;
@@ -17,6 +17,11 @@ pub use page::render;
 pub use plain::plain;
 pub use seeds::markdown;
 pub use verdict::{Tone, Verdict, verdict};
+
+/// The style of pages.
+pub(crate) const STYLE: &str = include_str!("page.css");
+/// Switches a page between light and dark.
+pub(crate) const SCRIPT: &str = include_str!("page.js");
 
 /// The version of `metrics.json`.
 pub const SCHEMA_VERSION: u32 = 2;

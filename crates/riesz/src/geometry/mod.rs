@@ -7,6 +7,7 @@
 
 mod cosines;
 mod diagnosis;
+mod labeled;
 mod lengths;
 mod metrics;
 mod neighbors;
@@ -20,6 +21,7 @@ mod uniformity;
 mod wasserstein;
 
 pub use diagnosis::{Diagnosis, FEW_DIRECTIONS, NEARLY_EQUAL, diagnosis};
+pub use labeled::{lidar, silhouettes};
 pub use lengths::Lengths;
 pub use metrics::{Better, Findings, METRICS, Metric, NEAR_DUPLICATE};
 pub use pairwise::{BINS, NEIGHBORS, Pairwise};

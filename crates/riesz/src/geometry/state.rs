@@ -103,7 +103,7 @@ impl State {
     /// Takes rows as they come, of any length but 0.
     ///
     /// # Errors
-    /// Names the first row, counted from 0 in `data`, that holds a number that is not finite or whose length is below
+    /// Names the first row, counted from 0 in its source, that holds a number that is not finite or whose length is below
     /// 10⁻¹²; then none of them was taken.
     ///
     /// # Panics
@@ -117,7 +117,8 @@ impl State {
         for (i, length) in lengths.iter_mut().enumerate() {
             *length = length.sqrt();
             if !length.is_finite() {
-                return Err(Error::new(format!("row {i} has a number that is not finite")));
+                let row = self.in_source + i as u64;
+                return Err(Error::new(format!("row {row} has a number that is not finite")));
             }
             if *length < 1e-12 {
                 return Err(Error::new(format!(
@@ -323,7 +324,7 @@ mod tests {
         state.push(&[1.0_f32, 2.0]).unwrap();
         for (bad, word) in [([1.0, f32::NAN], "not finite"), ([0.0, 0.0], "zero row")] {
             let error = state.push(&[&[3.0, 4.0][..], &bad].concat()).unwrap_err().to_string();
-            assert!(error.starts_with("row 1 ") && error.contains(word), "{error}");
+            assert!(error.starts_with("row 2 ") && error.contains(word), "{error}");
         }
         assert_eq!(state.rows(), 1);
         assert!(state.spectrum().unwrap_err().to_string().contains("at least 2"));
