@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::Result;
-use crate::commands::{bench, data, embed, eval, geometry, loss, recipes, report, runs, train};
+use crate::commands::{bench, compare, data, embed, eval, geometry, loss, recipes, report, runs, train};
 
 /// Contrastive representation learning as energy minimization on the sphere.
 #[derive(Parser)]
@@ -34,6 +34,8 @@ enum Verb {
     Embed(embed::EmbedArgs),
     /// The health of any embeddings: how they fill the sphere
     Geometry(geometry::GeometryArgs),
+    /// Two encoders or checkpoints on the same items: how alike, and how their geometry differs
+    Compare(compare::CompareArgs),
     /// Render a run's report.html again
     Report(report::ReportArgs),
     /// List runs with their results
@@ -59,6 +61,7 @@ impl Cli {
             Verb::Eval(args) => eval::run(args),
             Verb::Embed(args) => embed::run(args),
             Verb::Geometry(args) => geometry::run(args),
+            Verb::Compare(args) => compare::run(args),
             Verb::Report(args) => report::run(args),
             Verb::Runs(args) => runs::run(args),
             Verb::Loss(args) => loss::run(args),

@@ -295,9 +295,9 @@ fn a_samples_interval_holds_the_value_of_the_whole() {
         for name in ["uniformity", "wasserstein_uniformity", "near_duplicates"] {
             let metric = METRICS.iter().find(|metric| metric.name == name).unwrap();
             let estimate = (metric.read)(&findings).unwrap();
-            let (error, want) = (estimate.error.unwrap(), whole[name].unwrap());
-            *held.entry(name).or_default() += usize::from((estimate.value - want).abs() <= error);
-            *halves.entry(name).or_default() += error / draws as f64;
+            let ([low, high], want) = (estimate.interval.unwrap(), whole[name].unwrap());
+            *held.entry(name).or_default() += usize::from((low..=high).contains(&want));
+            *halves.entry(name).or_default() += (high - low) / 2.0 / draws as f64;
         }
     }
     for (name, held) in held {

@@ -1,6 +1,7 @@
 //! One file a verb: its arguments and what it does.
 
 pub mod bench;
+pub mod compare;
 pub mod data;
 pub mod embed;
 pub mod eval;

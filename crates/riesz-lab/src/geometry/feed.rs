@@ -144,7 +144,7 @@ pub(super) fn bytes(inputs: &[Input]) -> u64 {
 pub(super) fn each(
     inputs: &[Input],
     wanted: &Wanted,
-    pairs: Option<&[Input]>,
+    pairs: Option<(&[Input], &Wanted)>,
     mut take: impl FnMut(Part) -> Result<()>,
 ) -> Result<()> {
     std::thread::scope(|scope| {
@@ -152,7 +152,7 @@ pub(super) fn each(
         let (sender, parts): (SyncSender<Result<Part>>, Receiver<Result<Part>>) = sync_channel(1);
         scope.spawn(move || {
             let mut files = Files::new(inputs, wanted);
-            let mut others = pairs.map(|pairs| Partners::new(pairs, wanted));
+            let mut others = pairs.map(|(pairs, wanted)| Partners::new(pairs, wanted));
             loop {
                 let part = files.next().and_then(|part| match (part, &mut others) {
                     (Some(mut part), Some(others)) => {

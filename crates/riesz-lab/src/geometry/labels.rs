@@ -149,12 +149,12 @@ pub(super) fn measure(
 
 fn of_shares(hits: &[bool]) -> Estimate {
     let (share, n) = (share(hits), hits.len() as f64);
-    Estimate { value: share, error: Some(1.96 * (share * (1.0 - share) / n).sqrt()) }
+    Estimate::with_error(share, (share * (1.0 - share) / n).sqrt())
 }
 
 fn of_mean(values: &[f64]) -> Estimate {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    Estimate { value: mean, error: Some(1.96 * (variance / n).sqrt()) }
+    Estimate::with_error(mean, (variance / n).sqrt())
 }

@@ -1,6 +1,8 @@
 //! The geometry of files of embeddings: gathered in one pass ([`gather`]), kept in a file or merged ([`partial`]), and told as
 //! a [`Report`] with a verdict, as tables and as a page.
 
+pub mod compare;
+pub mod condition;
 mod feed;
 pub mod labels;
 mod page;
@@ -99,7 +101,8 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
     let total = feed::bytes(inputs).div_ceil(1 << 20);
     let mut progress = Progress::new("reading", "MB", 0, total, settings.quiet);
     let (mut current, mut bytes, mut told) = (usize::MAX, 0, 0);
-    feed::each(inputs, &wanted, pairs, |part| {
+    let other = Wanted { name: settings.name.clone(), texts: Vec::new() };
+    feed::each(inputs, &wanted, pairs.map(|pairs| (pairs, &other)), |part| {
         let rows = &part.block.rows;
         let input = &inputs[part.input];
         let place = |error: riesz::Error| Error::from(error).at(input.path.display());
@@ -277,12 +280,12 @@ pub struct Value {
 
 impl Value {
     pub(crate) fn of(name: &str, estimate: Option<Estimate>, rows: u64) -> Self {
-        let ends = estimate.and_then(|found| Some((found.value, found.error?)));
+        let interval = estimate.and_then(|found| found.interval);
         Self {
             name: name.to_owned(),
             value: estimate.map(|found| found.value),
-            low: ends.map(|(value, error)| value - error),
-            high: ends.map(|(value, error)| value + error),
+            low: interval.map(|[low, _]| low),
+            high: interval.map(|[_, high]| high),
             rows,
         }
     }

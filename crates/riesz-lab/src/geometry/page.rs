@@ -84,15 +84,16 @@ pub fn render(report: &Report) -> Result<String> {
 }
 
 fn metrics(report: &Report) -> Value {
-    let lines = report.metrics.iter().chain(&report.labeled).map(|value| {
+    let told = report.metrics.iter().chain(&report.labeled).filter(|value| value.value.is_some());
+    let lines = told.map(|value| {
         let metric = METRICS.iter().find(|metric| metric.name == value.name);
         context! {
             name => value.name.replace('_', " "),
             value => value.value.map_or_else(|| "–".to_owned(), figure),
             interval => interval(value).unwrap_or_else(|| if value.value.is_some() { "exact".to_owned() } else { String::new() }),
-            about => metric.map(|metric| metric.about),
-            formula => metric.map(|metric| metric.formula),
-            source => metric.map(|metric| metric.source),
+            about => metric.map_or("", |metric| metric.about),
+            formula => metric.map_or("", |metric| metric.formula),
+            source => metric.map_or("", |metric| metric.source),
         }
     });
     Value::from(lines.collect::<Vec<_>>())
@@ -137,7 +138,11 @@ fn spectrum(report: &Report) -> String {
         curve("with the mean taken off", "c1", &report.centered_singular_values),
         curve("uniform points", "ideal", &level),
     ];
-    let frame = Chart { logarithmic: true, whole: true, include: None, ..frame("singular values", "place") };
+    // A logarithm shows decay over decades, and would spoil a spectrum that is nearly flat.
+    let least = report.singular_values.last().copied().unwrap_or(1.0) / largest;
+    let logarithmic = least < 0.05;
+    let include = (!logarithmic).then_some(0.0);
+    let frame = Chart { logarithmic, whole: true, include, ..frame("singular values", "place") };
     chart(&frame, &curves)
 }
 

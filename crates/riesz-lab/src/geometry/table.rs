@@ -80,9 +80,7 @@ pub fn plain(report: &Report) -> String {
     }
     let _ = writeln!(text, "\n{}: {} rows of {}", files(&report.sources), report.rows, report.dim);
     for value in report.metrics.iter().chain(&report.labeled) {
-        let shown = value.value.map_or_else(|| "–".to_owned(), figure);
-        let interval = interval(value).map_or_else(String::new, |interval| format!("  [{interval}]"));
-        let _ = writeln!(text, "  {:<34}{shown:>12}{interval}", value.name.replace('_', " "));
+        let _ = writeln!(text, "  {:<34}{}", value.name.replace('_', " "), with_interval(value));
     }
     if report.looked_at > 0 {
         let _ = if report.looked_at == report.rows {
@@ -125,13 +123,20 @@ pub fn list() -> String {
     text
 }
 
+/// A value with its interval, for a terminal.
+pub fn with_interval(value: &Value) -> String {
+    let shown = value.value.map_or_else(|| "–".to_owned(), figure);
+    let interval = interval(value).map_or_else(String::new, |interval| format!("  [{interval}]"));
+    format!("{shown:>12}{interval}")
+}
+
 /// Both ends.
 pub(super) fn interval(value: &Value) -> Option<String> {
     Some(format!("{} – {}", figure(value.low?), figure(value.high?)))
 }
 
 /// About five digits; whole numbers whole.
-pub(super) fn figure(x: f64) -> String {
+pub fn figure(x: f64) -> String {
     let text = match x.abs() {
         _ if x.fract() == 0.0 && x.abs() < 1e15 => format!("{x:.0}"),
         size if size >= 1000.0 => format!("{x:.1}"),

@@ -7,6 +7,7 @@
 
 mod cosines;
 mod diagnosis;
+mod joint;
 mod labeled;
 mod lengths;
 mod metrics;
@@ -21,6 +22,7 @@ mod uniformity;
 mod wasserstein;
 
 pub use diagnosis::{Diagnosis, FEW_DIRECTIONS, NEARLY_EQUAL, diagnosis};
+pub use joint::{Joint, Likeness};
 pub use labeled::{lidar, silhouettes};
 pub use lengths::Lengths;
 pub use metrics::{Better, Findings, METRICS, Metric, NEAR_DUPLICATE};
@@ -33,19 +35,27 @@ pub use wasserstein::wasserstein_uniformity;
 
 use crate::{Error, Points, Scalar};
 
-/// A number, and half the width of its 95 % interval if it is of a sample.
+/// A number, and its 95 % interval if it is of a sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// The number.
     pub value: f64,
-    /// The interval is value ± error; `None` if the value is exact.
-    pub error: Option<f64>,
+    /// Both ends; `None` if the value is exact.
+    pub interval: Option<[f64; 2]>,
 }
+
+/// 95 % of a normal law lie within so many deviations.
+const TWO_SIDED: f64 = 1.959_963_984_540_054;
 
 impl Estimate {
     /// A number that is no estimate.
     pub fn exact(value: f64) -> Self {
-        Self { value, error: None }
+        Self { value, interval: None }
+    }
+
+    /// A number with this standard error.
+    pub fn with_error(value: f64, error: f64) -> Self {
+        Self { value, interval: Some([value - TWO_SIDED * error, value + TWO_SIDED * error]) }
     }
 }
 

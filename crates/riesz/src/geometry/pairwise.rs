@@ -10,7 +10,7 @@ use super::cosines;
 use super::neighbors::Nearest;
 use super::uniformity::gaussians;
 use super::wasserstein::Gathered;
-use super::{Estimate, at_least_two};
+use super::{Estimate, TWO_SIDED, at_least_two};
 use crate::product::rows_by_rows;
 use crate::rng::{Key, permutation};
 use crate::sphere::ideal;
@@ -24,9 +24,6 @@ pub const BINS: usize = 256;
 const PROBES: usize = 1024;
 /// Pairs that are listed.
 const LISTED: usize = 1000;
-/// 95 % of a normal law lie within so many deviations.
-const TWO_SIDED: f64 = 1.959_963_984_540_054;
-
 /// The numbers of pairs of points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pairwise {
@@ -115,20 +112,23 @@ impl Pairwise {
         let nearest = Nearest::joined(nearest);
         let left = 1.0 - n as f64 / of.max(n as u64) as f64;
         let spread = (left > 0.0).then(|| Spread::of(points, &histogram, left, key));
-        let estimate =
-            |value: f64, error: Option<f64>| Estimate { value, error: error.map(|error| TWO_SIDED * error) };
+        let estimate = |value: f64, error: Option<f64>| match error {
+            None => Estimate::exact(value),
+            Some(error) => Estimate::with_error(value, error),
+        };
         let ratios = nearest.as_ref().map(|nearest| nearest.log_ratios(points)).unwrap_or_default();
         let occurrences = nearest.filter(|_| n > NEIGHBORS + 1).map(|nearest| nearest.occurrences());
         let whole = of as f64 * (of as f64 - 1.0) / 2.0;
-        let duplicates = Estimate {
-            value: if left > 0.0 { found as f64 / pairs * whole } else { found as f64 },
-            error: (left > 0.0).then(|| {
-                // A few rare pairs vary as a Poisson count; none at all does not prove that there are none.
-                let count = found as f64;
-                let poisson = TWO_SIDED * (count + 1.0).sqrt() + 2.0;
-                let of_rows = TWO_SIDED * jackknife(&partners, count) * left.sqrt();
-                poisson.max(of_rows) / pairs * whole
-            }),
+        let duplicates = if left > 0.0 {
+            // A few rare pairs vary as a Poisson count; none at all does not prove that there are none, and those seen are.
+            let count = found as f64;
+            let poisson = TWO_SIDED * (count + 1.0).sqrt() + 2.0;
+            let error = poisson.max(TWO_SIDED * jackknife(&partners, count) * left.sqrt());
+            let scale = whole / pairs;
+            let interval = [(scale * (count - error)).max(count), scale * (count + error)];
+            Estimate { value: scale * count, interval: Some(interval) }
+        } else {
+            Estimate::exact(found as f64)
         };
         Ok(Self {
             looked_at: n,

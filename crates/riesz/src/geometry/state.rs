@@ -121,8 +121,9 @@ impl State {
                 return Err(Error::new(format!("row {row} has a number that is not finite")));
             }
             if *length < 1e-12 {
+                let row = self.in_source + i as u64;
                 return Err(Error::new(format!(
-                    "row {i} has length {length:e}: a zero row has no direction"
+                    "row {row} has length {length:e}: a zero row has no direction"
                 )));
             }
         }
@@ -211,10 +212,23 @@ impl State {
         Ok((self.lengths, spectrum, places, rows))
     }
 
-    fn take_spectrum(&mut self) -> Result<Spectrum, Error> {
+    /// The triangle, the number of rows, and the sampled rows as they came with their places.
+    pub(super) fn finish_joint(mut self) -> Result<(Triangle, u64, Vec<u64>, Matrix<f64>), Error> {
+        self.check_rows()?;
+        let triangle = self.triangle();
+        let (places, rows) = self.sample.finish();
+        Ok((triangle, self.rows, places, rows))
+    }
+
+    fn check_rows(&self) -> Result<(), Error> {
         if self.rows < 2 {
             return Err(Error::new(format!("geometry needs at least 2 points; there are {}", self.rows)));
         }
+        Ok(())
+    }
+
+    fn take_spectrum(&mut self) -> Result<Spectrum, Error> {
+        self.check_rows()?;
         Ok(Spectrum::of_triangle(&self.triangle(), self.rows))
     }
 
