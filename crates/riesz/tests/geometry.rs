@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use riesz::geometry::{Findings, METRICS, NEAR_DUPLICATE, Pairwise, Sampling, State};
+use riesz::geometry::{Findings, METRICS, NEAR_DUPLICATE, Pairwise, Sampled, Sampling, State};
 use riesz::rng::Key;
 use riesz::sphere::{ideal, sample};
 use riesz::{Matrix, Points, normalize};
@@ -290,6 +290,7 @@ fn a_samples_interval_holds_the_value_of_the_whole() {
         state.push(rows.as_slice()).unwrap();
         let (_, spectrum, _, kept) = state.finish().unwrap();
         assert_eq!(kept.len(), 400);
+        let Sampled::F64(kept) = kept else { panic!("few rows are f64") };
         let pairwise = Pairwise::of(Points::new(&kept).unwrap(), n as u64, NEAR_DUPLICATE, key).unwrap();
         let findings = Findings { spectrum, lengths: None, alignment: Some(0.0), pairwise: Some(pairwise) };
         for name in ["uniformity", "wasserstein_uniformity", "near_duplicates"] {

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use riesz::geometry::NEAR_DUPLICATE;
 
+use super::embed::{Part, embed};
 use crate::console::{errln, out, outln};
 use crate::geometry::table::{self, Format};
 use crate::geometry::{self, Gathered, Settings, Told, gather, inputs, labels, partial, report};
-use crate::{Error, Result, atomic, interrupt};
+use crate::{Error, Result, atomic, device, embeddings, interrupt};
 
 /// Arguments of `riesz geometry`.
 #[derive(clap::Args)]
@@ -17,6 +18,7 @@ use crate::{Error, Result, atomic, interrupt};
     after_help = "Examples:
   riesz geometry embeddings.npy                          verdict and metrics
   riesz geometry shards/ --output report.html            a folder of shards, with pictures
+  riesz geometry runs/fashion-mnist-12k                  a run's held-out images
   riesz geometry clip.parquet --column image_embedding --labels class --json
   riesz geometry u.npy --pairs v.npy --table latex       with alignment, for a paper
   riesz geometry part-07.npy --partial part-07.state     one of many machines;
@@ -29,7 +31,7 @@ read once, block by block. docs/geometry.md explains the numbers."
 pub struct GeometryArgs {
     #[command(subcommand)]
     verb: Option<GeometryVerb>,
-    /// Files of embeddings, or folders of shards
+    /// Files of embeddings, folders of shards, or run folders (their held-out images)
     #[arg(required_unless_present = "list")]
     files: Vec<PathBuf>,
     /// What every metric is: definition and source
@@ -47,6 +49,9 @@ pub struct GeometryArgs {
     /// The column of embeddings, the array of an npz or the tensor of a safetensors file; of a CSV, what its columns begin with
     #[arg(long, visible_alias = "name")]
     column: Option<String>,
+    /// Of a run folder: rows of the projector (the embedding, as the loss saw it) or of the backbone (the representation)
+    #[arg(long, value_enum, default_value_t = Part::Projector)]
+    part: Part,
     /// Rows that pairwise metrics look at: all up to so many, else a keyed sample
     #[arg(long, default_value_t = 20_000)]
     sample: usize,
@@ -124,7 +129,8 @@ pub fn run(args: &GeometryArgs) -> Result<()> {
     super::train::set_threads(args.telling.threads)?;
     interrupt::listen();
     let _reading = interrupt::expendable("interrupted; nothing was written".to_owned());
-    let files = inputs(&args.files)?;
+    let held = tempfile::tempdir().map_err(|error| Error::io(std::env::temp_dir(), &error))?;
+    let files = inputs(&with_runs(&args.files, args.part, held.path())?)?;
     let pairs = if args.pairs.is_empty() { None } else { Some(inputs(&args.pairs)?) };
     let settings = Settings {
         name: args.column.clone(),
@@ -140,6 +146,25 @@ pub fn run(args: &GeometryArgs) -> Result<()> {
     }
     let gathered = gather(&files, pairs.as_deref(), &settings)?;
     finish(gathered, args.partial.as_deref(), &args.telling)
+}
+
+/// The paths, with each run folder replaced by a file of what its encoder makes of its held-out images.
+fn with_runs(paths: &[PathBuf], part: Part, to: &Path) -> Result<Vec<PathBuf>> {
+    let is_run =
+        |path: &Path| path.join("recipe.toml").is_file() && path.join("encoder.safetensors").is_file();
+    let mut files = Vec::new();
+    for path in paths {
+        if !is_run(path) {
+            files.push(path.clone());
+            continue;
+        }
+        let embedded = embed(path, None, part, None, &device::open("cpu")?)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = to.join(format!("{name}, held-out images.npy"));
+        embeddings::write_npy(&file, &embedded.rows)?;
+        files.push(file);
+    }
+    Ok(files)
 }
 
 fn merge(args: &MergeArgs) -> Result<()> {

@@ -3,7 +3,9 @@
 //! A metric's difference has an interval: what it might be for other items of the same kind. Its standard error is that of a
 //! delete-a-group jackknife (20 groups) over at most 3,000 of the items, scaled to all of them by the root of their numbers.
 
-use riesz::geometry::{Estimate, Findings, Joint, METRICS, NEAR_DUPLICATE, Pairwise, Sampling, Spectrum};
+use riesz::geometry::{
+    Estimate, Findings, Joint, METRICS, NEAR_DUPLICATE, Pairwise, Sampled, Sampling, Spectrum,
+};
 use riesz::rng::{Key, permutation};
 use riesz::{Matrix, Points};
 use serde::{Deserialize, Serialize};
@@ -155,7 +157,7 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
     }
     let overlap = overlap(&likeness.samples, k, looked_at as u64 == rows)?;
     let findings = |spectrum: &Spectrum, sample: &Matrix<f64>| -> Result<Findings> {
-        let pairwise = pairwise(sample, rows, NEAR_DUPLICATE, key)?;
+        let pairwise = pairwise(&Sampled::F32(sample.to_f32()), rows, NEAR_DUPLICATE, key)?;
         Ok(Findings { spectrum: spectrum.clone(), lengths: None, alignment: None, pairwise: Some(pairwise) })
     };
     let [left, right] = [0, 1].map(|i| findings(&likeness.spectra[i], &likeness.samples[i]));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use riesz::geometry::{Estimate, lidar, silhouettes};
+use riesz::geometry::{Estimate, Sampled, lidar, silhouettes};
 use riesz::rng::{Key, permutation};
 use riesz::{Matrix, Points};
 
@@ -87,7 +87,7 @@ impl Classes {
 /// Asks the sampled rows (unit, at `places` of all) that have a label.
 pub(super) fn measure(
     classes: Option<&Classes>,
-    rows: &Matrix<f64>,
+    rows: &Sampled,
     places: &[u64],
     key: Key,
     notes: &mut Vec<String>,
@@ -107,8 +107,8 @@ pub(super) fn measure(
         return Ok(Vec::new());
     }
     let of: Vec<u32> = labeled.iter().map(|(_, class)| *class).collect();
-    let data: Vec<f64> = labeled.iter().flat_map(|&(row, _)| rows.row(row)).copied().collect();
-    let rows = Matrix::new(data, rows.dim());
+    let chosen: Vec<usize> = labeled.iter().map(|(row, _)| *row).collect();
+    let rows = rows.take(&chosen)?;
     let points = Points::new(&rows)?;
     let silhouettes = silhouettes(points, &of)?;
     let lidar = lidar(points, &of)?;

@@ -12,10 +12,10 @@ mod verdict;
 
 use std::collections::BTreeMap;
 
-use riesz::geometry::{Estimate, Findings, METRICS, Metric, Pairwise, Sampling, State, alignment};
+use riesz::geometry::{Estimate, Findings, METRICS, Metric, Pairwise, Sampled, Sampling, State, alignment};
 use riesz::rng::Key;
 use riesz::sphere::ideal;
-use riesz::{Matrix, Points, Scalar};
+use riesz::{Matrix, Points};
 use serde::{Deserialize, Serialize};
 
 use crate::embeddings::Rows;
@@ -28,8 +28,6 @@ pub use verdict::{Finding, Tone, verdict};
 
 /// The version of the JSON.
 pub const SCHEMA_VERSION: u32 = 1;
-/// Up to so many rows pairwise metrics are computed in f64.
-const DOUBLE: usize = 4096;
 /// Rows of the map.
 const MAPPED: usize = 800;
 
@@ -170,7 +168,7 @@ fn check_memory(dim: usize, settings: &Settings) -> Result<()> {
     let sample = settings.sample;
     // The state, its copies when it is finished, the sample in f32, its neighbors and cosines, and blocks that are read.
     let state = State::bytes(dim, sample) + 5 * 8 * (dim as u128 + 1).pow(2);
-    let pairwise = sample as u128 * (4 * dim as u128 + 2400) + (40 << 20);
+    let pairwise = sample as u128 * (4 * dim as u128 + 1600) + (40 << 20);
     let needed = state + pairwise + (160 << 20);
     if needed > u128::from(settings.memory) {
         return Err(Error::input(format!(
@@ -468,16 +466,12 @@ pub fn report(gathered: Gathered, told: &Told) -> Result<Report> {
     })
 }
 
-/// Pairwise metrics of unit rows: in f64 if they are few, else in f32, whose cosines are right to 10⁻⁷.
-pub(crate) fn pairwise(rows: &Matrix<f64>, of: u64, duplicate: f64, key: Key) -> Result<Pairwise> {
-    fn find<T: Scalar>(rows: &Matrix<T>, of: u64, duplicate: f64, key: Key) -> Result<Pairwise> {
-        Ok(Pairwise::of(Points::new(rows)?, of, duplicate, key)?)
-    }
-    if rows.len() <= DOUBLE {
-        find(rows, of, duplicate, key)
-    } else {
-        find(&rows.to_f32(), of, duplicate, key)
-    }
+/// Pairwise metrics of unit rows, in their precision.
+pub(crate) fn pairwise(rows: &Sampled, of: u64, duplicate: f64, key: Key) -> Result<Pairwise> {
+    Ok(match rows {
+        Sampled::F32(rows) => Pairwise::of(Points::new(rows)?, of, duplicate, key)?,
+        Sampled::F64(rows) => Pairwise::of(Points::new(rows)?, of, duplicate, key)?,
+    })
 }
 
 /// The file and row of a row of all.
@@ -492,7 +486,7 @@ fn place_of(sources: &[Source], mut row: u64) -> Place {
 }
 
 fn map_of(
-    rows: &Matrix<f64>,
+    rows: &Sampled,
     place: &impl Fn(usize) -> Place,
     class: &impl Fn(usize) -> Option<String>,
     key: Key,
@@ -503,8 +497,7 @@ fn map_of(
     let mut chosen = riesz::rng::permutation(&mut key.stream("rows").rng(), rows.len());
     chosen.truncate(MAPPED);
     chosen.sort_unstable();
-    let data: Vec<f32> = chosen.iter().flat_map(|&i| rows.row(i)).map(|x| *x as f32).collect();
-    let places = crate::report::map::layout(&Matrix::new(data, rows.dim()), key)?;
+    let places = crate::report::map::layout(&rows.take(&chosen)?.to_f32(), key)?;
     let spot = |(&[x, y], &i): (&[f64; 2], &usize)| Spot { x, y, place: place(i), class: class(i) };
     Ok(places.iter().zip(&chosen).map(spot).collect())
 }

@@ -27,7 +27,7 @@ pub use labeled::{lidar, silhouettes};
 pub use lengths::Lengths;
 pub use metrics::{Better, Findings, METRICS, Metric, NEAR_DUPLICATE};
 pub use pairwise::{BINS, NEIGHBORS, Pairwise};
-pub use sample::Sampling;
+pub use sample::{Sampled, Sampling};
 pub use spectrum::Spectrum;
 pub use state::{Parts, State};
 pub use uniformity::{alignment, uniformity};

@@ -8,18 +8,18 @@ use crate::{Points, Scalar};
 /// The `k` largest cosines of each of n rows with others, and whose they are. Of equal cosines the earlier row's counts
 /// first, so that the lists do not depend on the order in which pairs come.
 #[derive(Clone, Debug)]
-pub(super) struct Nearest {
+pub(super) struct Nearest<T> {
     k: usize,
-    /// n × k, largest first; below any cosine where there is none yet.
-    cosines: Vec<f64>,
+    /// n × k, largest first; below any cosine where there is none yet. In the precision of the rows, which they have.
+    cosines: Vec<T>,
     rows: Vec<u32>,
     /// The last of each list.
     least: Vec<f64>,
 }
 
-impl Nearest {
+impl<T: Scalar> Nearest<T> {
     pub(super) fn new(n: usize, k: usize) -> Self {
-        Self { k, cosines: vec![-2.0; n * k], rows: vec![u32::MAX; n * k], least: vec![-2.0; n] }
+        Self { k, cosines: vec![T::from_f64(-2.0); n * k], rows: vec![u32::MAX; n * k], least: vec![-2.0; n] }
     }
 
     /// Cosines of row `i` with rows `first`, `first` + 1, …
@@ -42,7 +42,7 @@ impl Nearest {
     }
 
     fn offer(&mut self, i: usize, other: usize, cosine: f64) {
-        let (k, other) = (self.k, other as u32);
+        let (k, other, cosine) = (self.k, other as u32, T::from_f64(cosine));
         let list = &mut self.cosines[i * k..(i + 1) * k];
         let rows = &mut self.rows[i * k..(i + 1) * k];
         if cosine < list[k - 1] || (cosine == list[k - 1] && other > rows[k - 1]) {
@@ -56,7 +56,7 @@ impl Nearest {
             place -= 1;
         }
         (list[place], rows[place]) = (cosine, other);
-        self.least[i] = list[k - 1];
+        self.least[i] = list[k - 1].to_f64();
     }
 
     /// The lists of all shares of one walk.
@@ -67,7 +67,7 @@ impl Nearest {
             for i in 0..sum.least.len() {
                 for place in i * sum.k..(i + 1) * sum.k {
                     if share.rows[place] != u32::MAX {
-                        sum.offer(i, share.rows[place] as usize, share.cosines[place]);
+                        sum.offer(i, share.rows[place] as usize, share.cosines[place].to_f64());
                     }
                 }
             }
@@ -83,7 +83,7 @@ impl Nearest {
     }
 
     /// ln(r₂/r₁) of each row whose nearest two are at distances 0 < r₁ ≤ r₂, computed anew from the rows.
-    pub(super) fn log_ratios<T: Scalar>(&self, points: Points<'_, T>) -> Vec<f64> {
+    pub(super) fn log_ratios(&self, points: Points<'_, T>) -> Vec<f64> {
         let ratio = |i: usize| {
             let (mut first, mut second) = (f64::INFINITY, f64::INFINITY);
             for &other in self.rows[i * self.k..(i + 1) * self.k].iter().filter(|row| **row != u32::MAX) {
@@ -145,7 +145,7 @@ mod tests {
             let points = Points::new(&rows).unwrap();
             let shares = cosines::fold(
                 points,
-                || Nearest::new(n, k),
+                || Nearest::<f64>::new(n, k),
                 |nearest, i, first, part| nearest.add(i, first, part),
             );
             let found = Nearest::joined(shares).unwrap();

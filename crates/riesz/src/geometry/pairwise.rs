@@ -48,10 +48,10 @@ pub struct Pairwise {
 }
 
 /// What a walk has gathered.
-struct Seen {
+struct Seen<T> {
     gaussians: f64,
     cosines: Gathered,
-    nearest: Nearest,
+    nearest: Nearest<T>,
     duplicates: u64,
     /// Of each point.
     partners: Vec<u32>,

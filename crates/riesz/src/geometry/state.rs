@@ -8,13 +8,13 @@
 use rayon::prelude::*;
 
 use super::lengths::Lengths;
-use super::sample::{Sample, Sampling};
+use super::sample::{Sample, Sampled, Sampling};
 use super::spectrum::Spectrum;
 use super::triangle::{FOLDED, Triangle, turn};
 use crate::rng::Key;
 use crate::{Error, Matrix, Scalar, rows};
 
-/// The state of n rows of d numbers. About 8·lanes·d² bytes, and 8·d for each row of the sample.
+/// The state of n rows of d numbers. About 8·lanes·d² bytes, and 4·d (8·d for what is no f32) for each row of the sample.
 #[derive(Clone, Debug)]
 pub struct State {
     dim: usize,
@@ -205,10 +205,9 @@ impl State {
     ///
     /// # Errors
     /// If there are fewer than two rows.
-    pub fn finish(mut self) -> Result<(Lengths, Spectrum, Vec<u64>, Matrix<f64>), Error> {
+    pub fn finish(mut self) -> Result<(Lengths, Spectrum, Vec<u64>, Sampled), Error> {
         let spectrum = self.take_spectrum()?;
-        let (places, mut rows) = self.sample.finish();
-        crate::normalize(&mut rows)?;
+        let (places, rows) = self.sample.finish()?;
         Ok((self.lengths, spectrum, places, rows))
     }
 
@@ -216,8 +215,9 @@ impl State {
     pub(super) fn finish_joint(mut self) -> Result<(Triangle, u64, Vec<u64>, Matrix<f64>), Error> {
         self.check_rows()?;
         let triangle = self.triangle();
-        let (places, rows) = self.sample.finish();
-        Ok((triangle, self.rows, places, rows))
+        let places = self.sample.rows().map(|(drawn, _)| drawn.row).collect();
+        let rows = self.sample.rows().flat_map(|(_, row)| row).collect();
+        Ok((triangle, self.rows, places, Matrix::new(rows, self.dim)))
     }
 
     fn check_rows(&self) -> Result<(), Error> {
@@ -237,7 +237,7 @@ impl State {
         let triangle = self.triangle().packed();
         let sample_numbers = self.sample.rows().map(|(drawn, _)| drawn.number).collect();
         let sample_places = self.sample.rows().map(|(drawn, _)| drawn.row).collect();
-        let sample_rows = self.sample.rows().flat_map(|(_, row)| row).copied().collect();
+        let sample_rows = self.sample.rows().flat_map(|(_, row)| row).collect();
         let (dim, rows, lengths, capacity) = (self.dim, self.rows, self.lengths, self.sample.capacity);
         Parts { dim, rows, lengths, triangle, capacity, sample_numbers, sample_places, sample_rows }
     }
