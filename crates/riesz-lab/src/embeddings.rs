@@ -169,7 +169,7 @@ const MOST_BYTES: u128 = 16 << 30;
 pub fn read(path: &Path, name: Option<&str>) -> Result<Rows> {
     let mut stream = stream::open(path, &Wanted { name: name.map(str::to_owned), texts: Vec::new() })?;
     let mut all: Option<Rows> = None;
-    while let Some(Block { rows, .. }) = stream.next()? {
+    while let Some(Block { rows, .. }) = stream.block()? {
         match &mut all {
             None => all = Some(rows),
             Some(all) => all.extend(rows),

@@ -283,7 +283,7 @@ fn the_verdict_names_what_is_wrong_with_its_threshold() {
         let row = uniform.row(i / 2 * 2).to_vec();
         uniform.row_mut(i).copy_from_slice(&row);
     }
-    assert!(told("twice.npy", &uniform).contains("Near duplicates: 0.50 pairs a row"));
+    assert!(told("twice.npy", &uniform).contains("Near duplicates: 0.500 pairs a row"));
 }
 
 #[test]

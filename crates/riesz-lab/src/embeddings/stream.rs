@@ -77,7 +77,7 @@ impl Stream {
     ///
     /// # Errors
     /// One sentence with the path if the file is damaged, or holds what is no row of numbers.
-    pub fn next(&mut self) -> Result<Option<Block>> {
+    pub fn block(&mut self) -> Result<Option<Block>> {
         self.source.next().map_err(|failure| told(&self.path, failure))
     }
 }

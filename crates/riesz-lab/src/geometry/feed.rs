@@ -118,7 +118,7 @@ impl<'a> Files<'a> {
             };
             let input = self.next - 1;
             let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-            match stream.next()? {
+            match stream.block()? {
                 Some(block) => {
                     let share = stream.rows().map_or(0, |rows| {
                         let bytes = u128::from(size(stream.path())) * block.rows.len() as u128;

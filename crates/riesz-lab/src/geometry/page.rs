@@ -71,7 +71,8 @@ pub fn render(report: &Report) -> Result<String> {
             wasserstein => report.value("wasserstein_uniformity").map(figure),
             spectrum => safe(spectrum(report)),
             metrics => metrics(report),
-            lengths => (report.lengths.len() > 1).then(|| safe(lengths(report))),
+            // Unit rows differ by rounding, which is no picture.
+            lengths => report.value("length_spread").filter(|spread| *spread > 1e-3).map(|_| safe(lengths(report))),
             length => report.value("mean_length").map(figure),
             map => (!report.map.is_empty()).then(|| safe(spots)),
             spots => report.map.len(),
@@ -93,7 +94,7 @@ fn metrics(report: &Report) -> Value {
             interval => interval(value).unwrap_or_else(|| if value.value.is_some() { "exact".to_owned() } else { String::new() }),
             about => metric.map_or("", |metric| metric.about),
             formula => metric.map_or("", |metric| metric.formula),
-            source => metric.map_or("", |metric| metric.source),
+            source => metric.map_or("", |metric| metric.source).trim_matches('–'),
         }
     });
     Value::from(lines.collect::<Vec<_>>())

@@ -98,7 +98,7 @@ pub fn verdict(findings: &Findings) -> Vec<Finding> {
             find(
                 Tone::Mixed,
                 format!(
-                    "Near duplicates: {:.2} pairs a row (above {REPEATED}); remove them before rows are split into training and \
+                    "Near duplicates: {:.3} pairs a row (above {REPEATED}); remove them before rows are split into training and \
                      test.",
                     a_row
                 ),
