@@ -36,6 +36,7 @@ impl Sample {
         if self.drawn.len() < self.capacity {
             let slot = self.drawn.len();
             self.drawn.push(Drawn { number, row, slot });
+            self.numbers.room(self.dim, self.capacity);
             self.numbers.put(slot, self.dim, content);
         } else if let Some(mut largest) = self.drawn.peek_mut()
             && (number, row) < (largest.number, largest.row)
@@ -154,6 +155,20 @@ enum Numbers {
 }
 
 impl Numbers {
+    /// Makes room for one more row, by doubling up to that of all: nothing is held that is never filled.
+    fn room(&mut self, dim: usize, capacity: usize) {
+        fn room<T>(numbers: &mut Vec<T>, dim: usize, capacity: usize) {
+            if numbers.capacity() < numbers.len() + dim {
+                let wanted = (2 * numbers.len()).max(64 * dim).min(capacity.saturating_mul(dim));
+                numbers.reserve_exact(wanted - numbers.len());
+            }
+        }
+        match self {
+            Self::F32(numbers) => room(numbers, dim, capacity),
+            Self::F64(numbers) => room(numbers, dim, capacity),
+        }
+    }
+
     /// Row `slot` becomes `content`; it is there already, or the next.
     fn put(&mut self, slot: usize, dim: usize, content: impl Iterator<Item = f64>) {
         let content: Vec<f64> = content.collect();
