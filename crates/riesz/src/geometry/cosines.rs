@@ -17,6 +17,16 @@ pub(super) fn fold<T: Scalar, A: Send>(
     start: impl Fn() -> A + Sync,
     visit: impl Fn(&mut A, usize, usize, &[f64]) + Sync,
 ) -> Vec<A> {
+    fold_and(points, start, visit, |outcome| outcome)
+}
+
+/// As [`fold`]; `finish` is given what was made of a share when that is done, so that not all need be held at once.
+pub(super) fn fold_and<T: Scalar, A, B: Send>(
+    points: Points<'_, T>,
+    start: impl Fn() -> A + Sync,
+    visit: impl Fn(&mut A, usize, usize, &[f64]) + Sync,
+    finish: impl Fn(A) -> B + Sync,
+) -> Vec<B> {
     let (n, d, data) = (points.len(), points.dim(), points.as_slice());
     // Rows of a tile: a product of many costs less a row, and few points are to be shared out, too.
     let height = if n < 8192 { 64 } else { 256 };
@@ -44,7 +54,7 @@ pub(super) fn fold<T: Scalar, A: Send>(
                     }
                 }
             }
-            outcome
+            finish(outcome)
         })
         .collect()
 }

@@ -59,20 +59,15 @@ impl<T: Scalar> Nearest<T> {
         self.least[i] = list[k - 1].to_f64();
     }
 
-    /// The lists of all shares of one walk.
-    pub(super) fn joined(shares: Vec<Self>) -> Option<Self> {
-        let mut shares = shares.into_iter();
-        let mut sum = shares.next()?;
-        for share in shares {
-            for i in 0..sum.least.len() {
-                for place in i * sum.k..(i + 1) * sum.k {
-                    if share.rows[place] != u32::MAX {
-                        sum.offer(i, share.rows[place] as usize, share.cosines[place].to_f64());
-                    }
+    /// Takes the lists of another share of the walk, too.
+    pub(super) fn join(&mut self, share: &Self) {
+        for i in 0..self.least.len() {
+            for place in i * self.k..(i + 1) * self.k {
+                if share.rows[place] != u32::MAX {
+                    self.offer(i, share.rows[place] as usize, share.cosines[place].to_f64());
                 }
             }
         }
-        Some(sum)
     }
 
     /// How often each row is among the k nearest of another.
@@ -148,7 +143,8 @@ mod tests {
                 || Nearest::<f64>::new(n, k),
                 |nearest, i, first, part| nearest.add(i, first, part),
             );
-            let found = Nearest::joined(shares).unwrap();
+            let mut found = Nearest::new(n, k);
+            shares.iter().for_each(|share| found.join(share));
             let dot =
                 |i: usize, j: usize| -> f64 { rows.row(i).iter().zip(rows.row(j)).map(|(a, b)| a * b).sum() };
             for i in 0..n {

@@ -4,6 +4,8 @@
 //! a 95 % interval: a mean over pairs varies as 4 Var(h)/S (1 − S/n), h the mean over a point's pairs (Hoeffding 1948),
 //! which is taken from 1,024 of the points; what is no mean is made one first (ln by its slope, W₁ by the sign of F̂ − F).
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use super::cosines;
@@ -78,7 +80,9 @@ impl Pairwise {
             partners: vec![0; n],
             listed: Vec::new(),
         };
-        let mut shares = cosines::fold(points, start, |seen, i, first, part| {
+        // Lists of neighbors are the largest of what is gathered, and can be joined in any order.
+        let joined: Mutex<Option<Nearest<T>>> = Mutex::new(None);
+        let visit = |seen: &mut Seen<T>, i: usize, first: usize, part: &[f64]| {
             seen.gaussians += gaussians(part);
             seen.cosines.add(part);
             seen.nearest.add(i, first, part);
@@ -91,6 +95,15 @@ impl Pairwise {
             if seen.listed.len() > 4 * LISTED {
                 shorten(&mut seen.listed);
             }
+        };
+        let mut shares = cosines::fold_and(points, start, visit, |mut seen| {
+            let nearest = std::mem::replace(&mut seen.nearest, Nearest::new(0, 0));
+            let mut joined = joined.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *joined {
+                None => *joined = Some(nearest),
+                Some(joined) => joined.join(&nearest),
+            }
+            seen
         });
         let pairs = cosines::pairs(n) as f64;
         let mean = shares.iter().map(|seen| seen.gaussians).sum::<f64>() / pairs;
@@ -102,14 +115,9 @@ impl Pairwise {
         let mut listed: Vec<_> =
             shares.iter_mut().flat_map(|seen| std::mem::take(&mut seen.listed)).collect();
         shorten(&mut listed);
-        let (mut gathered, mut nearest) = (Vec::new(), Vec::new());
-        for seen in shares {
-            gathered.push(seen.cosines);
-            nearest.push(seen.nearest);
-        }
-        let gathered = Gathered::joined(gathered);
+        let gathered = Gathered::joined(shares.into_iter().map(|seen| seen.cosines).collect());
         let histogram = gathered.histogram(BINS);
-        let nearest = Nearest::joined(nearest);
+        let nearest = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
         let left = 1.0 - n as f64 / of.max(n as u64) as f64;
         let spread = (left > 0.0).then(|| Spread::of(points, &histogram, left, key));
         let estimate = |value: f64, error: Option<f64>| match error {
