@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::Result;
-use crate::commands::{bench, data, embed, eval, loss, recipes, report, runs, sphere, train};
+use crate::commands::{
+    bench, compare, data, embed, eval, geometry, loss, recipes, report, runs, sphere, train,
+};
 
 /// Contrastive representation learning as energy minimization on the sphere.
 #[derive(Parser)]
@@ -14,6 +16,7 @@ use crate::commands::{bench, data, embed, eval, loss, recipes, report, runs, sph
   riesz train                          train on the built-in real images, a few minutes
   riesz train photos/ --epochs 50      train on a folder of unlabeled images
   riesz report runs/fashion-mnist-12k  render a run's report again
+  riesz geometry embeddings.parquet    how any embeddings fill the sphere
   riesz loss dhel --temperature 0.3 --input batch.safetensors --json
   riesz sphere minimize --kernel riesz --exponent 1 --points 12 --dim 3
 
@@ -32,6 +35,10 @@ enum Verb {
     Eval(eval::EvalArgs),
     /// Embed images with a run's encoder, to npy, parquet or safetensors
     Embed(embed::EmbedArgs),
+    /// The health of any embeddings: how they fill the sphere
+    Geometry(geometry::GeometryArgs),
+    /// Two encoders or checkpoints on the same items: how alike, and how their geometry differs
+    Compare(compare::CompareArgs),
     /// Render a run's report.html again
     Report(report::ReportArgs),
     /// List runs with their results
@@ -58,6 +65,8 @@ impl Cli {
             Verb::Train(args) => train::run(args),
             Verb::Eval(args) => eval::run(args),
             Verb::Embed(args) => embed::run(args),
+            Verb::Geometry(args) => geometry::run(args),
+            Verb::Compare(args) => compare::run(args),
             Verb::Report(args) => report::run(args),
             Verb::Runs(args) => runs::run(args),
             Verb::Loss(args) => loss::run(args),

@@ -1,23 +1,29 @@
-//! Files of embeddings: a matrix of n rows × d columns in npy, safetensors or parquet.
+//! Files of embeddings: a matrix of n rows × d columns, read block by block.
 //!
 //! | format | read | written | beside the matrix |
 //! |---|---|---|---|
 //! | `.npy` | f16, f32, f64, integers, booleans; both byte orders, C and Fortran order | f32, f64 | a CSV of names and labels, by [`write_names`] |
 //! | `.npz` | the same, by array name; stored or deflated | – | other arrays |
 //! | `.safetensors` | f16, bf16, f32, f64 by tensor name | f32 | tensor `labels`, i64, −1 where there is none |
-//! | `.parquet` | – | columns `name`, `label`, `embedding` | in the file |
+//! | `.parquet` | list and fixed-size-list columns of f16, f32, f64 | columns `name`, `label`, `embedding` | in the file |
+//! | `.arrow`, `.feather`, `.ipc` | list and fixed-size-list columns of f16, f32, f64 | – | in the file |
+//! | `.csv`, `.tsv` | columns of numbers | – | in the file |
 //!
 //! Half-precision numbers and integers of up to 16 bits widen to f32 without loss, longer integers to f64 (without loss
-//! below 2⁵³). What a header promises is never allocated before it is there, and at most 16 GiB. Every writer writes beside its place and renames, so that a
-//! reader sees the old file or the new one and a full disk loses nothing.
+//! below 2⁵³). What a header promises is never allocated before it is there. Every writer writes beside its place and
+//! renames, so that a reader sees the old file or the new one and a full disk loses nothing.
 
+mod arrow;
 mod npy;
 mod npz;
+mod numbers;
 mod parquet;
+mod parquet_rows;
 mod safetensors;
+pub mod stream;
+mod text;
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use riesz::{Matrix, Scalar};
@@ -26,6 +32,7 @@ use crate::{Error, Result, atomic};
 pub use npy::write_npy;
 pub use parquet::write_parquet;
 pub use safetensors::write_safetensors;
+use stream::{Block, Wanted};
 
 /// A matrix as it was in a file: n rows × d columns, both at least 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +73,62 @@ impl Rows {
         }
     }
 
+    /// The same numbers in f32, rounded.
+    pub fn into_f32(self) -> Matrix<f32> {
+        match self {
+            Self::F32(rows) => rows,
+            Self::F64(rows) => rows.to_f32(),
+        }
+    }
+
+    /// The first `rows` rows, and those behind them, if there are any.
+    ///
+    /// # Panics
+    /// If there are fewer, or `rows` is 0.
+    pub fn split_at(self, rows: usize) -> (Self, Option<Self>) {
+        fn split<T: Scalar>(all: Matrix<T>, rows: usize) -> (Matrix<T>, Option<Matrix<T>>) {
+            let dim = all.dim();
+            let mut first = all.into_vec();
+            let rest = first.split_off(rows * dim);
+            (Matrix::new(first, dim), (!rest.is_empty()).then(|| Matrix::new(rest, dim)))
+        }
+        match self {
+            Self::F32(all) => {
+                let (first, rest) = split(all, rows);
+                (Self::F32(first), rest.map(Self::F32))
+            }
+            Self::F64(all) => {
+                let (first, rest) = split(all, rows);
+                (Self::F64(first), rest.map(Self::F64))
+            }
+        }
+    }
+
+    /// Adds rows of as many columns; both become f64 if one is.
+    ///
+    /// # Panics
+    /// If the columns differ in number.
+    pub fn extend(&mut self, more: Self) {
+        assert_eq!(self.dim(), more.dim(), "columns");
+        let dim = self.dim();
+        let joined = match (std::mem::replace(self, Self::F32(Matrix::zeros(0, dim))), more) {
+            (Self::F32(all), Self::F32(more)) => {
+                let mut all = all.into_vec();
+                all.extend_from_slice(more.as_slice());
+                Self::F32(Matrix::new(all, dim))
+            }
+            (all, more) => {
+                let mut all = match all {
+                    Self::F32(rows) => rows.to_f64().into_vec(),
+                    Self::F64(rows) => rows.into_vec(),
+                };
+                all.extend(more.to_f64().into_vec());
+                Self::F64(Matrix::new(all, dim))
+            }
+        };
+        *self = joined;
+    }
+
     /// Refuses NaN and infinity.
     ///
     /// # Errors
@@ -94,35 +157,29 @@ pub fn check_finite<T: Scalar>(rows: &Matrix<T>) -> Result<()> {
     }
 }
 
-/// Reads a matrix from a `.npy`, `.npz` or `.safetensors` file. `name` chooses an array of an npz or a tensor of a
-/// safetensors file; it is not needed if only one of them is a matrix of numbers.
+/// No matrix that is read whole is larger: 16 GiB.
+const MOST_BYTES: u128 = 16 << 30;
+
+/// Reads a matrix whole, from any file that [`stream::open`] takes. `name` chooses an array of an npz, a tensor of a
+/// safetensors file or a column; it is not needed if only one of them is a matrix of numbers.
 ///
 /// # Errors
 /// One sentence with the path if the file cannot be read, is damaged, holds something else than a matrix of numbers
-/// with at least one row and one column, or if the name does not choose one.
+/// with at least one row and one column, if it is larger than 16 GiB, or if the name does not choose one.
 pub fn read(path: &Path, name: Option<&str>) -> Result<Rows> {
-    let file = File::open(path).map_err(|error| Error::io(path, &error))?;
-    let metadata = file.metadata().map_err(|error| Error::io(path, &error))?;
-    if metadata.is_dir() {
-        return Err(Error::input(format!(
-            "{}: is a folder; expected a .npy, .npz or .safetensors file",
-            path.display()
-        )));
+    let mut stream = stream::open(path, &Wanted { name: name.map(str::to_owned), texts: Vec::new() })?;
+    let mut all: Option<Rows> = None;
+    while let Some(Block { rows, .. }) = stream.block()? {
+        match &mut all {
+            None => all = Some(rows),
+            Some(all) => all.extend(rows),
+        }
+        let held = all.as_ref().map_or(0, |all| 8 * all.len() as u128 * all.dim() as u128);
+        if held > MOST_BYTES {
+            return Err(Error::input("holds more numbers than 16 GiB").at(path.display()));
+        }
     }
-    let mut file = BufReader::new(file);
-    let rows = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("npy") if name.is_some() => Err(Failure::Content(
-            "an npy file holds one array, without a name; leave the name out".to_owned(),
-        )),
-        Some("npy") => npy::read(&mut file, metadata.len()),
-        Some("npz") => npz::read(&mut file, metadata.len(), name),
-        Some("safetensors") => safetensors::read(&mut file, metadata.len(), name),
-        _ => Err(Failure::Content("the file's name must end in .npy, .npz or .safetensors".to_owned())),
-    };
-    rows.map_err(|failure| match failure {
-        Failure::Disk(error) => Error::io(path, &error),
-        Failure::Content(message) => Error::input(message).at(path.display()),
-    })
+    all.ok_or_else(|| Error::input("has no rows").at(path.display()))
 }
 
 /// Writes the names and labels of a matrix's rows as CSV with the header `index,name,label`; the label is empty where
@@ -157,111 +214,6 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Disk(error)
     }
-}
-
-/// A type of numbers in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Number {
-    F16,
-    Bf16,
-    F32,
-    F64,
-    I8,
-    U8,
-    I16,
-    U16,
-    I32,
-    U32,
-    I64,
-    U64,
-}
-
-impl Number {
-    fn bytes(self) -> usize {
-        match self {
-            Self::I8 | Self::U8 => 1,
-            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
-            Self::F32 | Self::I32 | Self::U32 => 4,
-            Self::F64 | Self::I64 | Self::U64 => 8,
-        }
-    }
-}
-
-/// How the numbers of a matrix lie in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Layout {
-    number: Number,
-    big_endian: bool,
-    /// Column after column (Fortran order), not row after row.
-    by_columns: bool,
-    rows: usize,
-    dim: usize,
-}
-
-impl Layout {
-    /// Bytes of the numbers.
-    fn bytes(self) -> u128 {
-        self.rows as u128 * self.dim as u128 * self.number.bytes() as u128
-    }
-}
-
-/// Rows and columns of an array that shall be a matrix.
-fn matrix_shape(shape: &[usize]) -> std::result::Result<(usize, usize), String> {
-    match *shape {
-        [rows, dim] if rows > 0 && dim > 0 => Ok((rows, dim)),
-        _ => Err(format!("has the shape {shape:?}; expected [rows, columns] with at least one of each")),
-    }
-}
-
-/// More numbers than any matrix that is asked about here.
-const MOST_BYTES: u128 = 16 << 30;
-
-/// Reads the numbers of a matrix. The caller has checked that the file claims to hold them.
-fn read_numbers(file: &mut impl Read, layout: Layout) -> std::result::Result<Rows, Failure> {
-    if layout.bytes() > MOST_BYTES {
-        let Layout { rows, dim, .. } = layout;
-        return Err(Failure::Content(format!("{rows} × {dim} numbers are more than 16 GiB")));
-    }
-    Ok(match layout.number {
-        Number::F16 => Rows::F32(decode(file, layout, |b| half::f16::from_le_bytes(b).to_f32())?),
-        Number::Bf16 => Rows::F32(decode(file, layout, |b| half::bf16::from_le_bytes(b).to_f32())?),
-        Number::F32 => Rows::F32(decode(file, layout, f32::from_le_bytes)?),
-        Number::F64 => Rows::F64(decode(file, layout, f64::from_le_bytes)?),
-        Number::I8 => Rows::F32(decode(file, layout, |b| f32::from(i8::from_le_bytes(b)))?),
-        Number::U8 => Rows::F32(decode(file, layout, |b| f32::from(u8::from_le_bytes(b)))?),
-        Number::I16 => Rows::F32(decode(file, layout, |b| f32::from(i16::from_le_bytes(b)))?),
-        Number::U16 => Rows::F32(decode(file, layout, |b| f32::from(u16::from_le_bytes(b)))?),
-        Number::I32 => Rows::F64(decode(file, layout, |b| f64::from(i32::from_le_bytes(b)))?),
-        Number::U32 => Rows::F64(decode(file, layout, |b| f64::from(u32::from_le_bytes(b)))?),
-        Number::I64 => Rows::F64(decode(file, layout, |b| i64::from_le_bytes(b) as f64)?),
-        Number::U64 => Rows::F64(decode(file, layout, |b| u64::from_le_bytes(b) as f64)?),
-    })
-}
-
-/// Reads numbers into a row-major matrix; memory grows with what is there.
-fn decode<const BYTES: usize, T: Scalar>(
-    file: &mut impl Read,
-    layout: Layout,
-    number: impl Fn([u8; BYTES]) -> T,
-) -> io::Result<Matrix<T>> {
-    const AT_ONCE: usize = 1 << 16;
-    let Layout { rows, dim, .. } = layout;
-    let mut numbers = Vec::new();
-    let mut buffer = vec![0; AT_ONCE * BYTES];
-    while numbers.len() < rows * dim {
-        let part = &mut buffer[..(rows * dim - numbers.len()).min(AT_ONCE) * BYTES];
-        file.read_exact(part)?;
-        numbers.extend(part.as_chunks_mut().0.iter_mut().map(|bytes| {
-            if layout.big_endian {
-                bytes.reverse();
-            }
-            number(*bytes)
-        }));
-    }
-    if layout.by_columns {
-        numbers = (0..rows * dim).map(|i| numbers[i % dim * rows + i / dim]).collect();
-    }
-    Ok(Matrix::new(numbers, dim))
 }
 
 /// Writes all numbers of a matrix, little-endian, in its own width.
@@ -454,7 +406,12 @@ mod tests {
                 "{message}"
             );
         };
-        refused("a.txt", b"", None, "must end in .npy, .npz or .safetensors");
+        refused(
+            "a.txt",
+            b"",
+            None,
+            "must end in .npy, .npz, .safetensors, .parquet, .arrow, .feather or .csv",
+        );
         refused("a.npy", b"", Some("x"), "without a name");
         refused("a.npy", b"", None, "too early");
         refused("a.safetensors", b"", None, "too early");

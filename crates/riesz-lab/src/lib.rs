@@ -14,6 +14,7 @@ pub mod encoder;
 pub mod environment;
 mod error;
 pub mod evaluation;
+pub mod geometry;
 pub mod interrupt;
 pub mod lines;
 pub mod loss_recipe;

@@ -29,6 +29,11 @@ impl Key {
         name.bytes().fold(self.at(name.len() as u64), |key, byte| key.at(u64::from(byte)))
     }
 
+    /// A number of 64 random bits at this key, for where a generator would be too much.
+    pub fn number(self) -> u64 {
+        self.0[0]
+    }
+
     /// A generator for the draws at this key.
     pub fn rng(self) -> ChaCha8Rng {
         let mut seed = [0; 32];

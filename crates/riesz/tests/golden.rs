@@ -8,7 +8,7 @@ mod inputs;
 
 use inputs::{folder, input};
 use riesz::engine::{Engine, Fused, Reference, value_and_grad_raw};
-use riesz::geometry::measure_all;
+use riesz::geometry::Findings;
 use riesz::loss::{Convention, KclKernel, Loss, Term};
 use riesz::{Matrix, Points, Scalar};
 use serde::Deserialize;
@@ -256,7 +256,7 @@ fn metrics_agree_with_every_case() {
             ("rank", want.rank),
             ("effective_rank", want.effective_rank),
         ];
-        let got = measure_all(&views).unwrap();
+        let got = Findings::of(&views).unwrap().logged();
         // A new metric needs a wanted value here.
         assert_eq!(
             got.iter().map(|(metric, _)| *metric).collect::<Vec<_>>(),

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use riesz::engine::{Engine, Fused, RawValueAndGrad, value_and_grad_raw};
-use riesz::geometry::measure_all;
+use riesz::geometry::Findings;
 use riesz::loss::Loss;
 use riesz::rng::{Key, below, normal, permutation, uniform};
 use riesz::{Matrix, Points, normalize};
@@ -37,7 +37,7 @@ fn metrics(rows: &Matrix<f64>) -> Vec<(&'static str, f64)> {
     let mut unit = rows.clone();
     normalize(&mut unit).unwrap();
     let (u, v) = unit.as_slice().split_at(unit.as_slice().len() / 2);
-    measure_all(&[u, v].map(|view| Points::from_slice(view, unit.dim()).unwrap())).unwrap()
+    Findings::of(&[u, v].map(|view| Points::from_slice(view, unit.dim()).unwrap())).unwrap().logged()
 }
 
 /// Row i of the result is row `order[i]`.

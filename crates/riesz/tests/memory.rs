@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use riesz::Points;
 use riesz::engine::{Engine, Fused};
-use riesz::geometry::{singular_values, uniformity, wasserstein_uniformity};
+use riesz::geometry::{Pairwise, Spectrum, uniformity, wasserstein_uniformity};
 use riesz::loss::{Convention, KclKernel, Loss};
 use riesz::rng::Key;
 use riesz::sphere::sample;
@@ -67,14 +67,15 @@ fn peaks_grow_as_the_batch() {
         let rows = sample(n, dim, Key::new(1));
         peak(|| work(Points::new(&rows).unwrap()))
     };
-    let others: [(&str, Work<'_>); 4] = [
+    let others: [(&str, Work<'_>); 5] = [
         ("sup-con of ten groups", &|points| {
             let groups: Vec<u32> = (0..points.len() as u32).map(|i| i % 10).collect();
             let views = [points, points];
             drop(Engine::<f64>::value_and_grad_grouped(&Fused, &sup_con, &views, &groups).unwrap());
         }),
         ("uniformity", &|points| assert!(uniformity(points).unwrap() < 0.0)),
-        ("singular values", &|points| drop(singular_values(points))),
+        ("spectrum", &|points| drop(Spectrum::of(points).unwrap())),
+        ("pairwise", &|points| drop(Pairwise::of(points, points.len() as u64, 0.99, Key::new(1)).unwrap())),
         ("wasserstein uniformity", &|points| assert!(wasserstein_uniformity(points).unwrap() < 1e-2)),
     ];
     let fused: Vec<_> = losses

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use riesz::engine::{Engine, Fused};
-use riesz::geometry::{measure_all, singular_values, uniformity, wasserstein_uniformity};
+use riesz::geometry::{Findings, METRICS, Spectrum, uniformity, wasserstein_uniformity};
 use riesz::loss::Loss;
 use riesz::rng::Key;
 use riesz::sphere::sample;
@@ -88,8 +88,8 @@ fn losses_of_groups_and_of_several_views() {
 fn metrics() {
     let views = [3, 4].map(|seed| sample(700, 23, Key::new(seed)));
     same_in_every_pool(|| {
-        let values = measure_all(&views.each_ref().map(|view| Points::new(view).unwrap())).unwrap();
-        values.into_iter().map(|(_, value)| bits(value)).collect::<Vec<_>>()
+        let found = Findings::of(&views.each_ref().map(|view| Points::new(view).unwrap())).unwrap();
+        METRICS.iter().map(|metric| (metric.read)(&found).map(|found| bits(found.value))).collect::<Vec<_>>()
     });
 }
 
@@ -99,7 +99,7 @@ fn metrics_of_many_points() {
     let rows = sample(3100, 6, Key::new(5));
     same_in_every_pool(|| {
         let points = Points::new(&rows).unwrap();
-        let sigmas: Vec<u64> = singular_values(points).into_iter().map(bits).collect();
+        let sigmas: Vec<u64> = Spectrum::of(points).unwrap().values.into_iter().map(bits).collect();
         (bits(uniformity(points).unwrap()), bits(wasserstein_uniformity(points).unwrap()), sigmas)
     });
 }

@@ -1,7 +1,8 @@
 //! `riesz embed`: the rows that a run's encoder gives to images, in a file that other programs read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use riesz::Matrix;
 
 use crate::console::errln;
@@ -43,7 +44,7 @@ pub struct EmbedArgs {
 }
 
 /// Which rows of the encoder.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
     /// The backbone's output h.
     Backbone,
@@ -78,18 +79,55 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     }
     interrupt::listen();
     let embedding = interrupt::expendable(format!("interrupted; {} was not written", args.output.display()));
-    let run = Run::open(&args.run)?;
-    let recipe = run.recipe()?;
     let device = device::open(&args.device)?;
-    let encoder = Encoder::open(&run.path("encoder.safetensors"), &device)?;
+    let Embedded { rows: matrix, names, labels, unreadable } =
+        embed(&args.run, args.data.as_deref(), args.part, args.split, &device)?;
+    drop(embedding);
+    match format.as_str() {
+        "npy" => {
+            embeddings::write_npy(&args.output, &matrix)?;
+            embeddings::write_names(&args.output.with_extension("csv"), &names, &labels)?;
+        }
+        "parquet" => embeddings::write_parquet(&args.output, &names, Some(&labels), &matrix)?,
+        _ => embeddings::write_safetensors(&args.output, &[("embeddings", &matrix)], Some(&labels))?,
+    }
+    errln!(
+        "{}: {} rows of {}{}",
+        args.output.display(),
+        matrix.len(),
+        matrix.dim(),
+        if unreadable == 0 { String::new() } else { format!(", {unreadable} unreadable images left out") }
+    );
+    Ok(())
+}
+
+/// Rows of images, in order.
+pub(super) struct Embedded {
+    pub(super) rows: Matrix<f32>,
+    names: Vec<String>,
+    labels: Vec<Option<u32>>,
+    unreadable: usize,
+}
+
+/// The rows that a run's encoder gives to its own images, or to those of `data`.
+pub(super) fn embed(
+    run: &Path,
+    source: Option<&str>,
+    part: Part,
+    split: Option<Split>,
+    device: &Device,
+) -> Result<Embedded> {
+    let run = Run::open(run)?;
+    let recipe = run.recipe()?;
+    let encoder = Encoder::open(&run.path("encoder.safetensors"), device)?;
     let augment = recipe.augment.plan()?;
     recipe.encoder.check_room(augment.size(), augment.channels())?;
     let viewer = Viewer { augment: &augment, seed: recipe.seed };
     // Other images are none of the run's: its labels, limit and share held out do not concern them.
-    let (images, usual) = match &args.data {
+    let (images, usual) = match source {
         None => (recipe.data, Split::Test),
         Some(source) => {
-            let (source, labels) = (source.clone(), "auto".to_owned());
+            let (source, labels) = (source.to_owned(), "auto".to_owned());
             (DataRecipe { source, labels, held_out: 0.0, limit: None }, Split::All)
         }
     };
@@ -97,7 +135,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
 
     let mut rows: Option<Vec<f32>> = None;
     let (mut dim, mut names, mut labels) = (0, Vec::new(), Vec::new());
-    let splits: &[&dyn Source] = match args.split.unwrap_or(usual) {
+    let splits: &[&dyn Source] = match split.unwrap_or(usual) {
         Split::Train => &[&*data.train],
         Split::Test => &[&*data.test],
         Split::All => &[&*data.train, &*data.test],
@@ -118,7 +156,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
             }
             if !items.is_empty() {
                 let (h, z) = viewer.embed(&encoder, *source, &items, Shown::Clean)?;
-                let part = match args.part {
+                let taken = match part {
                     Part::Backbone => h,
                     Part::Projector => {
                         let mut unit = z;
@@ -126,8 +164,8 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
                         unit
                     }
                 };
-                dim = part.dim();
-                rows.get_or_insert_default().extend(part.into_vec());
+                dim = taken.dim();
+                rows.get_or_insert_default().extend(taken.into_vec());
                 names.extend(items.iter().map(|&item| source.name(item)));
                 labels.extend(items.iter().map(|&item| source.label(item)));
             }
@@ -137,21 +175,5 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     progress.finish();
     let rows =
         rows.ok_or_else(|| Error::input(format!("{}: none of {total} images can be read", data.name)))?;
-    let matrix = Matrix::new(rows, dim);
-    drop(embedding);
-    match format.as_str() {
-        "npy" => {
-            embeddings::write_npy(&args.output, &matrix)?;
-            embeddings::write_names(&args.output.with_extension("csv"), &names, &labels)?;
-        }
-        "parquet" => embeddings::write_parquet(&args.output, &names, Some(&labels), &matrix)?,
-        _ => embeddings::write_safetensors(&args.output, &[("embeddings", &matrix)], Some(&labels))?,
-    }
-    errln!(
-        "{}: {} rows of {dim}{}",
-        args.output.display(),
-        matrix.len(),
-        if unreadable == 0 { String::new() } else { format!(", {unreadable} unreadable images left out") }
-    );
-    Ok(())
+    Ok(Embedded { rows: Matrix::new(rows, dim), names, labels, unreadable })
 }

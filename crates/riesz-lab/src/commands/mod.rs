@@ -1,9 +1,11 @@
 //! One file a verb: its arguments and what it does; and `loss_flags`, which several take.
 
 pub mod bench;
+pub mod compare;
 pub mod data;
 pub mod embed;
 pub mod eval;
+pub mod geometry;
 pub mod loss;
 pub mod loss_flags;
 pub mod recipes;

@@ -1,12 +1,14 @@
 //! NumPy's array file: the magic `\x93NUMPY`, a version, the length of a header, a header that is a Python literal
 //! `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`, and the numbers.
 
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 
 use riesz::{Matrix, Scalar};
 
-use super::{Failure, Layout, Number, Rows, matrix_shape, read_numbers, write_numbers};
+use super::numbers::{Layout, Number, matrix_shape, source};
+use super::stream::Source;
+use super::{Failure, write_numbers};
 use crate::{Result, atomic};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -40,9 +42,12 @@ pub fn write_npy<T: Scalar>(path: &Path, rows: &Matrix<T>) -> Result<()> {
     })
 }
 
-/// Reads a matrix from an npy file of `length` bytes.
-pub(super) fn read(file: &mut impl Read, length: u64) -> std::result::Result<Rows, Failure> {
-    let (layout, header) = read_header(file)?;
+/// The matrix of an npy file of `length` bytes.
+pub(super) fn open<R: Read + Seek + Send + 'static>(
+    mut file: R,
+    length: u64,
+) -> std::result::Result<Box<dyn Source>, Failure> {
+    let (layout, header) = read_header(&mut file)?;
     let found = length.saturating_sub(header);
     let expected = layout.bytes();
     if u128::from(found) != expected {
@@ -51,7 +56,7 @@ pub(super) fn read(file: &mut impl Read, length: u64) -> std::result::Result<Row
             "{rows} × {dim} numbers are {expected} bytes, but the file has {found}; it is damaged or truncated"
         )));
     }
-    read_numbers(file, layout)
+    source(file, layout)
 }
 
 /// Reads what comes before the numbers: how they lie, and its own length.
@@ -148,6 +153,7 @@ fn value_of<'a>(header: &'a str, key: &str) -> std::result::Result<&'a str, Stri
 
 #[cfg(test)]
 mod tests {
+    use super::super::Rows;
     use super::*;
 
     fn file(version: u8, header: &str, numbers: &[u8]) -> Vec<u8> {
@@ -163,7 +169,9 @@ mod tests {
     }
 
     fn read_bytes(bytes: &[u8]) -> std::result::Result<Rows, String> {
-        read(&mut &bytes[..], bytes.len() as u64).map_err(|failure| match failure {
+        let file = std::io::Cursor::new(bytes.to_vec());
+        let whole = open(file, bytes.len() as u64).and_then(super::super::stream::whole);
+        whole.map_err(|failure| match failure {
             Failure::Disk(error) => error.to_string(),
             Failure::Content(message) => message,
         })

@@ -7,7 +7,9 @@ use std::io::{Read, Seek, SeekFrom};
 
 use flate2::read::DeflateDecoder;
 
-use super::{Failure, Layout, Rows, npy, read_numbers};
+use super::numbers::{ByRows, Layout, source};
+use super::stream::{Block, Source};
+use super::{Failure, npy};
 
 /// The directory of an archive of arrays is smaller.
 const LONGEST_DIRECTORY: u64 = 64 << 20;
@@ -17,32 +19,80 @@ const MOST_INFLATED: u64 = 1040;
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
-/// Reads a matrix from an npz file of `length` bytes; `name` chooses one of several arrays.
-pub(super) fn read(file: &mut (impl Read + Seek), length: u64, name: Option<&str>) -> Outcome<Rows> {
-    let arrays: Vec<Array> = directory(file, length)?;
-    let array = choose(file, &arrays, name)?;
+/// Most bytes of an array that lies column after column, which is read whole.
+const MOST_BY_COLUMNS: u128 = 1 << 30;
+
+/// The matrix of an npz file of `length` bytes; `name` chooses one of several arrays.
+pub(super) fn open<R: Read + Seek + Send + 'static>(
+    mut file: R,
+    length: u64,
+    name: Option<&str>,
+) -> Outcome<Box<dyn Source>> {
+    let arrays: Vec<Array> = directory(&mut file, length)?;
+    let array = choose(&mut file, &arrays, name)?;
     let in_array = |failure| match failure {
         Failure::Content(message) => Failure::Content(format!("array {} {message}", array.name)),
         disk @ Failure::Disk(_) => disk,
     };
+    let Array { name, checksum, size, .. } = array;
     let mut content = Checked::new(array.open(file)?);
     let (layout, header) = npy::read_header(&mut content).map_err(in_array)?;
     let Layout { rows, dim, .. } = layout;
-    let found = array.size.saturating_sub(header);
+    let found = size.saturating_sub(header);
     if u128::from(found) != layout.bytes() {
         return Err(in_array(Failure::Content(format!(
             "has {rows} × {dim} numbers in {found} bytes; it is damaged"
         ))));
     }
-    let matrix = read_numbers(&mut content, layout).map_err(in_array)?;
-    if content.sum.sum() != array.checksum {
-        return Err(in_array(Failure::Content("is damaged: its checksum does not hold".to_owned())));
+    if layout.by_columns {
+        if layout.bytes() > MOST_BY_COLUMNS {
+            return Err(in_array(Failure::Content(
+                "lies column after column; more than 1 GiB of that is read from a .npy file alone".to_owned(),
+            )));
+        }
+        let mut numbers = Vec::new();
+        content.read_to_end(&mut numbers)?;
+        content.check(*checksum).map_err(in_array)?;
+        return source(std::io::Cursor::new(numbers), layout);
     }
-    Ok(matrix)
+    let (name, checksum) = (name.clone(), *checksum);
+    Ok(Box::new(Member { name, checksum, numbers: ByRows::new(content, layout) }))
+}
+
+/// An array, whose checksum is looked at when its last row was read.
+struct Member<R> {
+    name: String,
+    checksum: u32,
+    numbers: ByRows<Checked<R>>,
+}
+
+impl<R: Read + Send> Source for Member<R> {
+    fn dim(&self) -> usize {
+        self.numbers.dim()
+    }
+
+    fn rows(&self) -> Option<u64> {
+        self.numbers.rows()
+    }
+
+    fn next(&mut self) -> Outcome<Option<Block>> {
+        let block = self.numbers.next()?;
+        if block.is_none() {
+            self.numbers.file.check(self.checksum).map_err(|failure| match failure {
+                Failure::Content(message) => Failure::Content(format!("array {} {message}", self.name)),
+                disk @ Failure::Disk(_) => disk,
+            })?;
+        }
+        Ok(block)
+    }
 }
 
 /// The array of that name, or the only one, or the only matrix of numbers.
-fn choose<'a>(file: &mut (impl Read + Seek), arrays: &'a [Array], name: Option<&str>) -> Outcome<&'a Array> {
+fn choose<'a>(
+    file: &mut (impl Read + Seek + Send),
+    arrays: &'a [Array],
+    name: Option<&str>,
+) -> Outcome<&'a Array> {
     let names: Vec<&str> = arrays.iter().map(|array| array.name.as_str()).collect();
     let wrong = |message: String| Err(Failure::Content(message));
     match (name, arrays) {
@@ -55,7 +105,7 @@ fn choose<'a>(file: &mut (impl Read + Seek), arrays: &'a [Array], name: Option<&
         (None, several) => {
             let mut matrices = Vec::new();
             for array in several {
-                if npy::read_header(&mut array.open(file)?).is_ok() {
+                if npy::read_header(&mut array.open(&mut *file)?).is_ok() {
                     matrices.push(array);
                 }
             }
@@ -84,7 +134,7 @@ struct Array {
 
 impl Array {
     /// The npy file's bytes.
-    fn open<'a, R: Read + Seek>(&self, file: &'a mut R) -> Outcome<Box<dyn Read + 'a>> {
+    fn open<'a, R: Read + Seek + Send + 'a>(&self, mut file: R) -> Outcome<Box<dyn Read + Send + 'a>> {
         let wrong = |what: &str| Err(Failure::Content(format!("array {} {what}", self.name)));
         if self.is_encrypted {
             return wrong("is encrypted");
@@ -215,6 +265,14 @@ struct Checked<R> {
 impl<R> Checked<R> {
     fn new(content: R) -> Self {
         Self { content, sum: flate2::Crc::new() }
+    }
+
+    /// Holds what has passed to the directory's checksum.
+    fn check(&self, checksum: u32) -> Outcome<()> {
+        if self.sum.sum() == checksum {
+            return Ok(());
+        }
+        Err(Failure::Content("is damaged: its checksum does not hold".to_owned()))
     }
 }
 

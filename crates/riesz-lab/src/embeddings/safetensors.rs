@@ -8,7 +8,9 @@ use ::safetensors::Dtype;
 use ::safetensors::tensor::{Metadata, TensorInfo};
 use riesz::Matrix;
 
-use super::{Failure, Layout, Number, Rows, matrix_shape, read_numbers};
+use super::Failure;
+use super::numbers::{Layout, Number, matrix_shape, source};
+use super::stream::Source;
 use crate::tensors::{Numbers, Shaped, to_io};
 use crate::{Result, atomic};
 
@@ -49,12 +51,12 @@ pub fn write_safetensors(
     atomic::write_by_path(path, |beside| ::safetensors::serialize_to_file(views, None, beside).map_err(to_io))
 }
 
-/// Reads a tensor from a safetensors file of `length` bytes.
-pub(super) fn read(
-    file: &mut (impl Read + Seek),
+/// A tensor of a safetensors file of `length` bytes.
+pub(super) fn open<R: Read + Seek + Send + 'static>(
+    mut file: R,
     length: u64,
     name: Option<&str>,
-) -> std::result::Result<Rows, Failure> {
+) -> std::result::Result<Box<dyn Source>, Failure> {
     let damaged = |what: String| Failure::Content(format!("is not a whole safetensors file: {what}"));
     let mut header_length = [0; 8];
     file.read_exact(&mut header_length)?;
@@ -77,7 +79,7 @@ pub(super) fn read(
     let (rows, dim) =
         matrix_shape(&info.shape).map_err(|what| Failure::Content(format!("tensor {name} {what}")))?;
     file.seek(SeekFrom::Start(8 + header_length + info.data_offsets.0 as u64))?;
-    read_numbers(file, Layout { number, big_endian: false, by_columns: false, rows, dim })
+    source(file, Layout { number, big_endian: false, by_columns: false, rows, dim })
 }
 
 fn choose<'a>(
@@ -118,6 +120,7 @@ fn float(dtype: Dtype) -> Option<Number> {
 mod tests {
     use safetensors::SafeTensors;
 
+    use super::super::Rows;
     use super::*;
 
     fn file(header: &str, numbers: &[u8]) -> Vec<u8> {
@@ -125,7 +128,9 @@ mod tests {
     }
 
     fn read_bytes(bytes: &[u8], name: Option<&str>) -> std::result::Result<Rows, String> {
-        read(&mut std::io::Cursor::new(bytes), bytes.len() as u64, name).map_err(|failure| match failure {
+        let file = std::io::Cursor::new(bytes.to_vec());
+        let whole = open(file, bytes.len() as u64, name).and_then(super::super::stream::whole);
+        whole.map_err(|failure| match failure {
             Failure::Disk(error) => error.to_string(),
             Failure::Content(message) => message,
         })

@@ -1,9 +1,10 @@
 //! The figures of the report: the law of the cosines, singular spectra, the loss curve.
 
 use rayon::prelude::*;
+use riesz::geometry;
 use riesz::product::rows_by_rows;
 use riesz::sphere::ideal;
-use riesz::{Matrix, Points, geometry};
+use riesz::{Matrix, Points};
 
 use super::images::take;
 use crate::report::{Cosines, Spectrum, StepPoint};
@@ -84,7 +85,7 @@ pub(super) fn cosines(views: &[Matrix<f32>; 2]) -> Result<Cosines> {
 pub(super) fn spectrum(name: &str, views: &[Matrix<f32>; 2]) -> Result<Spectrum> {
     let [rows, _] = with_direction(views)?;
     let points = Points::new(&rows)?;
-    let mut values = geometry::singular_values(points);
+    let mut values = geometry::Spectrum::of(points)?.values;
     let largest = values.first().copied().unwrap_or(1.0).max(f64::MIN_POSITIVE);
     values.iter_mut().for_each(|value| *value /= largest);
     Ok(Spectrum { name: name.to_owned(), values })

@@ -18,6 +18,11 @@ pub use plain::plain;
 pub use seeds::markdown;
 pub use verdict::{Tone, Verdict, verdict};
 
+/// The style of pages.
+pub(crate) const STYLE: &str = include_str!("page.css");
+/// Switches a page between light and dark.
+pub(crate) const SCRIPT: &str = include_str!("page.js");
+
 /// The version of `metrics.json`.
 pub const SCHEMA_VERSION: u32 = 2;
 

@@ -5,7 +5,7 @@ use riesz::geometry::{Better, METRICS};
 
 use super::draw::{Chart, Curve, chart, class_name, map};
 use super::plain::{how_many_labels, unconverged};
-use super::{Settings, Summary, Thumb, Tone, verdict};
+use super::{SCRIPT, STYLE, Settings, Summary, Thumb, Tone, verdict};
 use crate::progress::duration;
 use crate::protocols::{Row, TOLERANCE};
 use crate::run::Epoch;
@@ -36,8 +36,8 @@ pub fn render(summary: &Summary) -> Result<String> {
     let recall_of_chance = 1.0 / (2.0 * summary.settings.pairs as f64 - 1.0).max(1.0);
     template
         .render(context! {
-            style => safe(include_str!("page.css").to_owned()),
-            script => safe(include_str!("page.js").to_owned()),
+            style => safe(STYLE.to_owned()),
+            script => safe(SCRIPT.to_owned()),
             run => summary.run.clone(),
             data => summary.data.clone(),
             encoder => summary.encoder.clone(),
@@ -318,6 +318,7 @@ fn geometry(summary: &Summary) -> Value {
             let better = metric.map_or("", |metric| match metric.better {
                 Better::Lower => "lower",
                 Better::Higher => "higher",
+                Better::Neither => "",
             });
             context! {
                 name => line.metric.replace('_', " "),

@@ -2,9 +2,9 @@
 //! each are embedded, and their geometry on the sphere is told.
 
 use rayon::prelude::*;
-use riesz::geometry::{self, Diagnosis};
+use riesz::geometry::{self, Diagnosis, Findings};
 use riesz::rng::{Key, permutation};
-use riesz::{Matrix, Points, normalize};
+use riesz::{Matrix, Points, Scalar, normalize};
 
 use super::Plan;
 use crate::augment::Augment;
@@ -305,9 +305,10 @@ pub struct Measured {
 /// # Errors
 /// If the rows are not unit.
 pub fn measure(u: &Matrix<f32>, v: &Matrix<f32>) -> Result<Measured> {
-    let views = [points(u)?, points(v)?];
-    let values = geometry::measure_all(&views)?;
-    let diagnosis = geometry::diagnosis(views[0])?;
+    let [u, v] = [u.to_f64(), v.to_f64()];
+    let findings = Findings::of(&[points(&u)?, points(&v)?])?;
+    let values = findings.logged();
+    let diagnosis = geometry::diagnosis(&findings.spectrum);
     let alarm = (diagnosis != Diagnosis::Healthy).then(|| diagnosis.to_string());
     Ok(Measured { values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(), alarm })
 }
@@ -322,6 +323,6 @@ pub fn unit_rows(rows: &mut Matrix<f32>) -> Result<()> {
     })
 }
 
-fn points(rows: &Matrix<f32>) -> Result<Points<'_, f32>> {
+fn points<T: Scalar>(rows: &Matrix<T>) -> Result<Points<'_, T>> {
     Ok(Points::new(rows)?)
 }

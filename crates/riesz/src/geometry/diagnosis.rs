@@ -2,14 +2,13 @@
 
 use std::fmt;
 
-use super::{at_least_two, roy_vetterli};
+use super::Spectrum;
 use crate::sphere::ideal;
-use crate::{Error, Points, Scalar};
 
 /// Mean cosine of pairs above which all rows count as nearly equal: an angle of 18° between two typical points.
-const NEARLY_EQUAL: f64 = 0.95;
+pub const NEARLY_EQUAL: f64 = 0.95;
 /// Share of the effective rank of uniform points below which directions count as lost.
-const FEW_DIRECTIONS: f64 = 0.125;
+pub const FEW_DIRECTIONS: f64 = 0.125;
 
 /// What [`diagnosis`] saw. Its `Display` is one sentence: what was seen, what it means, what to try.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,30 +49,18 @@ impl fmt::Display for Diagnosis {
 
 /// Looks for collapse: [`Diagnosis::Collapsed`] if the mean cosine of pairs is above 0.95, else
 /// [`Diagnosis::Dimensional`] if the effective rank is below an eighth of what n uniform points of ℝᵈ have.
-///
-/// # Errors
-/// If there are fewer than two points.
-pub fn diagnosis<T: Scalar>(points: Points<'_, T>) -> Result<Diagnosis, Error> {
-    at_least_two(points)?;
-    let n = points.len() as f64;
-    // Σ_{i≠j} ⟨xᵢ, xⱼ⟩ = ‖Σ xᵢ‖² − Σ ‖xᵢ‖², in O(nd).
-    let (mut sum, mut own) = (vec![0.0; points.dim()], 0.0);
-    for row in points.as_slice().chunks_exact(points.dim()) {
-        for (total, x) in sum.iter_mut().zip(row) {
-            *total += x.to_f64();
-            own += x.to_f64() * x.to_f64();
-        }
-    }
-    let mean_cosine = (sum.iter().map(|x| x * x).sum::<f64>() - own) / (n * (n - 1.0));
+pub fn diagnosis(spectrum: &Spectrum) -> Diagnosis {
+    let mean_cosine = spectrum.mean_cosine();
     if mean_cosine > NEARLY_EQUAL {
-        return Ok(Diagnosis::Collapsed { mean_cosine });
+        return Diagnosis::Collapsed { mean_cosine };
     }
-    let effective_rank = roy_vetterli(points)?;
-    let uniform = ideal::effective_rank(points.len(), points.dim());
+    let effective_rank = spectrum.roy_vetterli();
+    let rows = usize::try_from(spectrum.rows).unwrap_or(usize::MAX);
+    let uniform = ideal::effective_rank(rows, spectrum.dim());
     if effective_rank < FEW_DIRECTIONS * uniform {
-        return Ok(Diagnosis::Dimensional { effective_rank, uniform });
+        return Diagnosis::Dimensional { effective_rank, uniform };
     }
-    Ok(Diagnosis::Healthy)
+    Diagnosis::Healthy
 }
 
 #[cfg(test)]
@@ -81,7 +68,7 @@ mod tests {
     use super::*;
     use crate::rng::Key;
     use crate::sphere::sample;
-    use crate::{Matrix, normalize};
+    use crate::{Matrix, Points, normalize};
 
     /// Uniform points with every coordinate but the first `kept` scaled by `scale`.
     fn squeezed(kept: usize, scale: f64) -> Matrix<f64> {
@@ -95,7 +82,7 @@ mod tests {
 
     #[test]
     fn each_state_is_seen_and_said() {
-        let see = |rows: &Matrix<f64>| diagnosis(Points::new(rows).unwrap()).unwrap();
+        let see = |rows: &Matrix<f64>| diagnosis(&Spectrum::of(Points::new(rows).unwrap()).unwrap());
         assert_eq!(see(&squeezed(0, 1.0)), Diagnosis::Healthy);
         assert_eq!(see(&squeezed(32, 0.1)), Diagnosis::Healthy);
         let few = see(&squeezed(3, 0.0));
@@ -119,7 +106,8 @@ mod tests {
     #[test]
     fn uniform_points_have_the_effective_rank_that_is_expected_of_them() {
         for (n, d, bound) in [(400, 64, 0.01), (64, 400, 0.01), (100, 100, 0.12)] {
-            let got = roy_vetterli(Points::new(&sample(n, d, Key::new(4))).unwrap()).unwrap();
+            let rows = sample(n, d, Key::new(4));
+            let got = Spectrum::of(Points::new(&rows).unwrap()).unwrap().roy_vetterli();
             let want = ideal::effective_rank(n, d);
             assert!((got - want).abs() < bound * want, "n = {n}, d = {d}: {got} for {want}");
         }

@@ -1,6 +1,9 @@
 //! Alignment and uniformity (Wang & Isola, ICML 2020), with their usual exponent 2 and width 2.
 
+use pulp::{Simd, WithSimd};
+
 use super::{at_least_two, cosines};
+use crate::elementary::{Real, widest};
 use crate::{Error, Points, Scalar};
 
 /// mean_i ‖uᵢ − vᵢ‖², in [0, 4]: 0 when an image's views coincide, 2 for unrelated points.
@@ -30,10 +33,32 @@ pub fn alignment<T: Scalar>(u: Points<'_, T>, v: Points<'_, T>) -> Result<f64, E
 /// If there are fewer than two points.
 pub fn uniformity<T: Scalar>(points: Points<'_, T>) -> Result<f64, Error> {
     at_least_two(points)?;
-    let shares = cosines::fold(
-        points,
-        || 0.0_f64,
-        |total, part| *total += part.iter().map(|s| (4.0 * s - 4.0).exp()).sum::<f64>(),
-    );
+    let shares = cosines::fold(points, || 0.0_f64, |total, _, _, part| *total += gaussians(part));
     Ok((shares.iter().sum::<f64>() / cosines::pairs(points.len()) as f64).ln())
+}
+
+/// Σ e^{4s − 4} over cosines: e^{−2‖x − y‖²} of each pair.
+pub(super) fn gaussians(cosines: &[f64]) -> f64 {
+    widest(Gaussians(cosines))
+}
+
+struct Gaussians<'a>(&'a [f64]);
+
+impl WithSimd for Gaussians<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        let (whole, rest) = self.0.as_chunks::<16>();
+        let mut lanes = [0.0; 16];
+        for chunk in whole {
+            for i in 0..16 {
+                lanes[i] += Real::exp::<S>(4.0 * chunk[i] - 4.0);
+            }
+        }
+        for (lane, s) in lanes.iter_mut().zip(rest) {
+            *lane += Real::exp::<S>(4.0 * s - 4.0);
+        }
+        lanes.iter().sum()
+    }
 }

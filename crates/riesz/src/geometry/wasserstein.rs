@@ -28,24 +28,97 @@ const BINS: usize = 1 << 16;
 /// If there are fewer than two points.
 pub fn wasserstein_uniformity<T: Scalar>(points: Points<'_, T>) -> Result<f64, Error> {
     at_least_two(points)?;
-    if points.dim() == 1 {
-        let total: f64 =
-            cosines::fold(points, || 0.0, |sum, part| *sum += part.iter().sum::<f64>()).iter().sum();
-        return Ok((total / cosines::pairs(points.len()) as f64).abs());
+    let few = cosines::pairs(points.len()) <= KEPT;
+    let shares = cosines::fold(points, || Gathered::new(few), |gathered, _, _, part| gathered.add(part));
+    Ok(Gathered::joined(shares).distance(points.dim()))
+}
+
+/// The cosines of pairs: all of them, or in bins their counts and sums, which are all that ∫F̂ over a bin depends on.
+pub(super) enum Gathered {
+    Kept(Vec<f64>),
+    Bins(Vec<(u64, f64)>),
+}
+
+impl Gathered {
+    /// Of no pair. `few` keeps every cosine.
+    pub(super) fn new(few: bool) -> Self {
+        if few { Self::Kept(Vec::new()) } else { Self::Bins(vec![(0, 0.0); BINS]) }
     }
-    Ok(if cosines::pairs(points.len()) <= KEPT { exact(points) } else { binned(points) })
+
+    /// For the pairs of n points.
+    pub(super) fn of(n: usize) -> Self {
+        Self::new(cosines::pairs(n) <= KEPT)
+    }
+
+    pub(super) fn add(&mut self, cosines: &[f64]) {
+        match self {
+            Self::Kept(kept) => kept.extend_from_slice(cosines),
+            Self::Bins(bins) => {
+                for &s in cosines {
+                    let bin = &mut bins[(((s + 1.0) * (BINS / 2) as f64) as usize).min(BINS - 1)];
+                    bin.0 += 1;
+                    bin.1 += s;
+                }
+            }
+        }
+    }
+
+    /// All shares of one walk, in order.
+    pub(super) fn joined(shares: Vec<Self>) -> Self {
+        let mut shares = shares.into_iter();
+        let mut sum = shares.next().unwrap_or(Self::Kept(Vec::new()));
+        for share in shares {
+            match (&mut sum, share) {
+                (Self::Kept(kept), Self::Kept(more)) => kept.extend(more),
+                (Self::Bins(bins), Self::Bins(more)) => {
+                    for (bin, more) in bins.iter_mut().zip(more) {
+                        bin.0 += more.0;
+                        bin.1 += more.1;
+                    }
+                }
+                _ => unreachable!("the shares of one walk gather in one way"),
+            }
+        }
+        sum
+    }
+
+    /// How many cosines lie in each of `bins` equal parts of [−1, 1]; `bins` divides 65,536.
+    pub(super) fn histogram(&self, bins: usize) -> Vec<u64> {
+        let mut counts = vec![0; bins];
+        match self {
+            Self::Kept(kept) => kept
+                .iter()
+                .for_each(|s| counts[(((s + 1.0) * 0.5 * bins as f64) as usize).min(bins - 1)] += 1),
+            Self::Bins(fine) => {
+                for (count, fine) in counts.iter_mut().zip(fine.chunks(BINS / bins)) {
+                    *count = fine.iter().map(|bin| bin.0).sum();
+                }
+            }
+        }
+        counts
+    }
+
+    /// W₁ to the ideal law of ℝᵈ.
+    pub(super) fn distance(self, dim: usize) -> f64 {
+        match self {
+            Self::Kept(kept) if dim == 1 => (kept.iter().sum::<f64>() / kept.len() as f64).abs(),
+            Self::Bins(bins) if dim == 1 => {
+                let (count, sum) = bins.iter().fold((0, 0.0), |all, bin| (all.0 + bin.0, all.1 + bin.1));
+                (sum / count as f64).abs()
+            }
+            Self::Kept(kept) => exact(kept, dim),
+            Self::Bins(bins) => binned(&bins, dim),
+        }
+    }
 }
 
 /// With every cosine kept.
-fn exact<T: Scalar>(points: Points<'_, T>) -> f64 {
-    let mut knots = Vec::with_capacity(cosines::pairs(points.len()) + 2);
+fn exact(kept: Vec<f64>, dim: usize) -> f64 {
+    let mut knots = kept;
     knots.extend([-1.0, 1.0]);
-    for share in cosines::fold(points, Vec::new, |kept: &mut Vec<f64>, part| kept.extend_from_slice(part)) {
-        knots.extend(share);
-    }
     knots.par_sort_unstable_by(f64::total_cmp);
     let end = knots.len() - 1;
-    Staircase { dim: points.dim(), knots }.area((0, 0.0), (end, 1.0))
+    Staircase { dim, knots }.area((0, 0.0), (end, 1.0))
 }
 
 /// F̂: −1, the cosines in increasing order, 1.
@@ -85,32 +158,18 @@ fn ideal_area(dim: usize, a: f64, b: f64) -> f64 {
     ideal::cdf_integral(dim, b) - ideal::cdf_integral(dim, a)
 }
 
-/// With the count and the sum of each bin's cosines, which are all that ∫F̂ over the bin depends on.
-fn binned<T: Scalar>(points: Points<'_, T>) -> f64 {
-    let shares = cosines::fold(
-        points,
-        || vec![(0_u64, 0.0_f64); BINS],
-        |bins, part| {
-            for &s in part {
-                let bin = &mut bins[(((s + 1.0) * (BINS / 2) as f64) as usize).min(BINS - 1)];
-                bin.0 += 1;
-                bin.1 += s;
-            }
-        },
-    );
-    let pairs = cosines::pairs(points.len()) as f64;
+/// With the count and the sum of each bin's cosines.
+fn binned(bins: &[(u64, f64)], dim: usize) -> f64 {
+    let pairs = bins.iter().map(|bin| bin.0).sum::<u64>() as f64;
     let edge = |bin: usize| 2.0 * bin as f64 / BINS as f64 - 1.0;
+    // Each edge once: F costs more than all else here.
+    let ideal: Vec<f64> = (0..=BINS).into_par_iter().map(|bin| ideal::cdf_integral(dim, edge(bin))).collect();
     let (mut below, mut distance) = (0, 0.0);
-    for bin in 0..BINS {
+    for (bin, &(count, sum)) in bins.iter().enumerate() {
         let (a, b) = (edge(bin), edge(bin + 1));
-        let (mut count, mut sum) = (0, 0.0);
-        for share in &shares {
-            count += share[bin].0;
-            sum += share[bin].1;
-        }
         // A cosine s of the bin is counted from s to b.
         let stairs = (below as f64 * (b - a) + (count as f64 * b - sum)) / pairs;
-        distance += (stairs - ideal_area(points.dim(), a, b)).abs();
+        distance += (stairs - (ideal[bin + 1] - ideal[bin])).abs();
         below += count;
     }
     distance
@@ -160,7 +219,11 @@ mod tests {
             }
             crate::normalize(&mut rows).unwrap();
             let points = Points::new(&rows).unwrap();
-            let (want, got) = (exact(points), binned(points));
+            let gathered = |few: bool| {
+                let shares = cosines::fold(points, || Gathered::new(few), |all, _, _, part| all.add(part));
+                Gathered::joined(shares).distance(dim)
+            };
+            let (want, got) = (gathered(true), gathered(false));
             assert!((want - got).abs() < 1e-7, "n = {n}, d = {dim}: {got} for {want}, {:e}", want - got);
         }
     }

@@ -1,0 +1,224 @@
+//! Numbers as they lie in a file, read block of rows by block.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use riesz::{Matrix, Scalar};
+
+use super::stream::{BLOCK, Block, Source};
+use super::{Failure, Rows};
+
+/// A type of numbers in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Number {
+    F16,
+    Bf16,
+    F32,
+    F64,
+    I8,
+    U8,
+    I16,
+    U16,
+    I32,
+    U32,
+    I64,
+    U64,
+}
+
+impl Number {
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Self::I8 | Self::U8 => 1,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F64 | Self::I64 | Self::U64 => 8,
+        }
+    }
+}
+
+/// How the numbers of a matrix lie in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) number: Number,
+    pub(super) big_endian: bool,
+    /// Column after column (Fortran order), not row after row.
+    pub(super) by_columns: bool,
+    pub(super) rows: usize,
+    pub(super) dim: usize,
+}
+
+impl Layout {
+    /// Bytes of the numbers.
+    pub(super) fn bytes(self) -> u128 {
+        self.rows as u128 * self.dim as u128 * self.number.bytes() as u128
+    }
+}
+
+/// Rows and columns of an array that shall be a matrix.
+pub(super) fn matrix_shape(shape: &[usize]) -> std::result::Result<(usize, usize), String> {
+    match *shape {
+        [rows, dim] if rows > 0 && dim > 0 => Ok((rows, dim)),
+        _ => Err(format!("has the shape {shape:?}; expected [rows, columns] with at least one of each")),
+    }
+}
+
+/// A matrix's numbers, row after row, from where `file` stands.
+pub(super) struct ByRows<R> {
+    pub(super) file: R,
+    pub(super) layout: Layout,
+    done: usize,
+}
+
+impl<R: Read> ByRows<R> {
+    pub(super) fn new(file: R, layout: Layout) -> Self {
+        Self { file, layout, done: 0 }
+    }
+
+    fn next_rows(&mut self) -> Result<Option<Rows>, Failure> {
+        let rows = (BLOCK / self.layout.dim).max(1).min(self.layout.rows - self.done);
+        if rows == 0 {
+            return Ok(None);
+        }
+        self.done += rows;
+        Ok(Some(decode(&mut self.file, self.layout, rows * self.layout.dim)?.into_rows(self.layout.dim)))
+    }
+}
+
+impl<R: Read + Send> Source for ByRows<R> {
+    fn dim(&self) -> usize {
+        self.layout.dim
+    }
+
+    fn rows(&self) -> Option<u64> {
+        Some(self.layout.rows as u64)
+    }
+
+    fn next(&mut self) -> Result<Option<Block>, Failure> {
+        Ok(self.next_rows()?.map(Block::of))
+    }
+}
+
+/// A matrix's numbers, column after column from the place `start` of a file on: each block seeks to each column.
+struct ByColumns<R> {
+    file: R,
+    layout: Layout,
+    start: u64,
+    done: usize,
+}
+
+impl<R: Read + Seek + Send> Source for ByColumns<R> {
+    fn dim(&self) -> usize {
+        self.layout.dim
+    }
+
+    fn rows(&self) -> Option<u64> {
+        Some(self.layout.rows as u64)
+    }
+
+    fn next(&mut self) -> Result<Option<Block>, Failure> {
+        let Layout { rows, dim, number, .. } = self.layout;
+        // Long pieces of a column, as each costs a seek.
+        let count = (4 * BLOCK / dim).max(1).min(rows - self.done);
+        if count == 0 {
+            return Ok(None);
+        }
+        let mut columns: Option<Decoded> = None;
+        for column in 0..dim {
+            let place = (column as u64 * rows as u64 + self.done as u64) * number.bytes() as u64;
+            self.file.seek(SeekFrom::Start(self.start + place))?;
+            let part = decode(&mut self.file, self.layout, count)?;
+            match &mut columns {
+                None => columns = Some(part),
+                Some(columns) => columns.extend(part),
+            }
+        }
+        self.done += count;
+        Ok(columns.map(|columns| Block::of(columns.turned(count).into_rows(dim))))
+    }
+}
+
+/// The matrix that starts where `file` stands.
+pub(super) fn source<R: Read + Seek + Send + 'static>(
+    mut file: R,
+    layout: Layout,
+) -> Result<Box<dyn Source>, Failure> {
+    if layout.by_columns {
+        let start = file.stream_position()?;
+        return Ok(Box::new(ByColumns { file, layout, start, done: 0 }));
+    }
+    Ok(Box::new(ByRows::new(file, layout)))
+}
+
+/// Numbers in the type that holds them.
+enum Decoded {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+impl Decoded {
+    fn into_rows(self, dim: usize) -> Rows {
+        match self {
+            Self::F32(numbers) => Rows::F32(Matrix::new(numbers, dim)),
+            Self::F64(numbers) => Rows::F64(Matrix::new(numbers, dim)),
+        }
+    }
+
+    fn extend(&mut self, other: Self) {
+        match (self, other) {
+            (Self::F32(all), Self::F32(more)) => all.extend(more),
+            (Self::F64(all), Self::F64(more)) => all.extend(more),
+            _ => unreachable!("one layout has one type"),
+        }
+    }
+
+    /// Columns of `rows` numbers as rows.
+    fn turned(self, rows: usize) -> Self {
+        fn turn<T: Scalar>(numbers: &[T], rows: usize) -> Vec<T> {
+            let dim = numbers.len() / rows;
+            (0..numbers.len()).map(|i| numbers[i % dim * rows + i / dim]).collect()
+        }
+        match self {
+            Self::F32(numbers) => Self::F32(turn(&numbers, rows)),
+            Self::F64(numbers) => Self::F64(turn(&numbers, rows)),
+        }
+    }
+}
+
+/// Reads `count` numbers.
+fn decode(file: &mut impl Read, layout: Layout, count: usize) -> io::Result<Decoded> {
+    let Layout { number, big_endian: big, .. } = layout;
+    Ok(match number {
+        Number::F16 => Decoded::F32(each(file, count, big, |b| half::f16::from_le_bytes(b).to_f32())?),
+        Number::Bf16 => Decoded::F32(each(file, count, big, |b| half::bf16::from_le_bytes(b).to_f32())?),
+        Number::F32 => Decoded::F32(each(file, count, big, f32::from_le_bytes)?),
+        Number::F64 => Decoded::F64(each(file, count, big, f64::from_le_bytes)?),
+        Number::I8 => Decoded::F32(each(file, count, big, |b| f32::from(i8::from_le_bytes(b)))?),
+        Number::U8 => Decoded::F32(each(file, count, big, |b| f32::from(u8::from_le_bytes(b)))?),
+        Number::I16 => Decoded::F32(each(file, count, big, |b| f32::from(i16::from_le_bytes(b)))?),
+        Number::U16 => Decoded::F32(each(file, count, big, |b| f32::from(u16::from_le_bytes(b)))?),
+        Number::I32 => Decoded::F64(each(file, count, big, |b| f64::from(i32::from_le_bytes(b)))?),
+        Number::U32 => Decoded::F64(each(file, count, big, |b| f64::from(u32::from_le_bytes(b)))?),
+        Number::I64 => Decoded::F64(each(file, count, big, |b| i64::from_le_bytes(b) as f64)?),
+        Number::U64 => Decoded::F64(each(file, count, big, |b| u64::from_le_bytes(b) as f64)?),
+    })
+}
+
+/// Reads `count` numbers of so many bytes; memory grows with what is there.
+fn each<const BYTES: usize, T: Scalar>(
+    file: &mut impl Read,
+    count: usize,
+    big_endian: bool,
+    number: impl Fn([u8; BYTES]) -> T,
+) -> io::Result<Vec<T>> {
+    const AT_ONCE: usize = 1 << 16;
+    let mut numbers = Vec::new();
+    let mut buffer = vec![0; AT_ONCE.min(count) * BYTES];
+    while numbers.len() < count {
+        let part = &mut buffer[..(count - numbers.len()).min(AT_ONCE) * BYTES];
+        file.read_exact(part)?;
+        if big_endian {
+            part.as_chunks_mut::<BYTES>().0.iter_mut().for_each(|bytes| bytes.reverse());
+        }
+        numbers.extend(part.as_chunks().0.iter().map(|bytes| number(*bytes)));
+    }
+    Ok(numbers)
+}

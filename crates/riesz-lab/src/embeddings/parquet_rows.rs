@@ -1,0 +1,299 @@
+//! Rows of a parquet file: a column of lists of f16, f32 or f64, all of one length, row group by row group and within one
+//! block by block. Fixed-size lists are lists in the file.
+
+use std::fs::File;
+
+use parquet::basic::{LogicalType, Type};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{DataType, DoubleType, FixedLenByteArrayType, FloatType};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::ColumnDescriptor;
+use riesz::{Matrix, Scalar};
+
+use super::stream::{BLOCK, Block, Source, Wanted};
+use super::{Failure, Rows};
+
+type Outcome<T> = std::result::Result<T, Failure>;
+
+/// The column that is taken where several would do.
+const USUAL: &str = "embedding";
+
+struct Parquet {
+    reader: SerializedFileReader<File>,
+    /// The column of embeddings, and those of texts.
+    column: usize,
+    texts: Vec<usize>,
+    name: String,
+    rows: u64,
+    dim: usize,
+    /// The row group that is read, and its columns.
+    group: usize,
+    open: Option<(ColumnReader, Vec<ColumnReader>)>,
+    done: u64,
+    /// The first block, which was read to know the dimension.
+    ahead: Option<Block>,
+}
+
+/// The rows of a parquet file.
+pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
+    let reader = SerializedFileReader::new(file).map_err(not_whole)?;
+    let metadata = reader.metadata().file_metadata();
+    let schema = metadata.schema_descr();
+    let column = choose(schema.columns(), wanted.name.as_deref()).map_err(Failure::Content)?;
+    let name = root(&schema.column(column)).to_owned();
+    let texts = wanted.texts.iter().map(|text| text_column(schema.columns(), text));
+    let texts = texts.collect::<std::result::Result<_, _>>().map_err(Failure::Content)?;
+    let rows = u64::try_from(metadata.num_rows()).unwrap_or_default();
+    if rows == 0 {
+        return Err(Failure::Content("has no rows".to_owned()));
+    }
+    let mut parquet =
+        Parquet { reader, column, texts, name, rows, dim: 0, group: 0, open: None, done: 0, ahead: None };
+    parquet.ahead = parquet.read(1)?;
+    Ok(Box::new(parquet))
+}
+
+/// The outermost name of a column.
+fn root(column: &ColumnDescriptor) -> &str {
+    column.path().parts().first().map_or("", String::as_str)
+}
+
+/// Whether a column holds lists of numbers.
+fn is_list(column: &ColumnDescriptor) -> bool {
+    let is_half = column.physical_type() == Type::FIXED_LEN_BYTE_ARRAY
+        && matches!(column.logical_type_ref(), Some(LogicalType::Float16));
+    column.max_rep_level() == 1 && (matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE) || is_half)
+}
+
+fn choose(
+    columns: &[std::sync::Arc<ColumnDescriptor>],
+    name: Option<&str>,
+) -> std::result::Result<usize, String> {
+    let lists: Vec<usize> = (0..columns.len()).filter(|&i| is_list(&columns[i])).collect();
+    let listed = |of: &[usize]| of.iter().map(|&i| root(&columns[i])).collect::<Vec<_>>().join(", ");
+    if let Some(name) = name {
+        let all: Vec<usize> = (0..columns.len()).collect();
+        let found =
+            all.iter().copied().find(|&i| root(&columns[i]) == name || columns[i].path().string() == name);
+        return match found {
+            None => Err(format!("has no column {name}; it has {}", listed(&all))),
+            Some(i) if lists.contains(&i) => Ok(i),
+            Some(i) => Err(format!(
+                "column {name} holds {}{}; expected lists of f16, f32 or f64",
+                if columns[i].max_rep_level() > 0 { "lists of " } else { "" },
+                columns[i].physical_type()
+            )),
+        };
+    }
+    match lists[..] {
+        [only] => Ok(only),
+        [] => Err(format!(
+            "has no column of lists of f16, f32 or f64; its columns are {}",
+            columns
+                .iter()
+                .map(|column| format!("{} ({})", root(column), column.physical_type()))
+                .collect::<Vec<_>>()
+                .join(", ")
+        )),
+        _ => lists
+            .iter()
+            .copied()
+            .find(|&i| root(&columns[i]) == USUAL)
+            .ok_or_else(|| format!("has several columns of lists; name one of {}", listed(&lists))),
+    }
+}
+
+fn text_column(
+    columns: &[std::sync::Arc<ColumnDescriptor>],
+    name: &str,
+) -> std::result::Result<usize, String> {
+    let found = columns.iter().position(|column| root(column) == name);
+    let column = found.ok_or_else(|| {
+        format!(
+            "has no column {name}; it has {}",
+            columns.iter().map(|c| root(c)).collect::<Vec<_>>().join(", ")
+        )
+    })?;
+    match (columns[column].max_rep_level(), columns[column].physical_type()) {
+        (0, Type::BYTE_ARRAY | Type::INT32 | Type::INT64 | Type::BOOLEAN) => Ok(column),
+        (_, other) => Err(format!("column {name} holds {other}; expected text or integers")),
+    }
+}
+
+impl Source for Parquet {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn rows(&self) -> Option<u64> {
+        Some(self.rows)
+    }
+
+    fn next(&mut self) -> Outcome<Option<Block>> {
+        match self.ahead.take() {
+            Some(block) => Ok(Some(block)),
+            None => self.read((BLOCK / self.dim).max(1)),
+        }
+    }
+}
+
+impl Parquet {
+    /// At most `most` rows, from one row group.
+    fn read(&mut self, most: usize) -> Outcome<Option<Block>> {
+        loop {
+            let (column, texts) = match &mut self.open {
+                Some(open) => open,
+                None if self.group == self.reader.num_row_groups() => {
+                    if self.done != self.rows {
+                        return Err(Failure::Content(format!(
+                            "promises {} rows and has {}; it is damaged",
+                            self.rows, self.done
+                        )));
+                    }
+                    return Ok(None);
+                }
+                None => {
+                    let group = self.reader.get_row_group(self.group).map_err(not_whole)?;
+                    let column = group.get_column_reader(self.column).map_err(not_whole)?;
+                    let texts = self
+                        .texts
+                        .iter()
+                        .map(|&text| group.get_column_reader(text))
+                        .collect::<Result<_, _>>();
+                    self.open.insert((column, texts.map_err(not_whole)?))
+                }
+            };
+            let schema = self.reader.metadata().file_metadata().schema_descr();
+            let descriptor = schema.column(self.column);
+            let place =
+                Place { name: &self.name, first: self.done, dim: self.dim, full: descriptor.max_def_level() };
+            let rows = match column {
+                ColumnReader::FloatColumnReader(reader) => {
+                    lists::<FloatType, f32>(reader, most, &place, |x| *x)?.map(Rows::F32)
+                }
+                ColumnReader::DoubleColumnReader(reader) => {
+                    lists::<DoubleType, f64>(reader, most, &place, |x| *x)?.map(Rows::F64)
+                }
+                ColumnReader::FixedLenByteArrayColumnReader(reader) => {
+                    lists::<FixedLenByteArrayType, f32>(reader, most, &place, |x| {
+                        let bytes = x.data();
+                        half::f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
+                    })?
+                    .map(Rows::F32)
+                }
+                _ => return Err(Failure::Content(format!("column {} is of an unknown type", self.name))),
+            };
+            let Some(rows) = rows else {
+                self.open = None;
+                self.group += 1;
+                continue;
+            };
+            let texts = texts.iter_mut().map(|text| words(text, rows.len())).collect::<Outcome<_>>()?;
+            self.done += rows.len() as u64;
+            self.dim = rows.dim();
+            return Ok(Some(Block { rows, texts }));
+        }
+    }
+}
+
+/// Where a block stands, for its checks and their sentences.
+struct Place<'a> {
+    name: &'a str,
+    first: u64,
+    /// 0 as long as it is not known.
+    dim: usize,
+    /// The definition level of a number that is there.
+    full: i16,
+}
+
+fn lists<D: DataType, T: Scalar>(
+    reader: &mut ColumnReaderImpl<D>,
+    most: usize,
+    place: &Place<'_>,
+    number: impl Fn(&D::T) -> T,
+) -> Outcome<Option<Matrix<T>>> {
+    let (mut defined, mut repeated, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let read = reader.read_records(most, Some(&mut defined), Some(&mut repeated), &mut values);
+    let (records, _, _) = read.map_err(not_whole)?;
+    if records == 0 {
+        return Ok(None);
+    }
+    let wrong = |row: usize, what: String| {
+        Err(Failure::Content(format!("row {} of column {} {what}", place.first + row as u64, place.name)))
+    };
+    let row_of = |at: usize| repeated[..=at].iter().filter(|level| **level == 0).count() - 1;
+    if let Some(at) = defined.iter().position(|level| *level != place.full) {
+        return wrong(row_of(at), "is null, empty or has a null in it; expected numbers".to_owned());
+    }
+    let dim = match place.dim {
+        0 => repeated[1..].iter().position(|level| *level == 0).map_or(repeated.len(), |at| at + 1),
+        dim => dim,
+    };
+    let even = |row: &[i16]| row.len() == dim && row[0] == 0 && row[1..].iter().all(|level| *level == 1);
+    if let Some(row) = repeated.chunks(dim).position(|row| !even(row)) {
+        let rest = &repeated[row * dim..];
+        let has = rest[1..].iter().position(|level| *level == 0).map_or(rest.len(), |at| at + 1);
+        return wrong(row, format!("has {has} numbers; the rows before have {dim}"));
+    }
+    Ok(Some(Matrix::new(values.iter().map(number).collect(), dim)))
+}
+
+/// So many values of a flat column as text; empty where there is none.
+fn words(reader: &mut ColumnReader, count: usize) -> Outcome<Vec<String>> {
+    match reader {
+        ColumnReader::ByteArrayColumnReader(reader) => {
+            flat(reader, count, |x| String::from_utf8_lossy(x.data()).into_owned())
+        }
+        ColumnReader::Int32ColumnReader(reader) => flat(reader, count, i32::to_string),
+        ColumnReader::Int64ColumnReader(reader) => flat(reader, count, i64::to_string),
+        ColumnReader::BoolColumnReader(reader) => flat(reader, count, bool::to_string),
+        _ => Err(Failure::Content("a column of text or integers is of another type".to_owned())),
+    }
+}
+
+fn flat<D: DataType>(
+    reader: &mut ColumnReaderImpl<D>,
+    count: usize,
+    word: impl Fn(&D::T) -> String,
+) -> Outcome<Vec<String>> {
+    let (mut defined, mut values) = (Vec::new(), Vec::new());
+    let (records, _, _) =
+        reader.read_records(count, Some(&mut defined), None, &mut values).map_err(not_whole)?;
+    if records != count {
+        return Err(Failure::Content("has columns of different lengths; it is damaged".to_owned()));
+    }
+    let mut values = values.iter();
+    // A required column has no levels; of an optional one the highest is a value.
+    if defined.is_empty() {
+        return Ok(values.map(word).collect());
+    }
+    let full = defined.iter().copied().max().unwrap_or(0).max(1);
+    let each = defined.iter().map(|&level| if level == full { values.next().map(&word) } else { None });
+    Ok(each.map(Option::unwrap_or_default).collect())
+}
+
+/// The disk's own error where there is one; a codec that is not built in is called that.
+fn not_whole(error: ParquetError) -> Failure {
+    match error {
+        ParquetError::External(source) => match source.downcast::<std::io::Error>() {
+            Ok(disk) => Failure::Disk(*disk),
+            Err(other) => {
+                Failure::Content(format!("is not a whole parquet file: {}", one_line(&other.to_string())))
+            }
+        },
+        ParquetError::NYI(what) | ParquetError::General(what)
+            if what.contains("feature must be enabled") || what.contains("Disabled feature") =>
+        {
+            Failure::Content(format!(
+                "is compressed in a way that riesz does not read ({}); uncompressed and Snappy, LZ4 and Gzip are read",
+                one_line(&what)
+            ))
+        }
+        other => Failure::Content(format!("is not a whole parquet file: {}", one_line(&other.to_string()))),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,149 @@
+//! A file of embeddings as a stream of blocks of rows, so that no file is ever held whole.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use super::{Failure, Rows, arrow, npy, npz, parquet_rows, safetensors, text};
+use crate::{Error, Result};
+
+/// Numbers of a block, about: 8 MiB of f32.
+pub(super) const BLOCK: usize = 1 << 21;
+
+/// What to take from a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The array, tensor or column of embeddings, where there are several; of a table of numbers, what the names of its
+    /// columns begin with.
+    pub name: Option<String>,
+    /// Columns beside it, as text: labels, groups.
+    pub texts: Vec<String>,
+}
+
+/// Some rows, and what the wanted columns say beside each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// At least one row.
+    pub rows: Rows,
+    /// One list for each of [`Wanted::texts`].
+    pub texts: Vec<Vec<String>>,
+}
+
+impl Block {
+    pub(super) fn of(rows: Rows) -> Self {
+        Self { rows, texts: Vec::new() }
+    }
+}
+
+/// A format's reader.
+pub(super) trait Source: Send {
+    /// Numbers a row.
+    fn dim(&self) -> usize;
+    /// How many rows, where the file says it before they are read.
+    fn rows(&self) -> Option<u64>;
+    /// The next rows, or `None` behind the last.
+    fn next(&mut self) -> std::result::Result<Option<Block>, Failure>;
+}
+
+/// An open file of embeddings.
+pub struct Stream {
+    path: PathBuf,
+    source: Box<dyn Source>,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream({})", self.path.display())
+    }
+}
+
+impl Stream {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Numbers a row.
+    pub fn dim(&self) -> usize {
+        self.source.dim()
+    }
+
+    /// How many rows, where the file says it before they are read.
+    pub fn rows(&self) -> Option<u64> {
+        self.source.rows()
+    }
+
+    /// The next rows, or `None` behind the last.
+    ///
+    /// # Errors
+    /// One sentence with the path if the file is damaged, or holds what is no row of numbers.
+    pub fn block(&mut self) -> Result<Option<Block>> {
+        self.source.next().map_err(|failure| told(&self.path, failure))
+    }
+}
+
+/// The endings of files that [`open`] takes.
+pub const ENDINGS: [&str; 9] =
+    ["npy", "npz", "safetensors", "parquet", "arrow", "feather", "ipc", "csv", "tsv"];
+
+/// Opens a file of embeddings.
+///
+/// # Errors
+/// One sentence with the path if it cannot be read, is damaged, holds something else than rows of at least one number, or
+/// if the names choose none or several.
+pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
+    let file = File::open(path).map_err(|error| Error::io(path, &error))?;
+    let metadata = file.metadata().map_err(|error| Error::io(path, &error))?;
+    if metadata.is_dir() {
+        return Err(Error::input("is a folder; expected a file of embeddings").at(path.display()));
+    }
+    let (length, name) = (metadata.len(), wanted.name.as_deref());
+    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
+    let ending = ending.as_deref().unwrap_or_default();
+    let content = |message: &str| Err(Failure::Content(message.to_owned()));
+    let source = match ending {
+        "npy" | "npz" | "safetensors" if !wanted.texts.is_empty() => Err(Failure::Content(format!(
+            "has no column {}: a .{ending} file holds numbers alone; parquet, Arrow and CSV files have columns",
+            wanted.texts[0]
+        ))),
+        "npy" if name.is_some() => content("an npy file holds one array, without a name; leave the name out"),
+        "npy" => npy::open(BufReader::with_capacity(1 << 20, file), length),
+        "npz" => npz::open(BufReader::with_capacity(1 << 20, file), length, name),
+        "safetensors" => safetensors::open(BufReader::with_capacity(1 << 20, file), length, name),
+        "parquet" => parquet_rows::open(file, wanted),
+        "arrow" | "feather" | "ipc" => arrow::open(file, wanted),
+        "csv" => text::open(file, wanted, b','),
+        "tsv" => text::open(file, wanted, b'\t'),
+        "h5" | "hdf5" | "he5" => content(
+            "is an HDF5 file, which riesz does not read; write the matrix as .npy (numpy.save) or .parquet",
+        ),
+        "pt" | "pth" | "pkl" | "pickle" => content(
+            "is a pickle, which can run any program when it is read; write the matrix as .npy or .safetensors",
+        ),
+        _ => content(
+            "the file's name must end in .npy, .npz, .safetensors, .parquet, .arrow, .feather or .csv",
+        ),
+    };
+    let source = source.map_err(|failure| told(path, failure))?;
+    Ok(Stream { path: path.to_owned(), source })
+}
+
+fn told(path: &Path, failure: Failure) -> Error {
+    match failure {
+        Failure::Disk(error) => Error::io(path, &error),
+        Failure::Content(message) => Error::input(message).at(path.display()),
+    }
+}
+
+/// All rows of a source.
+#[cfg(test)]
+pub(super) fn whole(mut source: Box<dyn Source>) -> std::result::Result<Rows, Failure> {
+    let mut all: Option<Rows> = None;
+    while let Some(block) = source.next()? {
+        match &mut all {
+            None => all = Some(block.rows),
+            Some(all) => all.extend(block.rows),
+        }
+    }
+    all.ok_or_else(|| Failure::Content("has no rows".to_owned()))
+}

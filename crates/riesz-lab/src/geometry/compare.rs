@@ -1,0 +1,249 @@
+//! Two encoders, or two checkpoints, on the same items: how alike they are, and how their metrics differ.
+//!
+//! A metric's difference has an interval: what it might be for other items of the same kind. Its standard error is that of a
+//! delete-a-group jackknife (20 groups) over at most 3,000 of the items, scaled to all of them by the root of their numbers.
+
+use riesz::geometry::{
+    Estimate, Findings, Joint, METRICS, NEAR_DUPLICATE, Pairwise, Sampled, Sampling, Spectrum,
+};
+use riesz::rng::{Key, permutation};
+use riesz::{Matrix, Points};
+use serde::{Deserialize, Serialize};
+
+use super::feed::{self, Input};
+use super::{SCHEMA_VERSION, Value, pairwise};
+use crate::embeddings::Rows;
+use crate::embeddings::stream::Wanted;
+use crate::progress::Progress;
+use crate::protocols::knn;
+use crate::{Error, Result};
+
+/// Items of the jackknife, and its groups.
+const JACKKNIFE: (usize, usize) = (3000, 20);
+
+/// How to compare.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names of the arrays or columns of both.
+    pub names: [Option<String>; 2],
+    /// Items that pairwise metrics and neighbors look at.
+    pub sample: usize,
+    /// Of the sample.
+    pub seed: u64,
+    /// k of the kNN overlap.
+    pub neighbors: usize,
+    /// No progress.
+    pub quiet: bool,
+}
+
+/// A metric of both, and the difference B − A.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Its name.
+    pub name: String,
+    /// Of A.
+    pub a: Option<f64>,
+    /// Of B.
+    pub b: Option<f64>,
+    /// B − A with its interval.
+    pub difference: Value,
+}
+
+/// Everything that is told of two encoders.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// As of reports.
+    pub schema_version: u32,
+    /// Items.
+    pub rows: u64,
+    /// Dimensions of A and B.
+    pub dims: [usize; 2],
+    /// Items that pairwise metrics and neighbors looked at.
+    pub looked_at: u64,
+    /// k of the overlap.
+    pub neighbors: usize,
+    /// Linear CKA, Procrustes distance, kNN overlap.
+    pub likeness: Vec<Value>,
+    /// The metrics.
+    pub metrics: Vec<Difference>,
+}
+
+impl Comparison {
+    /// What a name in a condition stands for: a likeness, or a metric with `_a` or `_b` behind it.
+    ///
+    /// # Errors
+    /// If it stands for nothing, or is not defined here.
+    pub fn value(&self, name: &str) -> Result<f64> {
+        let of = |value: Option<f64>| {
+            value.ok_or_else(|| Error::input(format!("--fail-if: {name} is not defined for these rows")))
+        };
+        if let Some(value) = self.likeness.iter().find(|value| value.name == name) {
+            return of(value.value);
+        }
+        let metric = |name: &str| self.metrics.iter().find(|metric| metric.name == name);
+        match (name.strip_suffix("_a").and_then(metric), name.strip_suffix("_b").and_then(metric)) {
+            (Some(metric), _) => of(metric.a),
+            (_, Some(metric)) => of(metric.b),
+            _ => Err(unknown(name)),
+        }
+    }
+}
+
+/// The names of likenesses.
+const LIKENESS: [&str; 3] = ["linear_cka", "procrustes", "knn_overlap"];
+
+/// Refuses a name that stands for nothing, before anything is read.
+///
+/// # Errors
+/// If it does.
+pub fn check_name(name: &str) -> Result<()> {
+    let base = name.strip_suffix("_a").or_else(|| name.strip_suffix("_b"));
+    let known =
+        LIKENESS.contains(&name) || base.is_some_and(|base| compared().any(|metric| metric.name == base));
+    if known { Ok(()) } else { Err(unknown(name)) }
+}
+
+fn unknown(name: &str) -> Error {
+    let names: Vec<&str> = compared().map(|metric| metric.name).collect();
+    Error::input(format!(
+        "--fail-if: {name} is unknown; {} and these with _a or _b behind: {}",
+        LIKENESS.join(", "),
+        names.join(", ")
+    ))
+}
+
+/// Metrics that two encoders have: of rows alone, and not of their lengths.
+fn compared() -> impl Iterator<Item = &'static riesz::geometry::Metric> {
+    METRICS.iter().filter(|metric| metric.name != "alignment" && !metric.name.contains("length"))
+}
+
+/// Reads both in step, once.
+///
+/// # Errors
+/// One sentence with the file if it cannot be read, or if the numbers of rows differ.
+pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparison> {
+    let [wanted, other] = settings.names.clone().map(|name| Wanted { name, texts: Vec::new() });
+    let key = Key::new(settings.seed).stream("sample");
+    let mut joint: Option<Joint> = None;
+    let mut rows = 0;
+    let mut progress = Progress::new("reading", "MB", 0, feed::bytes(a).div_ceil(1 << 20), settings.quiet);
+    let mut bytes = 0;
+    feed::each(a, &wanted, Some((b, &other)), |part| {
+        let Some(partners) = part.partners else { return Ok(()) };
+        let first = rows;
+        let unit = |rows: &Rows, name: &str| -> Result<Matrix<f64>> {
+            let mut rows = rows.to_f64();
+            riesz::normalize(&mut rows)
+                .map_err(|error| Error::from(error).at(format!("{name}, in the block from row {first}")))?;
+            Ok(rows)
+        };
+        let (u, v) = (unit(&part.block.rows, "A")?, unit(&partners, "B")?);
+        let sampling = Sampling { rows: settings.sample, key };
+        joint.get_or_insert_with(|| Joint::new([u.dim(), v.dim()], sampling)).push(&u, &v)?;
+        rows += u.len() as u64;
+        bytes += part.bytes;
+        progress.advance(part.bytes >> 20, || format!("{rows} rows, {} MB", bytes >> 20));
+        Ok(())
+    })?;
+    progress.finish();
+    let joint = joint.ok_or_else(|| Error::input("there are no rows"))?;
+    let likeness = joint.finish()?;
+    let looked_at = likeness.places.len();
+    let k = settings.neighbors;
+    if k == 0 || k + 1 >= looked_at {
+        return Err(Error::input(format!(
+            "--k is {k}; expected at least 1 and fewer than the {looked_at} rows looked at"
+        )));
+    }
+    let overlap = overlap(&likeness.samples, k, looked_at as u64 == rows)?;
+    let findings = |spectrum: &Spectrum, sample: &Matrix<f64>| -> Result<Findings> {
+        let pairwise = pairwise(&Sampled::F32(sample.to_f32()), rows, NEAR_DUPLICATE, key)?;
+        Ok(Findings { spectrum: spectrum.clone(), lengths: None, alignment: None, pairwise: Some(pairwise) })
+    };
+    let [left, right] = [0, 1].map(|i| findings(&likeness.spectra[i], &likeness.samples[i]));
+    let (left, right) = (left?, right?);
+    let errors = jackknife(&likeness.samples, key.stream("jackknife"), settings.quiet)?;
+    let metrics = compared().zip(errors).map(|(metric, error)| {
+        let [a, b] = [&left, &right].map(|findings| (metric.read)(findings).map(|found| found.value));
+        let of = if metric.pairwise { looked_at as u64 } else { rows };
+        let scale = (looked_at.min(JACKKNIFE.0) as f64 / of as f64).sqrt();
+        let estimate = a.zip(b).zip(error).map(|((a, b), error)| Estimate::with_error(b - a, error * scale));
+        Difference { name: metric.name.to_owned(), a, b, difference: Value::of(metric.name, estimate, of) }
+    });
+    Ok(Comparison {
+        schema_version: SCHEMA_VERSION,
+        rows,
+        dims: [likeness.spectra[0].dim(), likeness.spectra[1].dim()],
+        looked_at: looked_at as u64,
+        neighbors: k,
+        likeness: vec![
+            Value::of("linear_cka", likeness.linear_cka.map(Estimate::exact), rows),
+            Value::of("procrustes", likeness.procrustes.map(Estimate::exact), rows),
+            Value::of("knn_overlap", Some(overlap), looked_at as u64),
+        ],
+        metrics: metrics.collect(),
+    })
+}
+
+/// The mean share of a row's k nearest in A that are so in B, among the rows looked at.
+fn overlap(samples: &[Matrix<f64>; 2], k: usize, is_exact: bool) -> Result<Estimate> {
+    let mut lists = Vec::new();
+    for rows in samples {
+        let rows = rows.to_f32();
+        // The row itself is among its k + 1 nearest, unless copies of it are before it.
+        let nearest = knn::nearest(&rows, &rows, k + 1)?;
+        let others = |(i, list): (usize, Vec<(usize, f32)>)| {
+            let mut others: Vec<usize> = list.into_iter().map(|(j, _)| j).filter(|j| *j != i).collect();
+            others.truncate(k);
+            others
+        };
+        lists.push(nearest.into_iter().enumerate().map(others).collect::<Vec<_>>());
+    }
+    let shares: Vec<f64> = lists[0]
+        .iter()
+        .zip(&lists[1])
+        .map(|(a, b)| a.iter().filter(|j| b.contains(j)).count() as f64 / k as f64)
+        .collect();
+    let n = shares.len() as f64;
+    let mean = shares.iter().sum::<f64>() / n;
+    let variance = shares.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    Ok(if is_exact { Estimate::exact(mean) } else { Estimate::with_error(mean, (variance / n).sqrt()) })
+}
+
+/// For each metric the standard error of B − A over the items of the jackknife.
+fn jackknife(samples: &[Matrix<f64>; 2], key: Key, quiet: bool) -> Result<Vec<Option<f64>>> {
+    let mut order = permutation(&mut key.rng(), samples[0].len());
+    order.truncate(JACKKNIFE.0);
+    let groups = JACKKNIFE.1.min(order.len());
+    let mut differences: Vec<Vec<Option<f64>>> = Vec::new();
+    let mut progress = Progress::new("intervals", "groups", 0, groups as u64, quiet);
+    for group in 0..groups {
+        let kept: Vec<usize> =
+            order.iter().enumerate().filter(|(place, _)| place % groups != group).map(|(_, i)| *i).collect();
+        let mut read = Vec::new();
+        for rows in samples {
+            let data = kept.iter().flat_map(|&i| rows.row(i)).map(|x| *x as f32).collect();
+            let rows = Matrix::new(data, rows.dim());
+            let points = Points::new(&rows)?;
+            let findings = Findings {
+                spectrum: Spectrum::of(points)?,
+                lengths: None,
+                alignment: None,
+                pairwise: Some(Pairwise::of(points, kept.len() as u64, NEAR_DUPLICATE, key)?),
+            };
+            let values = compared().map(|metric| (metric.read)(&findings).map(|found| found.value));
+            read.push(values.collect::<Vec<_>>());
+        }
+        let pairs = read[0].iter().zip(&read[1]);
+        differences.push(pairs.map(|(a, b)| a.zip(*b).map(|(a, b)| b - a)).collect());
+        progress.advance(1, String::new);
+    }
+    progress.finish();
+    let error = |metric: usize| {
+        let values = differences.iter().map(|found| found[metric]).collect::<Option<Vec<f64>>>()?;
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        Some(((count - 1.0) / count * values.iter().map(|x| (x - mean).powi(2)).sum::<f64>()).sqrt())
+    };
+    Ok((0..compared().count()).map(error).collect())
+}

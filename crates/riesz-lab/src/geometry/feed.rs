@@ -1,0 +1,214 @@
+//! Files and folders of embeddings as one stream of blocks, read ahead on a thread of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use walkdir::WalkDir;
+
+use crate::embeddings::Rows;
+use crate::embeddings::stream::{self, Block, ENDINGS, Stream, Wanted};
+use crate::{Error, Result};
+
+/// A file of embeddings, and the name under which it is told and keyed: its path below what was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The file's name, or its path below the folder that was given.
+    pub name: String,
+}
+
+/// The files that were given, and those in the folders that were given, in the order of their names.
+///
+/// # Errors
+/// If a path does not exist, or a folder has no file of embeddings.
+pub fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            found.extend(in_folder(path)?);
+        } else {
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+            found.push(Input { path: path.clone(), name });
+        }
+    }
+    Ok(found)
+}
+
+fn in_folder(folder: &Path) -> Result<Vec<Input>> {
+    let ending = |path: &Path| path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    let is_hidden =
+        |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let mut files = Vec::new();
+    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
+        let entry = entry.map_err(|error| Error::input(error.to_string()))?;
+        let path = entry.path();
+        if entry.file_type().is_file() && !is_hidden(path) && ENDINGS.contains(&ending(path).as_str()) {
+            files.push(path.to_owned());
+        }
+    }
+    // A table beside an array of the same name has the names of its rows.
+    let is_names = |path: &PathBuf| {
+        ending(path) == "csv"
+            && files.iter().any(|other| other != path && other.with_extension("") == path.with_extension(""))
+    };
+    let kept: Vec<Input> = files
+        .iter()
+        .filter(|path| !is_names(path))
+        .map(|path| {
+            let name = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
+            Input { path: path.clone(), name }
+        })
+        .collect();
+    if kept.is_empty() {
+        return Err(Error::input(format!(
+            "{}: has no file of embeddings; expected one that ends in .{}",
+            folder.display(),
+            ENDINGS.join(", .")
+        )));
+    }
+    Ok(kept)
+}
+
+/// A block of rows, the input that it is of, and the rows that they are paired with.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Which input.
+    pub input: usize,
+    /// Rows and texts.
+    pub block: Block,
+    /// As many rows of the other files.
+    pub partners: Option<Rows>,
+    /// The share of its file that the block is, in bytes.
+    pub bytes: u64,
+}
+
+/// One file after the other.
+struct Files<'a> {
+    inputs: &'a [Input],
+    wanted: &'a Wanted,
+    next: usize,
+    open: Option<Stream>,
+    /// The first file and its dimension, which all must have.
+    dim: Option<(usize, &'a Path)>,
+}
+
+impl<'a> Files<'a> {
+    fn new(inputs: &'a [Input], wanted: &'a Wanted) -> Self {
+        Self { inputs, wanted, next: 0, open: None, dim: None }
+    }
+
+    fn next(&mut self) -> Result<Option<Part>> {
+        loop {
+            let Some(stream) = &mut self.open else {
+                let Some(input) = self.inputs.get(self.next) else { return Ok(None) };
+                self.next += 1;
+                let stream = stream::open(&input.path, self.wanted)?;
+                let (dim, first) = *self.dim.get_or_insert((stream.dim(), &input.path));
+                if stream.dim() != dim {
+                    return Err(Error::input(format!(
+                        "{}: has rows of {} numbers; {} before it has rows of {dim}",
+                        input.path.display(),
+                        stream.dim(),
+                        first.display()
+                    )));
+                }
+                self.open = Some(stream);
+                continue;
+            };
+            let input = self.next - 1;
+            let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+            match stream.block()? {
+                Some(block) => {
+                    let share = stream.rows().map_or(0, |rows| {
+                        let bytes = u128::from(size(stream.path())) * block.rows.len() as u128;
+                        (bytes / u128::from(rows.max(1))) as u64
+                    });
+                    return Ok(Some(Part { input, block, partners: None, bytes: share }));
+                }
+                None => self.open = None,
+            }
+        }
+    }
+}
+
+/// Bytes of all files.
+pub(super) fn bytes(inputs: &[Input]) -> u64 {
+    inputs.iter().filter_map(|input| std::fs::metadata(&input.path).ok()).map(|metadata| metadata.len()).sum()
+}
+
+/// Gives each block of `inputs` to `take`, while the next is read. With `pairs` each comes with as many rows of those.
+///
+/// # Errors
+/// Those of the files, of `take`, and if the pairs have more rows or fewer, or of another length.
+pub(super) fn each(
+    inputs: &[Input],
+    wanted: &Wanted,
+    pairs: Option<(&[Input], &Wanted)>,
+    mut take: impl FnMut(Part) -> Result<()>,
+) -> Result<()> {
+    std::thread::scope(|scope| {
+        // What is sent waits for one block at most, so that four are in memory.
+        let (sender, parts): (SyncSender<Result<Part>>, Receiver<Result<Part>>) = sync_channel(1);
+        scope.spawn(move || {
+            let mut files = Files::new(inputs, wanted);
+            let mut others = pairs.map(|(pairs, wanted)| Partners::new(pairs, wanted));
+            loop {
+                let part = files.next().and_then(|part| match (part, &mut others) {
+                    (Some(mut part), Some(others)) => {
+                        part.partners = Some(others.take(&part.block.rows)?);
+                        Ok(Some(part))
+                    }
+                    (None, Some(others)) => others.end().map(|()| None),
+                    (part, None) => Ok(part),
+                });
+                let Some(part) = part.transpose() else { break };
+                let failed = part.is_err();
+                // Nobody waits any more if `take` failed.
+                if sender.send(part).is_err() || failed {
+                    break;
+                }
+            }
+        });
+        parts.into_iter().try_for_each(|part| take(part?))
+    })
+}
+
+/// The rows of the other files, as many at a time as are asked for.
+struct Partners<'a> {
+    files: Files<'a>,
+    waiting: Option<Rows>,
+}
+
+impl<'a> Partners<'a> {
+    fn new(inputs: &'a [Input], wanted: &'a Wanted) -> Self {
+        Self { files: Files::new(inputs, wanted), waiting: None }
+    }
+
+    fn place(&self) -> String {
+        self.files.inputs.first().map_or_else(String::new, |input| input.path.display().to_string())
+    }
+
+    fn take(&mut self, rows: &Rows) -> Result<Rows> {
+        while self.waiting.as_ref().map_or(0, Rows::len) < rows.len() {
+            let Some(part) = self.files.next()? else {
+                return Err(Error::input("has fewer rows than what it is paired with").at(self.place()));
+            };
+            match &mut self.waiting {
+                None => self.waiting = Some(part.block.rows),
+                Some(waiting) => waiting.extend(part.block.rows),
+            }
+        }
+        let Some(waiting) = self.waiting.take() else { return Err(Error::input("a block without rows")) };
+        let (taken, rest) = waiting.split_at(rows.len());
+        self.waiting = rest;
+        Ok(taken)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.waiting.is_some() || self.files.next()?.is_some() {
+            return Err(Error::input("has more rows than what it is paired with").at(self.place()));
+        }
+        Ok(())
+    }
+}

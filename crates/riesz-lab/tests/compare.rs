@@ -1,0 +1,90 @@
+//! `riesz compare`: two encoders on the same items, and conditions that fail.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use riesz::Matrix;
+use riesz::rng::{Key, normal};
+use riesz_lab::embeddings;
+use riesz_lab::geometry::compare::Comparison;
+
+fn riesz(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_riesz")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+fn compare(folder: &Path, arguments: &[&str]) -> (Comparison, Option<i32>, String) {
+    let output = riesz(folder, &[&["compare", "a.npy", "b.npy", "--json", "--quiet"], arguments].concat());
+    let found = serde_json::from_slice(&output.stdout).unwrap();
+    (found, output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Rows of A, and B = A with every coordinate but the first six scaled, so that B uses fewer directions.
+fn write(folder: &Path, n: usize) {
+    let mut rng = Key::new(3).rng();
+    let a = Matrix::new((0..n * 16).map(|_| normal(&mut rng) as f32).collect(), 16);
+    let mut b = a.clone();
+    (0..n).for_each(|i| b.row_mut(i)[6..].iter_mut().for_each(|x| *x *= 0.2));
+    embeddings::write_npy(&folder.join("a.npy"), &a).unwrap();
+    embeddings::write_npy(&folder.join("b.npy"), &b).unwrap();
+}
+
+#[test]
+fn differences_have_intervals_and_conditions_decide_the_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, 1500);
+    let (found, code, _) = compare(here, &[]);
+    assert_eq!((code, found.rows, found.dims), (Some(0), 1500, [16, 16]));
+    let rank = found.metrics.iter().find(|metric| metric.name == "effective_rank").unwrap();
+    let (low, high) = (rank.difference.low.unwrap(), rank.difference.high.unwrap());
+    assert!(low < rank.difference.value.unwrap() && high < -1.0, "{rank:?}");
+    assert!((rank.b.unwrap() - rank.a.unwrap() - rank.difference.value.unwrap()).abs() < 1e-12);
+    let likeness: Vec<f64> = found.likeness.iter().map(|value| value.value.unwrap()).collect();
+    assert!((0.4..0.9).contains(&likeness[0]) && (0.1..0.6).contains(&likeness[1]), "{likeness:?}");
+    assert!((0.1..0.9).contains(&likeness[2]), "{likeness:?}");
+
+    let fails = ["--fail-if", "effective_rank_b < 0.9*effective_rank_a", "--fail-if", "linear_cka < 0.1"];
+    let (_, code, err) = compare(here, &fails);
+    assert_eq!(code, Some(1));
+    assert_eq!(err.trim_end(), "riesz: --fail-if holds: effective_rank_b < 0.9*effective_rank_a");
+    assert_eq!(compare(here, &["--fail-if", "effective_rank_b > effective_rank_a"]).1, Some(0));
+
+    let same = riesz(here, &["compare", "a.npy", "a.npy", "--json", "--quiet"]);
+    let same: Comparison = serde_json::from_slice(&same.stdout).unwrap();
+    let likeness: Vec<f64> = same.likeness.iter().map(|value| value.value.unwrap()).collect();
+    assert!((likeness[0] - 1.0).abs() < 1e-12 && likeness[1] < 1e-12 && likeness[2] == 1.0, "{likeness:?}");
+    assert!(
+        same.metrics
+            .iter()
+            .all(|metric| metric.difference.value.is_none_or(|difference| difference.abs() < 1e-9))
+    );
+}
+
+#[test]
+fn what_cannot_be_compared_is_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, 40);
+    embeddings::write_npy(&here.join("few.npy"), &Matrix::new(vec![1.0_f32; 30], 3)).unwrap();
+    let zeros = Matrix::new([vec![1.0_f32; 16 * 39], vec![0.0; 16]].concat(), 16);
+    embeddings::write_npy(&here.join("zero.npy"), &zeros).unwrap();
+    for (arguments, expected) in [
+        (&["a.npy", "few.npy"][..], "few.npy: has fewer rows"),
+        (&["few.npy", "a.npy"], "a.npy: has more rows"),
+        (&["a.npy", "zero.npy"], "B, in the block from row 0: row 39"),
+        (&["a.npy", "b.npy", "--k", "40"], "--k is 40"),
+        (&["a.npy", "b.npy", "--fail-if", "rank < 3"], "rank is unknown"),
+        (&["a.npy", "b.npy", "--fail-if", "rank_a = 3"], "found `= 3`"),
+        (&["a.npy", "b.npy", "--fail-if", "alpha_req_a < 3"], "alpha_req_a is not defined"),
+        (&["a.npy", "none.npy"], "no such file"),
+    ] {
+        let output = riesz(here, &[&["compare", "--quiet"], arguments].concat());
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(2) && err.contains(expected) && err.trim_end().lines().count() == 1,
+            "{err}"
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! `riesz geometry` as its users meet it: every container, bad files each with one sentence, parts that merge to the whole.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use riesz::geometry::METRICS;
+use riesz::rng::{Key, normal};
+use riesz::{Matrix, Points, normalize};
+use riesz_lab::embeddings;
+use riesz_lab::geometry::Report;
+
+fn riesz(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_riesz")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn succeeds(output: &Output) -> String {
+    assert!(output.status.success(), "exit {:?}\n{}", output.status.code(), words(&output.stderr));
+    words(&output.stdout)
+}
+
+/// Exit code 2 and one line that has all of `expected`.
+fn refuses(output: &Output, expected: &[&str]) {
+    let err = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert_eq!(err.trim_end().lines().count(), 1, "{err}");
+    for word in expected {
+        assert!(err.contains(word), "`{word}` is not in: {err}");
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn report(folder: &Path, arguments: &[&str]) -> Report {
+    let output = riesz(folder, &[&["geometry"], arguments, &["--json", "--quiet"]].concat());
+    serde_json::from_str(&succeeds(&output)).unwrap()
+}
+
+/// n rows of unequal lengths, about a point that is not 0.
+fn cloud(n: usize, dim: usize, seed: u64) -> Matrix<f32> {
+    let mut rng = Key::new(seed).rng();
+    Matrix::new((0..n * dim).map(|_| (normal(&mut rng) + 0.4) as f32).collect(), dim)
+}
+
+#[test]
+fn every_container_gives_the_same_numbers() {
+    let tables = root().join("golden/tables");
+    let want = report(&tables, &["rows.npy"]);
+    assert_eq!((want.rows, want.dim, want.looked_at), (40, 6, 40));
+    let mut read = 0;
+    for entry in std::fs::read_dir(&tables).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let is_good = ["fixed", "f16", "f32", "f64", "stream"].iter().any(|good| name.starts_with(good));
+        if !is_good || name.ends_with(".py") {
+            continue;
+        }
+        read += 1;
+        // The numbers are multiples of ⅛, which every type holds.
+        let got = report(&tables, &[&name]);
+        assert_eq!((&got.metrics, &got.singular_values), (&want.metrics, &want.singular_values), "{name}");
+    }
+    assert_eq!(read, 9);
+    let named = report(&tables, &["two.parquet", "--column", "other"]);
+    assert_eq!(named.metrics, want.metrics);
+
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let rows = embeddings::read(&tables.join("rows.npy"), None).unwrap().into_f32();
+    let mut csv = String::from("name,class,e0,e1,e2,e3,e4,e5\n");
+    let mut bare = String::new();
+    for i in 0..rows.len() {
+        let numbers: Vec<String> = rows.row(i).iter().map(f32::to_string).collect();
+        csv.push_str(&format!("item {i},{},{}\n", i % 3, numbers.join(",")));
+        bare.push_str(&format!("{}\n", numbers.join("\t")));
+    }
+    std::fs::write(here.join("a.csv"), csv).unwrap();
+    std::fs::write(here.join("b.tsv"), bare).unwrap();
+    embeddings::write_safetensors(&here.join("c.safetensors"), &[("z", &rows)], None).unwrap();
+    for arguments in [&["a.csv"][..], &["a.csv", "--column", "e"], &["b.tsv"], &["c.safetensors"]] {
+        assert_eq!(report(here, arguments).metrics, want.metrics, "{arguments:?}");
+    }
+}
+
+/// The numbers are those of the library, in the order of its list, and all of them.
+#[test]
+fn the_metrics_are_those_of_the_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let (u, v) = (cloud(700, 12, 1), cloud(700, 12, 2));
+    embeddings::write_npy(&folder.path().join("u.npy"), &u).unwrap();
+    embeddings::write_npy(&folder.path().join("v.npy"), &v).unwrap();
+    let got = report(folder.path(), &["u.npy", "--pairs", "v.npy"]);
+    let views = [u, v].map(|rows| {
+        let mut rows = rows.to_f64();
+        normalize(&mut rows).unwrap();
+        rows
+    });
+    let found =
+        riesz::geometry::Findings::of(&views.each_ref().map(|rows| Points::new(rows).unwrap())).unwrap();
+    assert_eq!(got.metrics.len(), METRICS.len());
+    for (value, metric) in got.metrics.iter().zip(METRICS) {
+        assert_eq!(value.name, metric.name);
+        assert!(value.low.is_none() && value.high.is_none(), "all pairs were looked at");
+        let want = (metric.read)(&found).map(|want| want.value);
+        match (value.value, want) {
+            (Some(got), Some(want)) => {
+                assert!(
+                    (got - want).abs() < 1e-12 * want.abs().max(1e-3),
+                    "{}: {got} for {want}",
+                    metric.name
+                );
+            }
+            // Too few directions for a power law; lengths are those of the file.
+            (got, want) => assert!(metric.name.contains("length") || got == want, "{}: {got:?}", metric.name),
+        }
+    }
+    let list = succeeds(&riesz(folder.path(), &["geometry", "--list"]));
+    let page = std::fs::read_to_string(root().join("docs/geometry.md")).unwrap();
+    for metric in METRICS {
+        assert!(list.contains(metric.name) && list.contains(metric.formula) && list.contains(metric.source));
+        assert!(
+            page.contains(&format!("`{}`", metric.name)),
+            "docs/geometry.md does not tell {}",
+            metric.name
+        );
+    }
+    let only = report(folder.path(), &["u.npy", "--metrics", "rank,hubness"]);
+    assert_eq!(only.metrics.iter().map(|value| value.name.as_str()).collect::<Vec<_>>(), ["rank", "hubness"]);
+}
+
+#[test]
+fn bad_files_get_one_sentence_with_the_file_and_the_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let tables = root().join("golden/tables");
+    let rows = cloud(50, 8, 3);
+    let refused = |name: &str, bytes: &[u8], expected: &[&str]| {
+        std::fs::write(here.join(name), bytes).unwrap();
+        refuses(&riesz(here, &["geometry", name]), &[&[name][..], expected].concat());
+    };
+    for name in ["fixed.parquet", "f16.feather", "fixed.feather", "rows.npy"] {
+        let whole = std::fs::read(tables.join(name)).unwrap();
+        refused(&format!("cut-{name}"), &whole[..whole.len() / 2], &[]);
+        refused(&format!("empty-{name}"), &[], &[]);
+    }
+    let whole = std::fs::read(tables.join("fixed.parquet")).unwrap();
+    let mut footer = whole.clone();
+    let end = footer.len() - 8;
+    footer[end..end + 4].copy_from_slice(&0x00ff_ffff_u32.to_le_bytes());
+    refused("footer.parquet", &footer, &["not a whole parquet file"]);
+    refused("empty.csv", b"", &["is empty"]);
+    refused("head.csv", b"a,b\n", &["has no rows"]);
+    refused("word.csv", b"a,b\n1,2\n3,x\n", &["row 1, column 1", "`x` is not a number"]);
+    refused("short.csv", b"a,b\n1,2\n3\n", &["row 1 has 1 fields"]);
+    refused("nan.csv", b"a,b\n1,2\nnan,1\n", &["row 1 has a number that is not finite"]);
+    refused("one.csv", b"a,b\n1,2\n", &["at least 2"]);
+    refused("a.h5", b"", &["HDF5", ".npy"]);
+    refused("a.pt", b"", &["pickle"]);
+    for (name, expected) in [
+        ("uneven.parquet", &["row 23", "has 5 numbers", "have 6"][..]),
+        ("null.parquet", &["row 9", "null"]),
+        ("integers.parquet", &["lists of f16, f32 or f64", "INT32"]),
+        ("empty.parquet", &["no rows"]),
+        ("zstd.parquet", &["compressed", "zstd"]),
+    ] {
+        refuses(&riesz(&tables, &["geometry", name]), &[&[name][..], expected].concat());
+    }
+    refuses(&riesz(&tables, &["geometry", "two.parquet", "--column", "item"]), &["column item holds INT64"]);
+    refuses(&riesz(&tables, &["geometry", "two.parquet", "--column", "no"]), &["no column no", "label"]);
+    for (bad, word) in [(f32::NAN, "not finite"), (f32::INFINITY, "not finite"), (0.0, "zero row")] {
+        let mut rows = rows.clone();
+        rows.row_mut(31).fill(bad);
+        embeddings::write_npy(&here.join("bad.npy"), &rows).unwrap();
+        refuses(&riesz(here, &["geometry", "bad.npy"]), &["bad.npy: row 31 ", word]);
+    }
+    std::fs::create_dir_all(here.join("mixed")).unwrap();
+    embeddings::write_npy(&here.join("mixed/a.npy"), &rows).unwrap();
+    embeddings::write_npy(&here.join("mixed/b.npy"), &cloud(9, 5, 1)).unwrap();
+    refuses(&riesz(here, &["geometry", "mixed"]), &["b.npy: has rows of 5", "a.npy before it", "8"]);
+    std::fs::create_dir_all(here.join("none")).unwrap();
+    refuses(&riesz(here, &["geometry", "none"]), &["none: has no file of embeddings"]);
+    refuses(&riesz(here, &["geometry", "mixed/a.npy", "--pairs", "mixed/b.npy"]), &["b.npy: has fewer rows"]);
+    refuses(&riesz(here, &["geometry", "mixed/a.npy", "--metrics", "rnak"]), &["rnak is no metric", "rank"]);
+    refuses(&riesz(here, &["geometry", "mixed/a.npy", "--memory", "1MB"]), &["--memory allows", "--sample"]);
+    refuses(&riesz(here, &["geometry", "mixed/a.npy", "--pair-by", "x"]), &["no column x"]);
+    refuses(&riesz(here, &["geometry", "mixed/a.npy", "--labels", "x"]), &["no column x"]);
+    std::fs::write(here.join("labels.txt"), "a\nb\n").unwrap();
+    refuses(&riesz(here, &["geometry", "mixed/a.npy", "--labels", "labels.txt"]), &["2 labels for 50 rows"]);
+}
+
+/// The example of docs/geometry-partials.md, and what its table says.
+#[test]
+fn a_job_array_gives_what_one_pass_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    std::fs::create_dir_all(here.join("shards")).unwrap();
+    let mut first = 0;
+    let rows = cloud(2600, 16, 7);
+    for (i, count) in [900, 1, 1000, 699].into_iter().enumerate() {
+        let part = rows.as_slice()[first * 16..(first + count) * 16].to_vec();
+        embeddings::write_npy(&here.join(format!("shards/part-{i}.npy")), &Matrix::new(part, 16)).unwrap();
+        first += count;
+    }
+    let page = std::fs::read_to_string(root().join("docs/geometry-partials.md")).unwrap();
+    let script = page.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_riesz")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let output =
+        Command::new("bash").args(["-euc", script]).current_dir(here).env("PATH", path).output().unwrap();
+    succeeds(&output);
+    let merged: Report =
+        serde_json::from_str(&std::fs::read_to_string(here.join("whole.json")).unwrap()).unwrap();
+    let whole = report(here, &["shards", "--sample", "500"]);
+    assert_eq!((merged.rows, merged.looked_at), (2600, 500));
+    assert_eq!((&merged.sources, &merged.cosines), (&whole.sources, &whole.cosines));
+    assert_eq!((&merged.near_duplicates, &merged.lengths), (&whole.near_duplicates, &whole.lengths));
+    for (merged, whole) in merged.metrics.iter().zip(&whole.metrics) {
+        let metric = METRICS.iter().find(|metric| metric.name == merged.name).unwrap();
+        if metric.pairwise {
+            assert_eq!(merged, whole);
+            assert!(merged.low.is_some(), "{} is of a sample, without an interval", merged.name);
+        } else if let (Some(a), Some(b)) = (merged.value, whole.value) {
+            assert!((a - b).abs() < 1e-12 * b.abs(), "{}: {a} for {b}", merged.name);
+        }
+    }
+    let largest = whole.singular_values[0];
+    for (a, b) in merged.singular_values.iter().zip(&whole.singular_values) {
+        assert!((a - b).abs() < 1e-13 * largest);
+    }
+    // As a tree, and with parts that do not agree or are no parts.
+    let tree = ["geometry", "merge", "states/part-0.state", "states/part-1.state", "--partial", "two.state"];
+    succeeds(&riesz(here, &tree));
+    let again = ["geometry", "merge", "two.state", "states/part-2.state", "states/part-3.state", "--json"];
+    let again: Report = serde_json::from_str(&succeeds(&riesz(here, &again))).unwrap();
+    assert_eq!((again.rows, &again.cosines), (2600, &whole.cosines));
+    let other =
+        ["geometry", "shards/part-0.npy", "--seed", "4", "--sample", "500", "--partial", "other.state"];
+    succeeds(&riesz(here, &other));
+    refuses(&riesz(here, &["geometry", "merge", "two.state", "other.state"]), &["other.state: has seed 4"]);
+    refuses(&riesz(here, &["geometry", "merge", "shards/part-0.npy"]), &["is not a partial"]);
+    let mut bytes = std::fs::read(here.join("two.state")).unwrap();
+    let place = bytes.windows(17).position(|part| part == b"schema_version\\\":").unwrap();
+    bytes[place + 17] = b'7';
+    std::fs::write(here.join("newer.state"), &bytes).unwrap();
+    refuses(&riesz(here, &["geometry", "merge", "newer.state"]), &["newer.state: is a partial of version 7"]);
+    bytes.truncate(bytes.len() / 2);
+    std::fs::write(here.join("cut.state"), &bytes).unwrap();
+    refuses(&riesz(here, &["geometry", "merge", "cut.state"]), &["cut.state: is"]);
+}
+
+#[test]
+fn the_verdict_names_what_is_wrong_with_its_threshold() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let told = |name: &str, rows: &Matrix<f32>| {
+        embeddings::write_npy(&here.join(name), rows).unwrap();
+        let found = report(here, &[name]).findings;
+        found.into_iter().map(|finding| finding.sentence).collect::<Vec<_>>().join(" ")
+    };
+    let mut uniform = riesz::sphere::sample(1500, 24, Key::new(2)).to_f32();
+    assert!(told("uniform.npy", &uniform).starts_with("As good as uniform"));
+    let mut cone = uniform.clone();
+    (0..1500).for_each(|i| cone.row_mut(i)[0] += 1.5);
+    let said = told("cone.npy", &cone);
+    assert!(
+        said.contains("A narrow cone: the mean cosine is 0.") && said.contains("subtract the mean"),
+        "{said}"
+    );
+    let mut equal = uniform.clone();
+    (0..1500).for_each(|i| equal.row_mut(i)[0] += 50.0);
+    assert!(told("equal.npy", &equal).starts_with("Collapsed:"));
+    let mut flat = uniform.clone();
+    (0..1500).for_each(|i| flat.row_mut(i)[2..].fill(0.0));
+    assert!(told("flat.npy", &flat).starts_with("Few directions: the effective rank is 2.0"));
+    for i in 0..1500 {
+        let row = uniform.row(i / 2 * 2).to_vec();
+        uniform.row_mut(i).copy_from_slice(&row);
+    }
+    assert!(told("twice.npy", &uniform).contains("Near duplicates: 0.500 pairs a row"));
+}
+
+#[test]
+fn tables_and_the_page_hold_the_numbers_and_need_no_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let rows = cloud(300, 10, 4);
+    let labels: String = (0..300).map(|i| format!("class {}\n", i % 3)).collect();
+    std::fs::write(here.join("labels.txt"), labels).unwrap();
+    embeddings::write_npy(&here.join("<a>.npy"), &rows).unwrap();
+    let value = report(here, &["<a>.npy"]).value("participation_ratio").unwrap();
+    for (format, expected) in [
+        ("markdown", "| participation ratio | "),
+        ("latex", "participation ratio & "),
+        ("csv", "participation_ratio,"),
+    ] {
+        let table = succeeds(&riesz(here, &["geometry", "<a>.npy", "--table", format, "--quiet"]));
+        let line = table.lines().find(|line| line.starts_with(expected)).unwrap();
+        assert!(line.contains(&value.to_string()[..4]) && line.contains("Gao et al."), "{line}");
+        assert_eq!(table.matches("Koromilas").count(), 3, "{table}");
+    }
+    let page = ["geometry", "<a>.npy", "--labels", "labels.txt", "--output", "page.html", "--quiet"];
+    let out = succeeds(&riesz(here, &page));
+    assert!(out.contains("silhouette") && out.contains("linear probe"), "{out}");
+    let html = std::fs::read_to_string(here.join("page.html")).unwrap();
+    for section in ["cosines", "spectrum", "metrics", "lengths", "map"] {
+        assert!(html.contains(&format!("<section id=\"{section}\">")), "{section}");
+    }
+    assert!(html.contains("&lt;a&gt;.npy") && !html.contains("<a>.npy") && !html.contains("NaN"));
+    assert!(html.matches("<circle").count() == 300 && html.contains("class 2"));
+    for outside in ["http:", "https:", "src=\"//", "@import", "<link"] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+}

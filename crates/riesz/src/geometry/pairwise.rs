@@ -1,0 +1,258 @@
+//! What is said of pairs of points, in one walk over all of them; and how far a sample may be from the whole.
+//!
+//! S points are looked at, of n. If S = n the numbers are exact. Else they are those of a sample without replacement, with
+//! a 95 % interval: a mean over pairs varies as 4 Var(h)/S (1 − S/n), h the mean over a point's pairs (Hoeffding 1948),
+//! which is taken from 1,024 of the points; what is no mean is made one first (ln by its slope, W₁ by the sign of F̂ − F).
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::cosines;
+use super::neighbors::Nearest;
+use super::uniformity::gaussians;
+use super::wasserstein::Gathered;
+use super::{Estimate, TWO_SIDED, at_least_two};
+use crate::product::rows_by_rows;
+use crate::rng::{Key, permutation};
+use crate::sphere::ideal;
+use crate::{Error, Points, Scalar};
+
+/// Neighbors whose counts are [`Pairwise::hubness`].
+pub const NEIGHBORS: usize = 10;
+/// Bins of [`Pairwise::histogram`].
+pub const BINS: usize = 256;
+/// Points whose pairs tell how much a mean over pairs varies.
+const PROBES: usize = 1024;
+/// Pairs that are listed.
+const LISTED: usize = 1000;
+/// The numbers of pairs of points.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pairwise {
+    /// S, the points looked at.
+    pub looked_at: usize,
+    /// n, of how many.
+    pub of: u64,
+    /// ln mean e^{−2‖x − y‖²}.
+    pub uniformity: Estimate,
+    /// W₁ to the ideal law.
+    pub wasserstein_uniformity: Estimate,
+    /// TwoNN, if three points differ. Of a sample it is that of its coarser scale.
+    pub intrinsic_dimension: Option<Estimate>,
+    /// Skewness of how often a point is among the 10 nearest of another, if there are more than 11 points.
+    pub hubness: Option<Estimate>,
+    /// Pairs with a cosine of at least the bound.
+    pub duplicates: Estimate,
+    /// At most 1,000 of them, nearest first: two of the points looked at, and their cosine.
+    pub listed: Vec<(usize, usize, f64)>,
+    /// How many pairs have their cosine in each 256th of [−1, 1].
+    pub histogram: Vec<u64>,
+}
+
+/// What a walk has gathered.
+struct Seen<T> {
+    gaussians: f64,
+    cosines: Gathered,
+    nearest: Nearest<T>,
+    duplicates: u64,
+    /// Of each point.
+    partners: Vec<u32>,
+    listed: Vec<(usize, usize, f64)>,
+}
+
+impl Pairwise {
+    /// Of points that are all of `of`, or a sample of them; `duplicate` is the cosine from which two count as near
+    /// duplicates. Time O(S² d), memory O(S).
+    ///
+    /// # Errors
+    /// If there are fewer than two points, or more than 2³².
+    pub fn of<T: Scalar>(points: Points<'_, T>, of: u64, duplicate: f64, key: Key) -> Result<Self, Error> {
+        at_least_two(points)?;
+        let n = points.len();
+        if u32::try_from(n).is_err() {
+            return Err(Error::new(format!("{n} points are too many to look at all pairs; take a sample")));
+        }
+        let start = || Seen {
+            gaussians: 0.0,
+            cosines: Gathered::of(n),
+            nearest: Nearest::new(n, NEIGHBORS.min(n - 1)),
+            duplicates: 0,
+            partners: vec![0; n],
+            listed: Vec::new(),
+        };
+        // Lists of neighbors are the largest of what is gathered, and can be joined in any order.
+        let joined: Mutex<Option<Nearest<T>>> = Mutex::new(None);
+        let visit = |seen: &mut Seen<T>, i: usize, first: usize, part: &[f64]| {
+            seen.gaussians += gaussians(part);
+            seen.cosines.add(part);
+            seen.nearest.add(i, first, part);
+            for (s, j) in part.iter().zip(first..).filter(|(s, _)| **s >= duplicate) {
+                seen.duplicates += 1;
+                seen.partners[i] += 1;
+                seen.partners[j] += 1;
+                seen.listed.push((i, j, *s));
+            }
+            if seen.listed.len() > 4 * LISTED {
+                shorten(&mut seen.listed);
+            }
+        };
+        let mut shares = cosines::fold_and(points, start, visit, |mut seen| {
+            let nearest = std::mem::replace(&mut seen.nearest, Nearest::new(0, 0));
+            let mut joined = joined.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *joined {
+                None => *joined = Some(nearest),
+                Some(joined) => joined.join(&nearest),
+            }
+            seen
+        });
+        let pairs = cosines::pairs(n) as f64;
+        let mean = shares.iter().map(|seen| seen.gaussians).sum::<f64>() / pairs;
+        let found: u64 = shares.iter().map(|seen| seen.duplicates).sum();
+        let mut partners = vec![0.0; n];
+        for seen in &shares {
+            partners.iter_mut().zip(&seen.partners).for_each(|(sum, count)| *sum += f64::from(*count));
+        }
+        let mut listed: Vec<_> =
+            shares.iter_mut().flat_map(|seen| std::mem::take(&mut seen.listed)).collect();
+        shorten(&mut listed);
+        let gathered = Gathered::joined(shares.into_iter().map(|seen| seen.cosines).collect());
+        let histogram = gathered.histogram(BINS);
+        let nearest = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let left = 1.0 - n as f64 / of.max(n as u64) as f64;
+        let spread = (left > 0.0).then(|| Spread::of(points, &histogram, left, key));
+        let estimate = |value: f64, error: Option<f64>| match error {
+            None => Estimate::exact(value),
+            Some(error) => Estimate::with_error(value, error),
+        };
+        let ratios = nearest.as_ref().map(|nearest| nearest.log_ratios(points)).unwrap_or_default();
+        let occurrences = nearest.filter(|_| n > NEIGHBORS + 1).map(|nearest| nearest.occurrences());
+        let whole = of as f64 * (of as f64 - 1.0) / 2.0;
+        let duplicates = if left > 0.0 {
+            // A few rare pairs vary as a Poisson count; none at all does not prove that there are none, and those seen are.
+            let count = found as f64;
+            let poisson = TWO_SIDED * (count + 1.0).sqrt() + 2.0;
+            let error = poisson.max(TWO_SIDED * jackknife(&partners, count) * left.sqrt());
+            let scale = whole / pairs;
+            let interval = [(scale * (count - error)).max(count), scale * (count + error)];
+            Estimate { value: scale * count, interval: Some(interval) }
+        } else {
+            Estimate::exact(found as f64)
+        };
+        Ok(Self {
+            looked_at: n,
+            of,
+            uniformity: estimate(mean.ln(), spread.as_ref().map(|spread| spread.gaussian / mean)),
+            wasserstein_uniformity: estimate(
+                gathered.distance(points.dim()),
+                spread.as_ref().map(|spread| spread.distance),
+            ),
+            intrinsic_dimension: two_nn(&ratios).map(|(d, error)| estimate(d, (left > 0.0).then_some(error))),
+            hubness: occurrences
+                .map(|counts| skewness(&counts))
+                .map(|(skew, error)| estimate(skew, (left > 0.0).then_some(error))),
+            duplicates,
+            listed,
+            histogram,
+        })
+    }
+}
+
+/// The most similar pairs, in an order that is the same for any walk.
+fn shorten(listed: &mut Vec<(usize, usize, f64)>) {
+    listed.sort_by(|a, b| b.2.total_cmp(&a.2).then((a.0, a.1).cmp(&(b.0, b.1))));
+    listed.truncate(LISTED);
+}
+
+/// Standard errors of means over pairs.
+struct Spread {
+    gaussian: f64,
+    distance: f64,
+}
+
+impl Spread {
+    fn of<T: Scalar>(points: Points<'_, T>, histogram: &[u64], left: f64, key: Key) -> Self {
+        let (n, d) = (points.len(), points.dim());
+        // φ with φ′ = sign(F̂ − F), so that W₁ moves with −mean φ(s) as long as the sign stays.
+        let pairs = histogram.iter().sum::<u64>() as f64;
+        let (mut below, mut phi) = (0, vec![0.0]);
+        for (bin, count) in histogram.iter().enumerate() {
+            let middle = 2.0 * (bin as f64 + 0.5) / BINS as f64 - 1.0;
+            let law = (below as f64 + 0.5 * *count as f64) / pairs;
+            let slope = (law - ideal::cdf(d, middle)).signum();
+            phi.push(phi[bin] + slope * 2.0 / BINS as f64);
+            below += count;
+        }
+        let at = |s: f64| {
+            let place = (s.clamp(-1.0, 1.0) + 1.0) * 0.5 * BINS as f64;
+            let bin = (place as usize).min(BINS - 1);
+            phi[bin] + (phi[bin + 1] - phi[bin]) * (place - bin as f64)
+        };
+        let mut order = permutation(&mut key.stream("probes").rng(), n);
+        order.truncate(PROBES);
+        let means: Vec<[f64; 2]> = order
+            .par_iter()
+            .map(|&i| {
+                let mut cosines = vec![T::default(); n];
+                rows_by_rows(points.row(i), points.as_slice(), d, &mut cosines);
+                let others = cosines.iter().enumerate().filter(|(j, _)| *j != i);
+                let sums = others.fold([0.0; 2], |[gauss, moved], (_, s)| {
+                    let s = s.to_f64();
+                    [gauss + (4.0 * s - 4.0).exp(), moved + at(s)]
+                });
+                sums.map(|sum| sum / (n - 1) as f64)
+            })
+            .collect();
+        let error = |which: usize| {
+            let count = means.len() as f64;
+            let mean = means.iter().map(|h| h[which]).sum::<f64>() / count;
+            let variance =
+                means.iter().map(|h| (h[which] - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+            (4.0 * variance / n as f64 * left).sqrt()
+        };
+        Self { gaussian: error(0), distance: error(1) }
+    }
+}
+
+/// The delete-one jackknife's standard error of a count of pairs, from each point's share in it.
+fn jackknife(partners: &[f64], count: f64) -> f64 {
+    let n = partners.len() as f64;
+    let mean = 2.0 * count / n;
+    ((n - 1.0) / n * partners.iter().map(|x| (x - mean).powi(2)).sum::<f64>()).sqrt()
+}
+
+/// d = (N − 1)/Σ ln(r₂/r₁), the maximum-likelihood form of TwoNN (Facco et al. 2017), and its standard error.
+fn two_nn(ratios: &[f64]) -> Option<(f64, f64)> {
+    let n = ratios.len() as f64;
+    let mean = ratios.iter().sum::<f64>() / n;
+    // Equal distances, as of a simplex, tell of no dimension.
+    if ratios.len() < 2 || mean <= 1e-9 {
+        return None;
+    }
+    let variance = ratios.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let dimension = (n - 1.0) / (n * mean);
+    Some((dimension, dimension * (variance / n).sqrt() / mean))
+}
+
+/// The skewness E(x − μ)³/σ³ of counts (0 if all are equal), and the delete-one jackknife's standard error.
+fn skewness(counts: &[f64]) -> (f64, f64) {
+    let n = counts.len() as f64;
+    let powers = |of: &mut dyn Iterator<Item = f64>| {
+        of.fold([0.0; 3], |[a, b, c], x| [a + x, b + x * x, c + x * x * x])
+    };
+    let mean = counts.iter().sum::<f64>() / n;
+    // About the mean, so that little cancels.
+    let all = powers(&mut counts.iter().map(|x| x - mean));
+    let skew = |sums: [f64; 3], n: f64| {
+        let [m1, m2, m3] = sums.map(|sum| sum / n);
+        let variance = m2 - m1 * m1;
+        if variance <= 1e-12 { 0.0 } else { (m3 - 3.0 * m1 * m2 + 2.0 * m1.powi(3)) / variance.powf(1.5) }
+    };
+    let without: Vec<f64> = counts
+        .iter()
+        .map(|x| x - mean)
+        .map(|x| skew([all[0] - x, all[1] - x * x, all[2] - x * x * x], n - 1.0))
+        .collect();
+    let middle = without.iter().sum::<f64>() / n;
+    let error = ((n - 1.0) / n * without.iter().map(|x| (x - middle).powi(2)).sum::<f64>()).sqrt();
+    (skew(all, n), error)
+}

@@ -1,0 +1,365 @@
+//! What is kept of rows that stream by: enough for every metric, of a size that does not grow with them, and mergeable.
+//!
+//! Rows are made unit and folded into triangles of (1 X), a chunk of [`FOLDED`] rows at a time; chunks go to a fixed number
+//! of lanes in turn, so that threads share the work and no bit depends on their number, nor on how large the pushed blocks
+//! are. States of parts merge: counts, lengths and the sample are then those of the whole to the bit (means and deviations of
+//! lengths to rounding), singular values to 10⁻¹³σ₁.
+
+use rayon::prelude::*;
+
+use super::lengths::Lengths;
+use super::sample::{Sample, Sampled, Sampling};
+use super::spectrum::Spectrum;
+use super::triangle::{FOLDED, Triangle, turn};
+use crate::rng::Key;
+use crate::{Error, Matrix, Scalar, rows};
+
+/// The state of n rows of d numbers. About 8·lanes·d² bytes, and 4·d (8·d for what is no f32) for each row of the sample.
+#[derive(Clone, Debug)]
+pub struct State {
+    dim: usize,
+    rows: u64,
+    lengths: Lengths,
+    lanes: Vec<Triangle>,
+    /// Unit rows behind a 1, not yet folded: less than a round of all lanes.
+    pending: Vec<f64>,
+    sample: Sample,
+    key: Key,
+    in_source: u64,
+}
+
+/// A state taken apart, for a file: what [`State::from_parts`] takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parts {
+    /// Numbers a row.
+    pub dim: usize,
+    /// Rows seen.
+    pub rows: u64,
+    /// Their lengths.
+    pub lengths: Lengths,
+    /// The upper triangle of (1 X), row after row from the diagonal on: (d + 1)(d + 2)/2 numbers.
+    pub triangle: Vec<f64>,
+    /// Most rows of the sample.
+    pub capacity: usize,
+    /// Keyed numbers of the sampled rows, in the order of places.
+    pub sample_numbers: Vec<u64>,
+    /// Their places among all rows, counted from 0.
+    pub sample_places: Vec<u64>,
+    /// The rows as they came.
+    pub sample_rows: Vec<f64>,
+}
+
+impl State {
+    /// Of no rows, without a sample: for spectra alone.
+    pub fn new(dim: usize) -> Self {
+        Self::with_sample(dim, Sampling { rows: 0, key: Key::new(0) })
+    }
+
+    /// Of no rows.
+    ///
+    /// # Panics
+    /// If `dim` is 0.
+    pub fn with_sample(dim: usize, sampling: Sampling) -> Self {
+        assert!(dim > 0, "rows of no numbers");
+        Self {
+            dim,
+            rows: 0,
+            lengths: Lengths::new(),
+            lanes: Vec::new(),
+            pending: Vec::new(),
+            sample: Sample::new(sampling.rows, dim),
+            key: sampling.key,
+            in_source: 0,
+        }
+    }
+
+    /// Rows seen.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Numbers a row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The rows' lengths as they came.
+    pub fn lengths(&self) -> &Lengths {
+        &self.lengths
+    }
+
+    /// Bytes that a state of this size holds at most.
+    pub fn bytes(dim: usize, sample: usize) -> u128 {
+        let side = dim as u128 + 1;
+        8 * (lanes(dim) as u128 * side * (side + FOLDED as u128) + sample as u128 * dim as u128)
+    }
+
+    /// The rows pushed from now on are the first of another source, whose draws are at `key`.
+    pub fn begin(&mut self, key: Key) {
+        self.key = key;
+        self.in_source = 0;
+    }
+
+    /// Takes rows as they come, of any length but 0.
+    ///
+    /// # Errors
+    /// Names the first row, counted from 0 in its source, that holds a number that is not finite or whose length is below
+    /// 10⁻¹²; then none of them was taken.
+    ///
+    /// # Panics
+    /// If `data` is not rows of `dim` numbers.
+    pub fn push<T: Scalar>(&mut self, data: &[T]) -> Result<(), Error> {
+        let dim = self.dim;
+        assert!(data.len().is_multiple_of(dim), "{} numbers are not rows of {dim}", data.len());
+        let count = data.len() / dim;
+        let mut lengths = vec![0.0; count];
+        rows::dots(data, data, dim, &mut lengths);
+        for (i, length) in lengths.iter_mut().enumerate() {
+            *length = length.sqrt();
+            if !length.is_finite() {
+                let row = self.in_source + i as u64;
+                return Err(Error::new(format!("row {row} has a number that is not finite")));
+            }
+            if *length < 1e-12 {
+                let row = self.in_source + i as u64;
+                return Err(Error::new(format!(
+                    "row {row} has length {length:e}: a zero row has no direction"
+                )));
+            }
+        }
+        for (row, &length) in data.chunks_exact(dim).zip(&lengths) {
+            self.lengths.push(length);
+            if self.sample.capacity > 0 {
+                let number = self.key.at(self.in_source).number();
+                self.sample.offer(number, self.rows, row.iter().map(|x| x.to_f64()));
+            }
+            self.rows += 1;
+            self.in_source += 1;
+        }
+        let side = dim + 1;
+        let round = lanes(dim) * FOLDED;
+        let mut done = 0;
+        while done < count {
+            let before = self.pending.len() / side;
+            let taken = (round - before).min(count - done);
+            self.pending.resize((before + taken) * side, 1.0);
+            let fresh = self.pending[before * side..].par_chunks_exact_mut(side);
+            let rows = data[done * dim..(done + taken) * dim].par_chunks_exact(dim);
+            fresh.zip(rows).zip(&lengths[done..done + taken]).with_min_len(64).for_each(
+                |((unit, row), length)| {
+                    unit[0] = 1.0;
+                    unit[1..].iter_mut().zip(row).for_each(|(unit, x)| *unit = x.to_f64() / length);
+                },
+            );
+            done += taken;
+            if before + taken == round {
+                self.fold();
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds what is pending, a chunk a lane.
+    fn fold(&mut self) {
+        let side = self.dim + 1;
+        let chunks = self.pending.len().div_ceil(FOLDED * side);
+        while self.lanes.len() < chunks {
+            self.lanes.push(Triangle::new(side));
+        }
+        self.pending.par_chunks(FOLDED * side).zip(&mut self.lanes).for_each(|(chunk, lane)| {
+            lane.fold(&mut turn(chunk, side), 0);
+        });
+        self.pending.clear();
+    }
+
+    /// Adds the rows of another state, as if they came after these.
+    ///
+    /// # Panics
+    /// If the dimensions differ.
+    pub fn merge(&mut self, mut other: Self) {
+        assert_eq!(self.dim, other.dim, "states of different dimensions");
+        self.lengths.merge(&other.lengths);
+        self.sample.merge(&other.sample, self.rows);
+        self.rows += other.rows;
+        self.fold();
+        other.fold();
+        let lanes = std::mem::take(&mut self.lanes).into_iter().chain(other.lanes);
+        self.lanes = Triangle::merged(lanes.collect()).into_iter().collect();
+    }
+
+    /// The one triangle of all rows.
+    fn triangle(&mut self) -> Triangle {
+        self.fold();
+        Triangle::merged(std::mem::take(&mut self.lanes)).unwrap_or_else(|| Triangle::new(self.dim + 1))
+    }
+
+    /// Mean and singular values of the unit rows.
+    ///
+    /// # Errors
+    /// If there are fewer than two rows.
+    pub fn spectrum(mut self) -> Result<Spectrum, Error> {
+        self.take_spectrum()
+    }
+
+    /// Lengths, spectrum, and the sampled rows with their places, in order, scaled to unit length.
+    ///
+    /// # Errors
+    /// If there are fewer than two rows.
+    pub fn finish(mut self) -> Result<(Lengths, Spectrum, Vec<u64>, Sampled), Error> {
+        let spectrum = self.take_spectrum()?;
+        let (places, rows) = self.sample.finish()?;
+        Ok((self.lengths, spectrum, places, rows))
+    }
+
+    /// The triangle, the number of rows, and the sampled rows as they came with their places.
+    pub(super) fn finish_joint(mut self) -> Result<(Triangle, u64, Vec<u64>, Matrix<f64>), Error> {
+        self.check_rows()?;
+        let triangle = self.triangle();
+        let places = self.sample.rows().map(|(drawn, _)| drawn.row).collect();
+        let rows = self.sample.rows().flat_map(|(_, row)| row).collect();
+        Ok((triangle, self.rows, places, Matrix::new(rows, self.dim)))
+    }
+
+    fn check_rows(&self) -> Result<(), Error> {
+        if self.rows < 2 {
+            return Err(Error::new(format!("geometry needs at least 2 points; there are {}", self.rows)));
+        }
+        Ok(())
+    }
+
+    fn take_spectrum(&mut self) -> Result<Spectrum, Error> {
+        self.check_rows()?;
+        Ok(Spectrum::of_triangle(&self.triangle(), self.rows))
+    }
+
+    /// Takes the state apart, for a file.
+    pub fn into_parts(mut self) -> Parts {
+        let triangle = self.triangle().packed();
+        let sample_numbers = self.sample.rows().map(|(drawn, _)| drawn.number).collect();
+        let sample_places = self.sample.rows().map(|(drawn, _)| drawn.row).collect();
+        let sample_rows = self.sample.rows().flat_map(|(_, row)| row).collect();
+        let (dim, rows, lengths, capacity) = (self.dim, self.rows, self.lengths, self.sample.capacity);
+        Parts { dim, rows, lengths, triangle, capacity, sample_numbers, sample_places, sample_rows }
+    }
+
+    /// The inverse of [`into_parts`](Self::into_parts).
+    ///
+    /// # Errors
+    /// If the parts do not belong together.
+    pub fn from_parts(parts: Parts) -> Result<Self, Error> {
+        let wrong = |what: &str| Error::new(format!("the state's {what} does not fit its other parts"));
+        let Parts { dim, rows, lengths, triangle, capacity, sample_numbers, sample_places, sample_rows } =
+            parts;
+        if dim == 0 || lengths.bins.len() != super::lengths::BINS || lengths.count != rows {
+            return Err(wrong("lengths"));
+        }
+        if !rows::are_finite(&triangle) || !rows::are_finite(&sample_rows) {
+            return Err(Error::new("the state has a number that is not finite"));
+        }
+        let triangle = Triangle::unpacked(dim + 1, &triangle).ok_or_else(|| wrong("triangle"))?;
+        let drawn = usize::try_from(rows).map_or(capacity, |rows| rows.min(capacity));
+        let is_sample = sample_numbers.len() == drawn
+            && sample_places.len() == drawn
+            && sample_rows.len() == drawn * dim
+            && sample_places.is_sorted_by(|a, b| a < b)
+            && sample_places.last().is_none_or(|last| *last < rows);
+        if !is_sample {
+            return Err(wrong("sample"));
+        }
+        let mut state = Self::with_sample(dim, Sampling { rows: capacity, key: Key::new(0) });
+        for ((number, place), row) in
+            sample_numbers.into_iter().zip(sample_places).zip(sample_rows.chunks_exact(dim))
+        {
+            state.sample.offer(number, place, row.iter().copied());
+        }
+        (state.rows, state.lengths, state.lanes) = (rows, lengths, vec![triangle]);
+        Ok(state)
+    }
+}
+
+/// Triangles that are filled side by side: at most 16, and less memory than half a gigabyte where that is possible.
+fn lanes(dim: usize) -> usize {
+    match dim {
+        0..=1024 => 16,
+        1025..=2048 => 8,
+        2049..=4096 => 4,
+        _ => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sphere::sample;
+
+    fn rows(n: usize, dim: usize) -> Matrix<f64> {
+        let mut rows = sample(n, dim, Key::new(2));
+        for i in 0..n {
+            let length = 1.0 + (i % 7) as f64;
+            rows.row_mut(i).iter_mut().zip(1..).for_each(|(x, k)| *x *= length / f64::from(k));
+        }
+        rows
+    }
+
+    fn pushed(rows: &[f64], dim: usize, block: usize, from: u64) -> State {
+        let mut state = State::with_sample(dim, Sampling { rows: 50, key: Key::new(9) });
+        state.in_source = from;
+        rows.chunks(block * dim).for_each(|block| state.push(block).unwrap());
+        state
+    }
+
+    #[test]
+    fn blocks_change_no_bit_and_parts_merge_to_the_whole() {
+        let (n, dim) = (9000, 24);
+        let rows = rows(n, dim);
+        let whole = pushed(rows.as_slice(), dim, 9000, 0).finish().unwrap();
+        assert_eq!(pushed(rows.as_slice(), dim, 17, 0).finish().unwrap(), whole);
+        let (left, right) = rows.as_slice().split_at(5003 * dim);
+        let mut merged = pushed(left, dim, 700, 0);
+        merged.merge(pushed(right, dim, 700, 5003));
+        let parts = merged.clone().into_parts();
+        let again = State::from_parts(parts.clone()).unwrap();
+        assert_eq!(again.clone().into_parts(), parts);
+        let (lengths, spectrum, places, kept) = again.finish().unwrap();
+        assert_eq!((&places, &kept, &lengths.bins), (&whole.2, &whole.3, &whole.0.bins));
+        assert!((lengths.mean - whole.0.mean).abs() < 1e-14 * whole.0.mean);
+        let pairs = spectrum
+            .values
+            .iter()
+            .zip(&whole.1.values)
+            .chain(spectrum.centered.iter().zip(&whole.1.centered));
+        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / whole.1.values[0];
+        assert!(worst < 1e-14, "{worst:e} σ₁");
+    }
+
+    #[test]
+    fn what_has_no_direction_is_refused_with_its_row_and_changes_nothing() {
+        let mut state = State::new(2);
+        state.push(&[1.0_f32, 2.0]).unwrap();
+        for (bad, word) in [([1.0, f32::NAN], "not finite"), ([0.0, 0.0], "zero row")] {
+            let error = state.push(&[&[3.0, 4.0][..], &bad].concat()).unwrap_err().to_string();
+            assert!(error.starts_with("row 2 ") && error.contains(word), "{error}");
+        }
+        assert_eq!(state.rows(), 1);
+        assert!(state.spectrum().unwrap_err().to_string().contains("at least 2"));
+    }
+
+    #[test]
+    fn parts_that_do_not_belong_together_are_refused() {
+        let good = pushed(rows(60, 3).as_slice(), 3, 60, 0).into_parts();
+        assert!(State::from_parts(good.clone()).is_ok());
+        let spoil: [fn(&mut Parts); 6] = [
+            |parts| parts.rows += 1,
+            |parts| parts.triangle.truncate(3),
+            |parts| parts.triangle[0] = f64::NAN,
+            |parts| parts.sample_places[0] = parts.sample_places[1],
+            |parts| parts.sample_rows.truncate(3),
+            |parts| parts.dim = 0,
+        ];
+        for spoil in spoil {
+            let mut parts = good.clone();
+            spoil(&mut parts);
+            assert!(State::from_parts(parts).is_err());
+        }
+    }
+}

@@ -1,0 +1,44 @@
+"""Tables of embeddings as pyarrow and numpy write them: one matrix of 40 rows of 6 in every container that riesz reads.
+
+python -m venv venv && venv/bin/pip install numpy==2.4.6 pyarrow==26.0.1 && venv/bin/python golden/tables/make.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as parquet
+
+HERE = Path(__file__).parent
+rows = (np.arange(240).reshape(40, 6) * 37 % 101 - 40).astype("f4") / 8
+labels = [f"class {i % 3}" for i in range(40)]
+np.save(HERE / "rows.npy", rows)
+
+
+def lists(kind):
+    return pa.array(list(rows.astype(kind.to_pandas_dtype())), type=pa.list_(kind))
+
+
+def table(embedding, **more):
+    return pa.table({"item": np.arange(40), "label": labels, "embedding": embedding, **more})
+
+
+fixed = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 6)
+for name, column in [("fixed", fixed), ("f16", lists(pa.float16())), ("f32", lists(pa.float32())), ("f64", lists(pa.float64()))]:
+    codec = {"fixed": "none", "f16": "snappy", "f32": "gzip", "f64": "lz4"}[name]
+    parquet.write_table(table(column), HERE / f"{name}.parquet", compression=codec, row_group_size=17)
+    feather.write_feather(table(column), HERE / f"{name}.feather", compression="lz4", chunksize=17)
+with pa.OSFile(str(HERE / "stream.arrow"), "wb") as file, pa.ipc.new_stream(file, table(fixed).schema) as stream:
+    stream.write_table(table(fixed))
+parquet.write_table(table(lists(pa.float32())), HERE / "zstd.parquet", compression="zstd")
+uneven = [list(map(float, row)) for row in rows]
+uneven[23] = uneven[23][:5]
+parquet.write_table(table(pa.array(uneven, type=pa.list_(pa.float32()))), HERE / "uneven.parquet")
+holes = [list(map(float, row)) for row in rows]
+holes[9] = None
+parquet.write_table(table(pa.array(holes, type=pa.list_(pa.float32()))), HERE / "null.parquet")
+whole = pa.array([[int(x) for x in row] for row in rows], type=pa.list_(pa.int32()))
+parquet.write_table(table(whole), HERE / "integers.parquet")
+parquet.write_table(table(fixed, other=fixed), HERE / "two.parquet")
+parquet.write_table(table(fixed).slice(0, 0), HERE / "empty.parquet")
