@@ -37,7 +37,7 @@ use form::Form;
 /// stand beside them, as many each.
 const COSINES: usize = 1 << 22;
 /// Fewer rows at once would leave a GPU idle, and each chunk adds to the gradient of all rows.
-const FEWEST_ROWS: usize = 32;
+const FEWEST_ROWS: usize = 1024;
 /// What the core refuses as a row without direction.
 const SHORTEST: f64 = 1e-12;
 
@@ -155,7 +155,7 @@ fn needs_no_tile(term: &Term) -> bool {
 /// A function of shapes alone: `compared` is the number of views that a row is compared to.
 fn rows_at_once(images: usize, compared: usize) -> usize {
     let rows = COSINES / (images * compared).max(1);
-    (rows / FEWEST_ROWS * FEWEST_ROWS).clamp(FEWEST_ROWS, images.max(FEWEST_ROWS))
+    (rows / FEWEST_ROWS * FEWEST_ROWS).max(FEWEST_ROWS).min(images)
 }
 
 /// The mean of `numbers`, [n, 1], as rounded, and the sum of what each has beside it: adding up many like numbers in `f32`
@@ -255,7 +255,7 @@ impl<'a> Planned<'a> {
 mod tests {
     use super::*;
 
-    /// Memory grows as M: the cosines at hand are at most 16 MiB, or 32 rows' where a view is longer than that.
+    /// Memory grows as M: the cosines at hand are at most 16 MiB, or 1,024 rows' where a view is longer than that.
     #[test]
     fn no_matrix_of_all_pairs() {
         for images in [1, 2, 31, 32, 33, 255, 256, 2048, 4096, 65_536, 1 << 20] {
@@ -263,10 +263,10 @@ mod tests {
                 let rows = rows_at_once(images, compared);
                 let cosines = rows.min(images) * images * compared;
                 assert!(cosines <= COSINES.max(FEWEST_ROWS * images * compared), "{rows} rows of {images}");
-                assert!(rows >= FEWEST_ROWS, "{rows} rows of {images}");
+                assert!(rows >= FEWEST_ROWS.min(images), "{rows} rows of {images}");
             }
         }
-        assert_eq!(rows_at_once(4096, 2), 512);
+        assert_eq!(rows_at_once(4096, 2), 1024);
         assert_eq!(rows_at_once(256, 2), 256);
     }
 }
