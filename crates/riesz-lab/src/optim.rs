@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoder::BurnEncoder;
 use crate::network::Role;
-use crate::network::cpu::{self, Engine};
+use crate::network::cpu::{self, Engine, Order};
 use crate::tensors::NamedTensor;
 use crate::{Error, Result};
 
@@ -155,19 +155,16 @@ enum Moment {
     /// In the order of the parameter's shape, as files have it.
     InOrder(Vec<f32>),
     /// As the CPU's engine holds the parameter.
-    Held(Vec<f32>, Box<Held>),
+    Held(Vec<f32>, Order),
     /// On a device of Burn's, in the order of the shape.
-    Burn(Tensor<1>),
+    Burn(Box<Tensor<1>>),
 }
-
-/// The parameter itself, without its numbers: it knows both orders.
-type Held = cpu::Tensor;
 
 impl Moment {
     fn in_order(&self) -> Vec<f32> {
         match self {
             Self::InOrder(values) => values.clone(),
-            Self::Held(values, tensor) => tensor.in_order(values),
+            Self::Held(values, order) => order.shaped(values),
             Self::Burn(values) => values.to_data().try_into_vec().expect("optimizers compute in f32"),
         }
     }
@@ -209,16 +206,14 @@ impl Optimizer {
                 .drain(..)
                 .map(|moment| match moment {
                     Moment::Held(values, _) => values,
-                    other => tensor.held(&other.in_order()),
+                    other => tensor.order().held(&other.in_order()),
                 })
                 .collect();
             held.resize(count, vec![0.0; tensor.values.len()]);
             let cpu::Tensor { values, gradient, .. } = &mut *tensor;
             step.update(is_first, values, gradient, &mut held);
-            let shape = || {
-                Box::new(cpu::Tensor { spec: tensor.spec.clone(), values: Vec::new(), gradient: Vec::new() })
-            };
-            moments.extend(held.into_iter().map(|values| Moment::Held(values, shape())));
+            let order = tensor.order();
+            moments.extend(held.into_iter().map(|values| Moment::Held(values, order)));
         }
     }
 
@@ -257,7 +252,7 @@ impl Optimizer {
         let mut memory: Vec<Tensor<1>> = moments
             .drain(..)
             .map(|moment| match moment {
-                Moment::Burn(values) => values,
+                Moment::Burn(values) => *values,
                 other => {
                     let values = other.in_order();
                     let length = values.len();
@@ -295,7 +290,7 @@ impl Optimizer {
                 w - first / (second.sqrt() + ADAM_EPSILON) * rate
             }
         };
-        moments.extend(memory.into_iter().map(Moment::Burn));
+        moments.extend(memory.into_iter().map(|values| Moment::Burn(Box::new(values))));
         updated
     }
 

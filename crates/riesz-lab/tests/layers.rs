@@ -1,8 +1,6 @@
 //! The definition of every layer in f64 and plain loops; the CPU engine's outcomes against it, and its gradients against its
 //! differences.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use riesz::rng::{Key, normal};
 use riesz_lab::network::cpu::{Engine, Mode};
 use riesz_lab::network::{Builder, Layer, Network, Op, Residual, Stage, VitSize};
@@ -187,7 +185,7 @@ fn is_the_definition(network: Network, n: usize) {
     let last = network.layers().len() - 1;
     let of_z = draw(n * network.layers()[last].size(), 2);
     let mut tensors: Vec<Vec<f64>> =
-        engine.tensors().iter().map(|tensor| wide(&tensor.in_order(&tensor.values))).collect();
+        engine.tensors().iter().map(|tensor| wide(&tensor.order().shaped(&tensor.values))).collect();
     let want = outcomes(&network, &tensors, &wide(&images), n);
     let (h, z) = engine.forward(&images, Mode::Train);
     for (got, want) in [(h, &want[network.representation()]), (z, &want[last])] {
@@ -202,7 +200,7 @@ fn is_the_definition(network: Network, n: usize) {
         engine.tensors().iter().map(|tensor| dot(&wide(&tensor.gradient), &wide(&tensor.gradient)).sqrt());
     let largest = lengths.fold(0.0, f64::max);
     for (i, tensor) in engine.tensors().iter().enumerate().filter(|(_, tensor)| !tensor.gradient.is_empty()) {
-        let gradient = wide(&tensor.in_order(&tensor.gradient));
+        let gradient = wide(&tensor.order().shaped(&tensor.gradient));
         let direction = wide(&draw(gradient.len(), 100 + i as u64));
         let step = 1e-6 / dot(&direction, &direction).sqrt();
         let own = tensors[i].clone();

@@ -42,7 +42,7 @@ fn agree(backbone: Backbone, stem: Stem, size: usize, channels: usize, n: usize,
         encoder.named_tensors().into_iter().map(|tensor| (tensor.name, tensor.values)).collect();
     assert_eq!(first.len(), engine.tensors().len());
     for tensor in engine.tensors() {
-        assert_eq!(first[&tensor.spec.name], tensor.in_order(&tensor.values), "{}", tensor.spec.name);
+        assert_eq!(first[&tensor.spec.name], tensor.order().shaped(&tensor.values), "{}", tensor.spec.name);
     }
 
     let images = numbers(n * size * size * channels, 1);
@@ -82,7 +82,7 @@ fn agree(backbone: Backbone, stem: Stem, size: usize, channels: usize, n: usize,
             continue;
         }
         learned += 1;
-        let apart = apart_beyond(least, &tensor.in_order(&tensor.gradient), &want[name]);
+        let apart = apart_beyond(least, &tensor.order().shaped(&tensor.gradient), &want[name]);
         let by_rounding = apart_beyond(least, &moved.gradient, &tensor.gradient);
         assert!(
             apart < bound + 8.0 * by_rounding,

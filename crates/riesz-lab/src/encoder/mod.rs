@@ -312,7 +312,7 @@ impl Encoder {
                 let named = |tensor: &network::cpu::Tensor| NamedTensor {
                     name: tensor.spec.name.clone(),
                     shape: tensor.spec.shape.clone(),
-                    values: tensor.in_order(&tensor.values),
+                    values: tensor.order().shaped(&tensor.values),
                 };
                 let mut all: Vec<NamedTensor> = engine.tensors().iter().map(named).collect();
                 all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -344,7 +344,7 @@ impl Encoder {
                 let own = &tensor.spec.shape;
                 return Err(Error::input(format!("{name}: shape {shape:?}; this encoder's is {own:?}")));
             }
-            tensor.values = tensor.held(values);
+            tensor.values = tensor.order().held(values);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The engine that runs networks on processors.
 //!
-//! Everything about a (network, batch) that shapes decide is planned once ([`Plan`]); its buffers are kept, so that a step
+//! Everything about a (network, batch) that shapes decide is planned once (`plan`); its buffers are kept, so that a step
 //! allocates nothing of size. Numbers are `f32`, channels last, n images one after another.
 //!
 //! **What is kept.** A convolution's outcome is written once, and its moments are taken while it is in the cache. The
@@ -68,40 +68,52 @@ pub struct Tensor {
 
 impl Tensor {
     fn new(spec: Spec, key: Key) -> Self {
-        let mut tensor = Self { values: Vec::new(), gradient: Vec::new(), spec };
-        tensor.values = tensor.held(&tensor.spec.begin(key));
-        let learned = matches!(tensor.spec.role, Role::Learned { .. });
-        tensor.gradient = vec![0.0; if learned { tensor.values.len() } else { 0 }];
-        tensor
+        let values = Order::of(&spec.shape).held(&spec.begin(key));
+        let learned = matches!(spec.role, Role::Learned { .. });
+        let gradient = vec![0.0; if learned { values.len() } else { 0 }];
+        Self { spec, values, gradient }
     }
 
-    /// Outputs, inputs and taps, of weights that are not held in their shape's order.
-    fn turned(&self) -> Option<[usize; 3]> {
-        match self.spec.shape[..] {
+    /// The order of its numbers.
+    pub fn order(&self) -> Order {
+        Order::of(&self.spec.shape)
+    }
+}
+
+/// In which order the numbers of a tensor are held: weights as rows (tap, in) × out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Outputs, inputs and taps, of what is not held in its shape's order.
+    turned: Option<[usize; 3]>,
+}
+
+impl Order {
+    fn of(shape: &[usize]) -> Self {
+        let turned = match *shape {
             [out, input, rows, columns] => Some([out, input, rows * columns]),
             [out, input] => Some([out, input, 1]),
             _ => None,
-        }
+        };
+        Self { turned }
     }
 
-    /// Numbers held as `values` or `gradient` are, in the order of the shape.
-    pub fn in_order(&self, held: &[f32]) -> Vec<f32> {
-        let Some([out, input, taps]) = self.turned() else { return held.to_vec() };
+    /// Numbers as they are held, in the order of the shape.
+    pub fn shaped(self, held: &[f32]) -> Vec<f32> {
+        let Some([out, input, taps]) = self.turned else { return held.to_vec() };
         let indices =
             (0..out).flat_map(|o| (0..input).flat_map(move |i| (0..taps).map(move |tap| (o, i, tap))));
         indices.map(|(o, i, tap)| held[(tap * input + i) * out + o]).collect()
     }
 
-    /// Numbers in the order of the shape, as `values` are held.
+    /// Numbers in the order of the shape, as they are held.
     ///
     /// # Panics
-    /// If there are not as many as the shape says.
-    pub fn held(&self, in_order: &[f32]) -> Vec<f32> {
-        assert_eq!(in_order.len(), self.spec.len(), "{} has another shape", self.spec.name);
-        let Some([out, input, taps]) = self.turned() else { return in_order.to_vec() };
+    /// If they are fewer than the shape says.
+    pub fn held(self, shaped: &[f32]) -> Vec<f32> {
+        let Some([out, input, taps]) = self.turned else { return shaped.to_vec() };
         let indices =
             (0..taps).flat_map(|tap| (0..input).flat_map(move |i| (0..out).map(move |o| (o, i, tap))));
-        indices.map(|(o, i, tap)| in_order[(o * input + i) * taps + tap]).collect()
+        indices.map(|(o, i, tap)| shaped[(o * input + i) * taps + tap]).collect()
     }
 }
 
