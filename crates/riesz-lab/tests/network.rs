@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use riesz::rng::{Key, normal};
 use riesz_lab::encoder::{Backbone, EncoderRecipe, ProjectorRecipe, Stem};
-use riesz_lab::network::cpu::{Engine, Mode};
+use riesz_lab::network::cpu::{EMBEDDED, Engine, Mode};
 
 fn recipe(backbone: Backbone, stem: Stem) -> EncoderRecipe {
     EncoderRecipe { backbone, stem, projector: ProjectorRecipe { hidden: 24, output: 10 } }
@@ -122,6 +122,21 @@ fn residual_networks_are_the_encoders() {
 #[test]
 fn the_transformer_is_the_encoder() {
     agree(Backbone::VitTiny, Stem::Auto, 16, 3, 7, 1e-4);
+}
+
+/// More images than are embedded at once.
+#[test]
+fn what_is_embedded_in_parts_is_the_same() {
+    let network = recipe(Backbone::ResnetSmall, Stem::Imagenet).network(224, 1).unwrap();
+    let outcomes: usize = network.layers().iter().map(|layer| layer.size()).sum();
+    let n = EMBEDDED / outcomes + 3;
+    let engine = Engine::new(network, Key::new(3));
+    let images = numbers(n * 224 * 224, 4);
+    let (h, z) = engine.embed(&images);
+    assert_eq!((h.len(), z.len()), (n, n));
+    let (alone_h, alone_z) = engine.embed(&images[(n - 1) * 224 * 224..]);
+    assert_eq!(h.as_slice()[(n - 1) * h.dim()..], *alone_h.as_slice());
+    assert_eq!(z.as_slice()[(n - 1) * z.dim()..], *alone_z.as_slice());
 }
 
 #[test]

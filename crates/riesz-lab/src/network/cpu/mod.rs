@@ -39,8 +39,11 @@ use std::sync::{Mutex, PoisonError};
 use riesz::Matrix;
 use riesz::rng::Key;
 
-use super::{Network, Role, Spec};
+use super::{Layer, Network, Role, Spec};
 use plan::Plan;
+
+/// Numbers of all layers' outcomes of the images that are embedded at once: 256 MiB.
+pub const EMBEDDED: usize = 1 << 26;
 
 /// A network with its numbers.
 #[derive(Debug)]
@@ -175,18 +178,28 @@ impl Engine {
         (self.outcome(self.network.representation()), self.outcome(self.network.layers().len() - 1))
     }
 
-    /// h and z of `images` in [`Mode::Eval`], each image by itself.
+    /// h and z of `images` in [`Mode::Eval`], each image by itself; so many at a time that all layers' outcomes stay within
+    /// [`EMBEDDED`] numbers.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
     pub fn embed(&self, images: &[f32]) -> (Matrix<f32>, Matrix<f32>) {
-        let held = self.embedding.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let plan = self.pass(held, images, Mode::Eval);
-        let rows =
-            |layer: usize| Matrix::new(plan.outcome(layer).to_vec(), self.network.layers()[layer].size());
-        let outcome = (rows(self.network.representation()), rows(self.network.layers().len() - 1));
-        *self.embedding.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
-        outcome
+        let layers = self.network.layers();
+        let outcomes: usize = layers.iter().map(Layer::size).sum();
+        let images_at_once = (EMBEDDED / outcomes).max(1) * layers[0].size();
+        let ends = [self.network.representation(), layers.len() - 1];
+        let mut rows: [Vec<f32>; 2] = Default::default();
+        let mut plan = self.embedding.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for images in images.chunks(images_at_once) {
+            let passed = self.pass(plan.take(), images, Mode::Eval);
+            for (rows, end) in rows.iter_mut().zip(ends) {
+                rows.extend_from_slice(passed.outcome(end));
+            }
+            plan = Some(passed);
+        }
+        *self.embedding.lock().unwrap_or_else(PoisonError::into_inner) = plan;
+        let [h, z] = rows;
+        (Matrix::new(h, layers[ends[0]].size()), Matrix::new(z, layers[ends[1]].size()))
     }
 
     fn pass(&self, held: Option<Plan>, images: &[f32], mode: Mode) -> Plan {
