@@ -136,13 +136,7 @@ impl EncoderRecipe {
     /// # Errors
     /// If a width is 0, the images do not suit the backbone, or it does not fit into memory.
     pub fn network(&self, size: usize, channels: usize) -> Result<Network> {
-        self.check_room(size, channels)?;
-        let ProjectorRecipe { hidden, output } = self.projector;
-        if hidden == 0 || output < 2 {
-            return Err(Error::input(format!(
-                "encoder.projector has hidden = {hidden} and output = {output}; they must be at least 1 and 2"
-            )));
-        }
+        let ProjectorRecipe { hidden, output } = self.checked_projector(size, channels)?;
         let mut network = Builder::new([size, size, channels]);
         let stages = |blocks: [usize; 4], first: usize| -> Vec<Stage> {
             (0..4).map(|i| Stage { blocks: blocks[i], width: first << i }).collect()
@@ -175,6 +169,17 @@ impl EncoderRecipe {
         Ok(Encoder { recipe: self.clone(), size, channels, runs })
     }
 
+    fn checked_projector(&self, size: usize, channels: usize) -> Result<ProjectorRecipe> {
+        self.check_room(size, channels)?;
+        let ProjectorRecipe { hidden, output } = self.projector;
+        if hidden == 0 || output < 2 {
+            return Err(Error::input(format!(
+                "encoder.projector has hidden = {hidden} and output = {output}; they must be at least 1 and 2"
+            )));
+        }
+        Ok(self.projector.clone())
+    }
+
     fn architecture(&self, size: usize) -> Result<Architecture> {
         let imagenet_stem = self.has_imagenet_stem(size);
         Ok(match self.backbone {
@@ -205,13 +210,7 @@ impl EncoderRecipe {
         key: Key,
         device: &Device,
     ) -> Result<BurnEncoder> {
-        self.check_room(size, channels)?;
-        let ProjectorRecipe { hidden, output } = self.projector;
-        if hidden == 0 || output < 2 {
-            return Err(Error::input(format!(
-                "encoder.projector has hidden = {hidden} and output = {output}; they must be at least 1 and 2"
-            )));
-        }
+        let ProjectorRecipe { hidden, output } = self.checked_projector(size, channels)?;
         let architecture = self.architecture(size)?;
         let mut declare = Declare::new(key, device.clone());
         match &architecture {

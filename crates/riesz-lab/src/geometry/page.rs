@@ -2,15 +2,15 @@
 
 use std::fmt::Write;
 
-use minijinja::{AutoEscape, Environment, Value, context};
+use minijinja::{Value, context};
 use riesz::geometry::METRICS;
 
 use super::table::{figure, interval};
 use super::verdict::Tone;
 use super::{Place, Report, files};
+use crate::Result;
 use crate::report::draw::{Chart, Curve, chart, escape};
-use crate::report::{SCRIPT, STYLE};
-use crate::{Error, Result};
+use crate::report::template::fill;
 
 /// Near duplicates that the page lists.
 const LISTED: usize = 50;
@@ -22,10 +22,6 @@ const COLORS: usize = 10;
 /// # Errors
 /// If the template cannot be rendered, which would be a bug.
 pub fn render(report: &Report) -> Result<String> {
-    let broken = |error: minijinja::Error| Error::input(format!("the page's template: {error}"));
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.add_template("page", include_str!("page.html")).map_err(broken)?;
     let safe = Value::from_safe_string;
     let tone = |tone: Tone| match tone {
         Tone::Bad => "bad",
@@ -53,11 +49,9 @@ pub fn render(report: &Report) -> Result<String> {
         .map(|pair| context! { cosine => format!("{:.6}", pair.cosine), a => place(&pair.a), b => place(&pair.b) })
         .collect();
     let (spots, legend) = spots(report);
-    let template = environment.get_template("page").map_err(broken)?;
-    template
-        .render(context! {
-            style => safe(STYLE.to_owned()),
-            script => safe(SCRIPT.to_owned()),
+    fill(
+        include_str!("page.html"),
+        context! {
             title => files(&report.sources),
             tone => tone(worst.tone),
             headline => headline,
@@ -80,8 +74,8 @@ pub fn render(report: &Report) -> Result<String> {
             duplicate_cosine => report.duplicate_cosine,
             more_duplicates => report.near_duplicates.len().saturating_sub(LISTED),
             duplicates => duplicates,
-        })
-        .map_err(broken)
+        },
+    )
 }
 
 fn metrics(report: &Report) -> Value {

@@ -6,6 +6,7 @@ pub mod map;
 mod page;
 mod plain;
 mod seeds;
+pub(crate) mod template;
 mod verdict;
 
 use serde::{Deserialize, Serialize};

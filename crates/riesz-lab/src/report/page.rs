@@ -1,26 +1,22 @@
 //! The page: one HTML file that needs no network.
 
-use minijinja::{AutoEscape, Environment, Value, context};
+use minijinja::{Value, context};
 use riesz::geometry::{Better, METRICS};
 
 use super::draw::{Chart, Curve, chart, class_name, map};
 use super::plain::{how_many_labels, unconverged};
-use super::{SCRIPT, STYLE, Settings, Summary, Thumb, Tone, verdict};
+use super::template::fill;
+use super::{Settings, Summary, Thumb, Tone, verdict};
+use crate::Result;
 use crate::progress::duration;
 use crate::protocols::{Row, TOLERANCE};
 use crate::run::Epoch;
-use crate::{Error, Result};
 
 /// The report as HTML.
 ///
 /// # Errors
 /// If the template cannot be rendered, which would be a bug.
 pub fn render(summary: &Summary) -> Result<String> {
-    let broken = |error: minijinja::Error| Error::input(format!("the report's template: {error}"));
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.add_template("page", include_str!("page.html")).map_err(broken)?;
-    let template = environment.get_template("page").map_err(broken)?;
     let safe = Value::from_safe_string;
     let verdict = verdict(summary);
     let tone = match verdict.tone {
@@ -34,10 +30,9 @@ pub fn render(summary: &Summary) -> Result<String> {
         .map(|object| object.iter().map(|(key, value)| (key.replace('_', " "), plain(value))).collect())
         .unwrap_or_default();
     let recall_of_chance = 1.0 / (2.0 * summary.settings.pairs as f64 - 1.0).max(1.0);
-    template
-        .render(context! {
-            style => safe(STYLE.to_owned()),
-            script => safe(SCRIPT.to_owned()),
+    fill(
+        include_str!("page.html"),
+        context! {
             run => summary.run.clone(),
             data => summary.data.clone(),
             encoder => summary.encoder.clone(),
@@ -69,8 +64,8 @@ pub fn render(summary: &Summary) -> Result<String> {
             geometry => geometry(summary),
             alarm => summary.alarm.clone(),
             unreadable => pairs(&summary.unreadable),
-        })
-        .map_err(broken)
+        },
+    )
 }
 
 fn plain(value: &serde_json::Value) -> String {

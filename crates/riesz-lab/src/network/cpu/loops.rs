@@ -49,6 +49,17 @@ pub(super) struct NormGradient {
 
 /// to = norm(x).
 pub(super) fn normalize(norm: &Norm, x: &[f32], to: &mut [f32]) {
+    normalize_with(norm, x, to, |normal, _| normal);
+}
+
+/// to = norm(x) + to, then max(0, ·) if the norm says so.
+pub(super) fn normalize_add_to(norm: &Norm, x: &[f32], to: &mut [f32]) {
+    normalize_with(norm, x, to, |normal, to| normal + to);
+}
+
+/// to = join(norm(x) without its max, to), then max(0, ·) if the norm says so.
+#[inline(always)]
+fn normalize_with(norm: &Norm, x: &[f32], to: &mut [f32], join: impl Fn(f32, f32) -> f32) {
     let Norm { mean, scale, shift, relu } = norm;
     let (mean, scale, shift) = (&mean.numbers[..], &scale.numbers[..], &shift.numbers[..]);
     let width = mean.len();
@@ -57,7 +68,7 @@ pub(super) fn normalize(norm: &Norm, x: &[f32], to: &mut [f32]) {
         for (to, x) in to.chunks_mut(width).zip(x.chunks(width)) {
             for ((((to, &x), &mean), &scale), &shift) in to.iter_mut().zip(x).zip(mean).zip(scale).zip(shift)
             {
-                *to = ((x - mean) * scale + shift).max(least);
+                *to = join((x - mean) * scale + shift, *to).max(least);
             }
         }
     });
@@ -74,22 +85,6 @@ pub(super) fn normalize_add(norm: &Norm, x: &[f32], residual: &[f32], to: &mut [
             let numbers = to.iter_mut().zip(x).zip(residual).zip(mean).zip(scale).zip(shift);
             for (((((to, &x), &residual), &mean), &scale), &shift) in numbers {
                 *to = ((x - mean) * scale + shift + residual).max(least);
-            }
-        }
-    });
-}
-
-/// to = norm(x) + to, then max(0, ·) if the norm says so.
-pub(super) fn normalize_add_to(norm: &Norm, x: &[f32], to: &mut [f32]) {
-    let Norm { mean, scale, shift, relu } = norm;
-    let (mean, scale, shift) = (&mean.numbers[..], &scale.numbers[..], &shift.numbers[..]);
-    let width = mean.len();
-    let least = if *relu { 0.0 } else { f32::NEG_INFINITY };
-    Arch::new().dispatch(|| {
-        for (to, x) in to.chunks_mut(width).zip(x.chunks(width)) {
-            for ((((to, &x), &mean), &scale), &shift) in to.iter_mut().zip(x).zip(mean).zip(scale).zip(shift)
-            {
-                *to = ((x - mean) * scale + shift + *to).max(least);
             }
         }
     });

@@ -34,6 +34,7 @@ mod pool;
 mod scratch;
 mod tokens;
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use riesz::Matrix;
@@ -202,6 +203,11 @@ impl Engine {
         (Matrix::new(h, layers[ends[0]].size()), Matrix::new(z, layers[ends[1]].size()))
     }
 
+    /// Where layer `i`'s tensors are.
+    fn tensors_of(&self, i: usize) -> Range<usize> {
+        self.first[i]..self.first.get(i + 1).copied().unwrap_or(self.tensors.len())
+    }
+
     fn pass(&self, held: Option<Plan>, images: &[f32], mode: Mode) -> Plan {
         let size = self.network.layers()[0].size();
         assert!(
@@ -210,14 +216,12 @@ impl Engine {
             images.len()
         );
         let n = images.len() / size;
-        let held = held.filter(|plan| plan.images() == n);
-        let mut plan = held.unwrap_or_else(|| Plan::new(&self.network, n));
+        let held = held.filter(|plan| plan.is_for(n, mode));
+        let mut plan = held.unwrap_or_else(|| Plan::new(&self.network, n, mode));
         plan.set_weights(&self.tensors, &self.first);
         plan.show(images);
         for i in 1..self.network.layers().len() {
-            let first = self.first[i];
-            let last = self.first.get(i + 1).copied().unwrap_or(self.tensors.len());
-            plan.forward(&self.network, i, &self.tensors[first..last], mode);
+            plan.forward(&self.network, i, &self.tensors[self.tensors_of(i)], mode);
         }
         plan
     }
@@ -236,9 +240,8 @@ impl Engine {
         );
         plan.begin(&self.network, of_z);
         for i in (1..=last).rev() {
-            let first = self.first[i];
-            let end = self.first.get(i + 1).copied().unwrap_or(self.tensors.len());
-            plan.backward(&self.network, i, &mut self.tensors[first..end]);
+            let own = self.tensors_of(i);
+            plan.backward(&self.network, i, &mut self.tensors[own]);
         }
         self.plan = Some(plan);
     }

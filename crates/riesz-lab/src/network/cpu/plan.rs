@@ -12,6 +12,7 @@ use crate::network::{Layer, Network, Op};
 #[derive(Debug)]
 pub(super) struct Plan {
     images: usize,
+    mode: Mode,
     works: Vec<Work>,
     /// Outcomes, of layers that are written.
     maps: Vec<Vec<f32>>,
@@ -59,12 +60,13 @@ fn passes(network: &Network, i: usize) -> bool {
 }
 
 impl Plan {
-    pub(super) fn new(network: &Network, n: usize) -> Self {
+    /// For passes of `n` images; [`Mode::Eval`] has no way back, and packs no weights for it.
+    pub(super) fn new(network: &Network, n: usize, mode: Mode) -> Self {
         let layers = network.layers();
         let (mut works, mut maps) = (Vec::new(), Vec::new());
         for (i, layer) in layers.iter().enumerate() {
             let input = |which: usize| layers[layer.inputs[which]].shape;
-            let has_way_back = layer.inputs.first().is_some_and(|&input| input != 0);
+            let has_way_back = mode == Mode::Train && layer.inputs.first().is_some_and(|&input| input != 0);
             works.push(match layer.op {
                 Op::Convolve { kernel, stride, padding, .. } => {
                     let convolution =
@@ -95,6 +97,7 @@ impl Plan {
         }
         Self {
             images: n,
+            mode,
             works,
             maps,
             gradients: vec![Vec::new(); layers.len()],
@@ -105,6 +108,10 @@ impl Plan {
             moments: Vec::new(),
             share: Vec::new(),
         }
+    }
+
+    pub(super) fn is_for(&self, images: usize, mode: Mode) -> bool {
+        (self.images, self.mode) == (images, mode)
     }
 
     /// Of how many images.
@@ -414,10 +421,9 @@ impl Plan {
 
 /// A normalization's outcome.
 fn write(norm: &Norm, x: &[f32], residual: Option<Read<'_>>, layer: &Layer, to: &mut [f32]) {
-    // A row of pixels at a time.
-    let row = layer.shape[1] * layer.shape[2] * layer.shape[0];
-    to.par_chunks_mut(row).enumerate().for_each(|(i, to)| {
-        let numbers = i * row..i * row + to.len();
+    let size = layer.size();
+    to.par_chunks_mut(size).enumerate().for_each(|(i, to)| {
+        let numbers = i * size..(i + 1) * size;
         let x = &x[numbers.clone()];
         match residual {
             None => loops::normalize(norm, x, to),

@@ -1,21 +1,18 @@
 //! The page: panels that turn together and play their descents, one HTML file that needs no network.
 
-use minijinja::{AutoEscape, Environment, Value, context};
+use minijinja::{Value, context};
 use serde_json::json;
 
 use super::Panel;
 use super::svg::{gram, histogram};
-use crate::{Error, Result};
+use crate::Result;
+use crate::report::template::fill;
 
 /// As one HTML page.
 ///
 /// # Errors
 /// If the template cannot be rendered, which would be a bug.
 pub fn html(title: &str, panels: &[Panel]) -> Result<String> {
-    let broken = |error: minijinja::Error| Error::input(format!("the picture's template: {error}"));
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.add_template("page", include_str!("page.html")).map_err(broken)?;
     let safe = Value::from_safe_string;
     let list: Vec<Value> = panels
         .iter()
@@ -35,12 +32,9 @@ pub fn html(title: &str, panels: &[Panel]) -> Result<String> {
     let data = serde_json::Value::from(data).to_string().replace("</", "<\\/");
     let points = panels.first().map_or(0, |panel| panel.points);
     let dim = panels.first().map_or(0, |panel| panel.dim);
-    environment
-        .get_template("page")
-        .and_then(|template| {
-            template.render(context! {
-                style => safe(include_str!("../../report/page.css").to_owned()),
-                script => safe(include_str!("../../report/page.js").to_owned()),
+    fill(
+        include_str!("page.html"),
+        context! {
                 play => safe(include_str!("page.js").to_owned()),
                 data => safe(data),
                 title,
@@ -48,9 +42,8 @@ pub fn html(title: &str, panels: &[Panel]) -> Result<String> {
                 dim,
                 turns => dim == 3,
                 panels => list,
-            })
-        })
-        .map_err(broken)
+        },
+    )
 }
 
 /// What the page's script draws: coordinates to four digits of each frame, and edges, in three dimensions alone.

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use minijinja::{AutoEscape, Environment, Value, context};
+use minijinja::{Value, context};
 
 use super::{Experiment, Verdict};
-use crate::{Error, Result};
+use crate::Result;
+use crate::report::template::fill;
 
 fn word(verdict: Verdict) -> &'static str {
     match verdict {
@@ -45,10 +46,6 @@ pub fn markdown(head: &str, experiments: &[Experiment]) -> String {
 /// # Errors
 /// If the template cannot be rendered, which would be a bug.
 pub fn html(title: &str, run: &str, experiments: &[Experiment]) -> Result<String> {
-    let broken = |error: minijinja::Error| Error::input(format!("the report's template: {error}"));
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.add_template("page", include_str!("page.html")).map_err(broken)?;
     let safe = Value::from_safe_string;
     let list: Vec<Value> = experiments
         .iter()
@@ -85,12 +82,9 @@ pub fn html(title: &str, run: &str, experiments: &[Experiment]) -> Result<String
         .collect();
     let count = |verdict| experiments.iter().filter(|one| one.verdict == verdict).count();
     let fails = count(Verdict::Fails);
-    environment
-        .get_template("page")
-        .and_then(|template| {
-            template.render(context! {
-                style => safe(include_str!("../../report/page.css").to_owned()),
-                script => safe(include_str!("../../report/page.js").to_owned()),
+    fill(
+        include_str!("page.html"),
+        context! {
                 title,
                 run,
                 tone => if fails > 0 { "bad" } else { "good" },
@@ -101,7 +95,6 @@ pub fn html(title: &str, run: &str, experiments: &[Experiment]) -> Result<String
                     count(Verdict::Open)
                 ),
                 experiments => list,
-            })
-        })
-        .map_err(broken)
+        },
+    )
 }
