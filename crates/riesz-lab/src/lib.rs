@@ -33,5 +33,6 @@ pub mod sphere;
 pub mod tensorboard;
 pub mod tensors;
 pub mod train;
+mod zip;
 
 pub use error::{Error, Result};
