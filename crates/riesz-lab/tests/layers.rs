@@ -1,6 +1,11 @@
 //! The definition of every layer in f64 and plain loops; the CPU engine's outcomes against it, and its gradients against its
 //! differences.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use riesz::Matrix;
+use riesz::engine::{Fused, Reference, value_and_grad_raw};
+use riesz::loss::Loss;
 use riesz::rng::{Key, normal};
 use riesz_lab::network::cpu::{Engine, Mode};
 use riesz_lab::network::{Builder, Layer, Network, Op, Residual, Stage, VitSize};
@@ -228,6 +233,75 @@ fn residual_networks_are_their_definition() {
     is_the_definition(residual(false, Residual::Basic, 7, 3), 4);
     is_the_definition(residual(false, Residual::Bottleneck, 6, 1), 5);
     is_the_definition(residual(true, Residual::Basic, 21, 2), 3);
+}
+
+/// 3 × 3 convolutions of 16 and 32 channels are made by tiles of 4 × 4 outputs where enough of each tile is image: here of 6, 7,
+/// 9 and 14 pixels, but not of 5, 3 × 1 and 1.
+#[test]
+fn networks_by_tiles_are_their_definition() {
+    let network = |image: [usize; 3], widths: [usize; 2]| {
+        let mut network = Builder::new(image);
+        network.resnet(false, Residual::Basic, &widths.map(|width| Stage { blocks: 1, width }));
+        network.project(7, 4)
+    };
+    is_the_definition(network([7, 6, 2], [16, 32]), 5);
+    is_the_definition(network([9, 14, 1], [32, 24]), 3);
+    is_the_definition(network([9, 9, 3], [16, 16]), 2);
+    is_the_definition(network([5, 1, 1], [16, 48]), 6);
+    is_the_definition(network([1, 1, 3], [16, 16]), 7);
+}
+
+/// Twenty steps of a network that is mostly made by tiles: at each, loss and gradient against the definition at these weights.
+#[test]
+fn twenty_steps_keep_loss_and_gradient() {
+    let mut network = Builder::new([8, 8, 3]);
+    let stages = [16, 32].map(|width| Stage { blocks: 1, width });
+    network.resnet(false, Residual::Basic, &stages);
+    let network = network.project(16, 8);
+    let (n, last) = (8, network.layers().len() - 1);
+    let loss = Loss::nt_xent(0.5).unwrap();
+    let mut engine = Engine::new(network.clone(), Key::new(11));
+    let images = draw(2 * n * network.layers()[0].size(), 1);
+    let value = |tensors: &[Vec<f64>]| {
+        let z = outcomes(&network, tensors, &wide(&images), 2 * n).swap_remove(last);
+        value_and_grad_raw(&Reference, &loss, &Matrix::new(z, 8), 2).unwrap().value
+    };
+    let mut values = Vec::new();
+    for step in 0..20 {
+        let z = engine.forward(&images, Mode::Train).1.to_vec();
+        let outcome = value_and_grad_raw(&Fused, &loss, &Matrix::<f32>::new(z, 8), 2).unwrap();
+        engine.backward(outcome.grad.as_slice());
+        let tensors: Vec<Vec<f64>> =
+            engine.tensors().iter().map(|tensor| wide(&tensor.order().shaped(&tensor.values))).collect();
+        let want = value(&tensors);
+        assert!((outcome.value / want - 1.0).abs() < 1e-4, "step {step}: {} for {want}", outcome.value);
+        values.push(want);
+        // Along the gradient itself, and along a direction of its length.
+        let gradients: Vec<Vec<f64>> =
+            engine.tensors().iter().map(|tensor| wide(&tensor.order().shaped(&tensor.gradient))).collect();
+        let length = gradients.iter().map(|g| dot(g, g)).sum::<f64>().sqrt();
+        let drawn: Vec<Vec<f64>> =
+            gradients.iter().enumerate().map(|(i, g)| wide(&draw(g.len(), 100 * step + i as u64))).collect();
+        for direction in [&gradients, &drawn] {
+            let size = direction.iter().map(|d| dot(d, d)).sum::<f64>().sqrt();
+            let at = |along: f64| -> f64 {
+                let moved = tensors.iter().zip(direction).map(|(x, d)| {
+                    let mut x = x.clone();
+                    x.iter_mut().zip(d).for_each(|(x, d)| *x += along / size * d);
+                    x
+                });
+                value(&moved.collect::<Vec<_>>())
+            };
+            let want = (at(1e-6) - at(-1e-6)) / 2e-6;
+            let got = gradients.iter().zip(direction).map(|(g, d)| dot(g, d)).sum::<f64>() / size;
+            let apart = (got - want).abs() / length;
+            assert!(apart < 1e-4, "step {step}: slope {got} for {want}");
+        }
+        for tensor in engine.tensors_mut() {
+            tensor.values.iter_mut().zip(&tensor.gradient).for_each(|(x, g)| *x -= 0.1 * g);
+        }
+    }
+    assert!(values[19] < values[0] - 0.1, "nothing was learned: {values:?}");
 }
 
 #[test]

@@ -14,7 +14,8 @@ use rayon::prelude::*;
 
 use super::kernels::{self, Gather, Multiply, Panels, Start};
 use super::loops::{self, Cut, Moments, Norm, NormGradient};
-use super::scratch::{Scratch, with_scratch};
+use super::scratch::{Scratch, enough, with_scratch};
+use super::winograd::{self, Room, Winograd};
 
 /// Numbers of a chunk's copies: so many that they stay in the second-level cache.
 const CHUNK: usize = 1 << 16;
@@ -22,6 +23,8 @@ const CHUNK: usize = 1 << 16;
 const PIXELS: usize = 128;
 /// A batch is cut into at least so many chunks, if it has as many images.
 const CHUNKS: usize = 8;
+/// Into so many where weights are transformed ([`winograd`]): each chunk reads them, and they are 36 for 9.
+const TILED: usize = 4;
 /// And into at most so many slots.
 const MOST_SLOTS: usize = 16;
 /// Numbers of all slots' gradients of one layer.
@@ -59,6 +62,8 @@ pub(super) struct Convolution {
     output: [usize; 3],
     kernel: usize,
     padding: usize,
+    /// Rows and columns of a staged image.
+    staged: [usize; 2],
     /// Images of a chunk.
     chunk: usize,
     /// Images of a slot, a multiple of the chunk's.
@@ -69,8 +74,8 @@ pub(super) struct Convolution {
     targets: Vec<usize>,
     /// Rows of the kernel in the staged input.
     segments: Vec<usize>,
-    weights: Panels,
     back: Option<Back>,
+    winograd: Option<Winograd>,
 }
 
 /// The way back to the input.
@@ -92,7 +97,6 @@ struct Class {
     places: Vec<usize>,
     targets: Vec<usize>,
     segments: Vec<usize>,
-    weights: Panels,
 }
 
 impl Convolution {
@@ -107,11 +111,23 @@ impl Convolution {
         has_way_back: bool,
     ) -> Self {
         let ([h, w, c], [out_h, out_w, o]) = (input, output);
-        let (staged_h, staged_w) = (h + 2 * padding, w + 2 * padding);
-        let back = has_way_back.then(|| Back::new(input, output, kernel, stride, padding));
+        let by_tiles = Winograd::suits(input, o, kernel, stride, padding);
+        let (staged, back) = if by_tiles {
+            let staged = winograd::staged([h, w]);
+            (staged, Some(Back { before: padding, staged, classes: Vec::new() }))
+        } else {
+            let back = has_way_back.then(|| Back::new(input, output, kernel, stride, padding));
+            ([h, w].map(|side| side + 2 * padding), back)
+        };
+        let [staged_h, staged_w] = staged;
         let [back_h, back_w] = back.as_ref().map_or([out_h, out_w], |back| back.staged);
         let numbers = staged_h * staged_w * c + back_h * back_w * o;
-        let chunk = (CHUNK / numbers).max(PIXELS / (out_h * out_w)).min(n.div_ceil(CHUNKS)).max(1);
+        let chunk = if by_tiles {
+            winograd::TILES.div_ceil(winograd::tiles([h, w])).min(n.div_ceil(TILED))
+        } else {
+            (CHUNK / numbers).max(PIXELS / (out_h * out_w)).min(n.div_ceil(CHUNKS)).max(1)
+        };
+        let winograd = by_tiles.then(|| Winograd::new(input, o, chunk));
         let slots = (SLOTS / (kernel * kernel * c * o)).clamp(4, MOST_SLOTS);
         let slot = n.div_ceil(slots).next_multiple_of(chunk);
         let pixels =
@@ -121,8 +137,20 @@ impl Convolution {
         let targets = pixels().map(|(i, y, x)| ((i * out_h + y) * out_w + x) * o).collect();
         let segments = (0..kernel).map(|row| row * staged_w * c).collect();
         let back = back.map(|back| back.of_chunk(chunk, input, output));
-        let weights = Panels::default();
-        Self { input, output, kernel, padding, chunk, slot, places, targets, segments, weights, back }
+        Self {
+            input,
+            output,
+            kernel,
+            padding,
+            staged,
+            chunk,
+            slot,
+            places,
+            targets,
+            segments,
+            back,
+            winograd,
+        }
     }
 
     /// How many slots there are for `n` images.
@@ -135,19 +163,34 @@ impl Convolution {
         self.kernel * self.kernel * self.input[2] * self.output[2]
     }
 
-    /// Takes weights, rows (k, k, c) × o.
-    pub(super) fn set_weights(&mut self, weight: &[f32]) {
+    /// Packs weights, rows (k, k, c) × o, for [`forward`](Self::forward).
+    pub(super) fn pack(&self, weight: &[f32], panels: &mut Panels) {
         let (c, o, k) = (self.input[2], self.output[2], self.kernel);
         assert_eq!(weight.len(), self.weights(), "weights of this convolution");
-        self.weights.fill(k * k * c, o, |first, wide, to| {
+        if let Some(winograd) = &self.winograd {
+            return winograd.pack(weight, panels);
+        }
+        panels.fill(1, k * k * c, o, |first, wide, to| {
             let columns = first..o.min(first + wide);
             for (to, row) in to.chunks_exact_mut(wide).zip(weight.chunks_exact(o)) {
                 to[..columns.len()].copy_from_slice(&row[columns.clone()]);
             }
         });
-        for class in self.back.iter_mut().flat_map(|back| &mut back.classes) {
+    }
+
+    /// Packs weights for the way back to the input, one for each class of pixels.
+    pub(super) fn pack_back(&self, weight: &[f32], panels: &mut Vec<Panels>) {
+        let (c, o, k) = (self.input[2], self.output[2], self.kernel);
+        let classes = self.back.as_ref().map_or(&[][..], |back| &back.classes);
+        if panels.len() < classes.len().max(1) {
+            panels.resize_with(classes.len().max(1), Panels::default);
+        }
+        if let Some(winograd) = &self.winograd {
+            return winograd.pack_back(weight, &mut panels[0]);
+        }
+        for (class, panels) in classes.iter().zip(panels) {
             let (rows, columns) = (&class.rows, &class.columns);
-            class.weights.fill(rows.len() * columns.len() * o, c, |first, wide, to| {
+            panels.fill(1, rows.len() * columns.len() * o, c, |first, wide, to| {
                 let taps = rows.iter().flat_map(|row| columns.iter().map(move |column| row * k + column));
                 for (tap, to) in taps.zip(to.chunks_exact_mut(o * wide)) {
                     let inputs = &weight[tap * c * o..(tap + 1) * c * o];
@@ -165,6 +208,7 @@ impl Convolution {
     pub(super) fn forward(
         &self,
         x: Read<'_>,
+        panels: &Panels,
         bias: Option<&[f32]>,
         out: &mut [f32],
         moments: Option<&mut Vec<Moments>>,
@@ -178,15 +222,20 @@ impl Convolution {
         out.par_chunks_mut(self.chunk * out_size).zip(moments).enumerate().for_each(|(i, (out, moments))| {
             let images = out.len() / out_size;
             let pixels = out.len() / self.output[2];
-            with_scratch(|Scratch { x: staged, .. }| {
-                self.stage(x, i * self.chunk * size, images, staged);
+            let start = bias.map_or(Start::Zero, Start::Bias);
+            with_scratch(|Scratch { x: staged, room, .. }| {
+                let staged = self.stage(x, i * self.chunk * size, images, staged);
+                if let Some(winograd) = &self.winograd {
+                    return winograd.forward(staged, panels, start, out, room);
+                }
                 kernels::multiply(Multiply {
                     x: staged,
                     places: &self.places[..pixels],
                     segments: &self.segments,
                     length: self.kernel * self.input[2],
-                    panels: &self.weights,
-                    start: bias.map_or(Start::Zero, Start::Bias),
+                    panels,
+                    sheet: 0,
+                    start,
                     out,
                     targets: &self.targets[..pixels],
                 });
@@ -198,12 +247,12 @@ impl Convolution {
     }
 
     /// Copies `images` images from number `from` on, with zeros around.
-    fn stage(&self, x: Read<'_>, from: usize, images: usize, staged: &mut Vec<f32>) {
+    fn stage<'a>(&self, x: Read<'_>, from: usize, images: usize, to: &'a mut Vec<f32>) -> &'a [f32] {
         let [h, w, c] = self.input;
-        let pad = self.padding;
-        let row = (w + 2 * pad) * c;
-        staged.resize(images * (h + 2 * pad) * row, 0.0);
-        for (i, image) in staged.chunks_exact_mut((h + 2 * pad) * row).enumerate() {
+        let ([rows, columns], pad) = (self.staged, self.padding);
+        let row = columns * c;
+        let staged = enough(to, images * rows * row);
+        for (i, image) in staged.chunks_exact_mut(rows * row).enumerate() {
             image[..pad * row].fill(0.0);
             image[(h + pad) * row..].fill(0.0);
             for (y, row) in image[pad * row..(h + pad) * row].chunks_exact_mut(row).enumerate() {
@@ -217,6 +266,7 @@ impl Convolution {
                 }
             }
         }
+        staged
     }
 
     /// The gradients: of the weights one for each slot in `of_weights`, of the bias likewise in `of_bias`,
@@ -225,6 +275,7 @@ impl Convolution {
         &self,
         n: usize,
         x: Read<'_>,
+        panels: &[Panels],
         of_output: ReadGradient<'_>,
         of_weights: &mut [f32],
         of_bias: Option<&mut [f64]>,
@@ -262,10 +313,10 @@ impl Convolution {
                 let last = n.min(first + self.slot);
                 for from in (first..last).step_by(self.chunk) {
                     let images = self.chunk.min(last - from);
-                    with_scratch(|Scratch { x: staged, gradient: staged_gradient }| {
-                        self.stage(x, from * size, images, staged);
-                        self.stage_gradient(of_output, from, images, staged_gradient);
-                        self.gather(images, staged, staged_gradient, of_weights);
+                    with_scratch(|Scratch { x: staged, gradient: staged_gradient, room }| {
+                        let staged = self.stage(x, from * size, images, staged);
+                        let staged_gradient = self.stage_gradient(of_output, from, images, staged_gradient);
+                        self.gather(images, staged, staged_gradient, of_weights, room);
                         if wants_bias {
                             // Zeros around add nothing.
                             loops::sum(staged_gradient, outputs, of_bias);
@@ -273,7 +324,7 @@ impl Convolution {
                         if wants_input {
                             let place = (from - first) * size;
                             let gradient = &mut gradient[place..place + images * size];
-                            self.scatter(images, staged_gradient, add, gradient);
+                            self.scatter(images, staged_gradient, panels, add, gradient, room);
                             if let Some((y, norm)) = norm {
                                 let y = &y[from * size..(from + images) * size];
                                 let cut = if norm.relu { Cut::Norm(norm) } else { Cut::Nowhere };
@@ -285,17 +336,17 @@ impl Convolution {
             });
     }
 
-    fn stage_gradient(
+    fn stage_gradient<'a>(
         &self,
         of_output: ReadGradient<'_>,
         first: usize,
         images: usize,
-        staged: &mut Vec<f32>,
-    ) {
+        to: &'a mut Vec<f32>,
+    ) -> &'a [f32] {
         let [h, w, o] = self.output;
         let (before, [rows, columns]) =
             self.back.as_ref().map_or((0, [h, w]), |back| (back.before, back.staged));
-        staged.resize(images * rows * columns * o, 0.0);
+        let staged = enough(to, images * rows * columns * o);
         if [rows, columns] != [h, w] {
             staged.fill(0.0);
         }
@@ -313,10 +364,21 @@ impl Convolution {
                 }
             }
         }
+        staged
     }
 
     /// Adds to the gradient of the weights.
-    fn gather(&self, images: usize, staged: &[f32], gradient: &[f32], of_weights: &mut [f32]) {
+    fn gather(
+        &self,
+        images: usize,
+        staged: &[f32],
+        gradient: &[f32],
+        of_weights: &mut [f32],
+        room: &mut Room,
+    ) {
+        if let Some(winograd) = &self.winograd {
+            return winograd.gather(images, staged, gradient, of_weights, room);
+        }
         let [h, w, o] = self.output;
         let pixels = images * h * w;
         let moved: Vec<usize>;
@@ -341,14 +403,27 @@ impl Convolution {
             y: gradient,
             targets,
             columns: o,
+            add: true,
             out: of_weights,
         });
     }
 
     /// The gradient with respect to the input of some images.
-    fn scatter(&self, images: usize, gradient: &[f32], add: bool, to: &mut [f32]) {
+    fn scatter(
+        &self,
+        images: usize,
+        gradient: &[f32],
+        panels: &[Panels],
+        add: bool,
+        to: &mut [f32],
+        room: &mut Room,
+    ) {
+        let start = if add { Start::Add } else { Start::Zero };
+        if let Some(winograd) = &self.winograd {
+            return winograd.scatter(gradient, &panels[0], start, to, room);
+        }
         let back = self.back.as_ref().expect("the way back was asked for");
-        for class in &back.classes {
+        for (class, panels) in back.classes.iter().zip(panels) {
             let pixels = class.places.len() / self.chunk * images;
             if class.segments.is_empty() || class.columns.is_empty() {
                 // No output sees these pixels.
@@ -364,8 +439,9 @@ impl Convolution {
                 places: &class.places[..pixels],
                 segments: &class.segments,
                 length: class.columns.len() * self.output[2],
-                panels: &class.weights,
-                start: if add { Start::Add } else { Start::Zero },
+                panels,
+                sheet: 0,
+                start,
                 out: to,
                 targets: &class.targets[..pixels],
             });
@@ -427,7 +503,7 @@ impl Back {
                 let targets = pairs()
                     .map(|(y, x)| ((y * stride + r_row) * input[1] + x * stride + r_column) * input[2])
                     .collect();
-                classes.push(Class { rows, columns, places, targets, segments, weights: Panels::default() });
+                classes.push(Class { rows, columns, places, targets, segments });
             }
         }
         Self { before, staged, classes }

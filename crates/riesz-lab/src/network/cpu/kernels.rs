@@ -7,6 +7,7 @@
 //! Letters: P places (output pixels, or channels in a weight's gradient) and Q vectors of outputs are in registers at once.
 
 use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
 
 /// `body` for each number below a constant of up to 16: a loop of that many rounds the compiler would not always unroll, and sums
 /// in registers need it.
@@ -34,10 +35,11 @@ pub(super) enum Start<'a> {
     Bias(&'a [f32]),
 }
 
-/// Weights for [`multiply`]: blocks of columns, each block `depth` rows of a few vectors.
+/// Weights for [`multiply`], some sheets of them: blocks of columns, each block `depth` rows of a few vectors for every sheet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Panels {
     numbers: Vec<f32>,
+    sheets: usize,
     depth: usize,
     columns: usize,
 }
@@ -55,26 +57,24 @@ fn block_width() -> usize {
 }
 
 impl Panels {
-    /// Packs `depth × columns` weights, a block of columns after another: `pack(first, wide, to)` writes `depth` rows of `wide`
-    /// columns from column `first` on. What is beyond the last column is 0 already.
+    /// Packs `sheets` times `depth × columns` weights, a block of columns after another: `pack(first, wide, to)` writes `depth` rows
+    /// of `wide` columns from column `first` on for each sheet. What is beyond the last column `pack` leaves or writes as it likes.
     pub(super) fn fill(
         &mut self,
+        sheets: usize,
         depth: usize,
         columns: usize,
-        mut pack: impl FnMut(usize, usize, &mut [f32]),
+        pack: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) {
         let width = block_width();
         let lanes = width / 2;
-        self.depth = depth;
-        self.columns = columns;
-        self.numbers.resize(depth * columns.next_multiple_of(lanes), 0.0);
-        let mut rest = &mut self.numbers[..];
-        for first in (0..columns).step_by(width) {
-            let wide = (columns - first).next_multiple_of(lanes).min(width);
-            let (block, after) = rest.split_at_mut(depth * wide);
-            rest = after;
-            pack(first, wide, block);
-        }
+        *self = Self { numbers: std::mem::take(&mut self.numbers), sheets, depth, columns };
+        let count = sheets * depth * columns.next_multiple_of(lanes);
+        self.numbers.resize(count.max(self.numbers.len()), 0.0);
+        let block = (sheets * depth * width).max(1);
+        self.numbers[..count].par_chunks_mut(block).enumerate().for_each(|(i, to)| {
+            pack(i * width, to.len() / (sheets * depth), to);
+        });
     }
 }
 
@@ -85,6 +85,7 @@ pub(super) struct Multiply<'a> {
     pub(super) segments: &'a [usize],
     pub(super) length: usize,
     pub(super) panels: &'a Panels,
+    pub(super) sheet: usize,
     pub(super) start: Start<'a>,
     pub(super) out: &'a mut [f32],
     pub(super) targets: &'a [usize],
@@ -104,41 +105,37 @@ impl WithSimd for Multiply<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Multiply { x, places, segments, length, panels, start, out, targets } = self;
+        let Multiply { x, places, segments, length, panels, sheet, start, out, targets } = self;
         let lanes = S::F32_LANES;
         let width = 2 * lanes;
-        let mut parts = Vec::with_capacity(segments.len());
-        let mut from = 0;
-        // Parts of the depth: of whole segments if these are short, of pieces if they are long.
-        while from < panels.depth {
-            let (segment, offset) = (from / length, from % length);
-            let (count, len) = if length >= DEPTH {
-                let pieces = length.div_ceil(DEPTH);
-                (1, (length.div_ceil(pieces)).min(length - offset))
-            } else {
-                ((DEPTH / length).min(segments.len() - segment), length)
-            };
-            parts.push((segment, count, offset, len, from));
-            from += count * len;
-        }
+        let depth = panels.depth;
         let mut base = 0;
         for first in (0..panels.columns).step_by(width) {
             let wide = (panels.columns - first).next_multiple_of(lanes).min(width);
-            let block = &panels.numbers[base..base + panels.depth * wide];
+            let block = &panels.numbers[base..base + panels.sheets * depth * wide];
             base += block.len();
-            for &(segment, count, offset, len, from) in &parts {
-                let panel = &block[from * wide..(from + count * len) * wide];
-                let begin = if from == 0 { start } else { Start::Add };
+            let block = &block[sheet * depth * wide..(sheet + 1) * depth * wide];
+            // Parts of the depth: of whole segments if these are short, of pieces if they are long.
+            let mut from = 0;
+            while from < depth {
+                let (segment, offset) = (from / length, from % length);
+                let (count, len) = if length >= DEPTH {
+                    let pieces = length.div_ceil(DEPTH);
+                    (1, length.div_ceil(pieces).min(length - offset))
+                } else {
+                    ((DEPTH / length).min(segments.len() - segment), length)
+                };
                 let part = Part {
                     x,
                     segments: &segments[segment..segment + count],
                     offset,
                     len,
-                    panel,
-                    start: begin,
+                    panel: &block[from * wide..(from + count * len) * wide],
+                    start: if from == 0 { start } else { Start::Add },
                     first,
                     columns: panels.columns,
                 };
+                from += count * len;
                 let out = &mut *out;
                 match (S::REGISTER_COUNT >= 32, wide == width) {
                     (true, true) => part.run::<S, 8, 2>(simd, places, targets, out),
@@ -261,7 +258,7 @@ fn store<S: Simd>(simd: S, to: &mut [f32], vector: S::f32s) {
     }
 }
 
-/// out[(segment, l), j] += Σ_i x[places[i] + segment + l] · y[targets[i] + j]: the gradient of the weights of [`multiply`].
+/// out[(segment, l), j] = Σ_i x[places[i] + segment + l] · y[targets[i] + j], or added: the gradient of the weights of [`multiply`].
 pub(super) struct Gather<'a> {
     pub(super) x: &'a [f32],
     pub(super) places: &'a [usize],
@@ -270,6 +267,8 @@ pub(super) struct Gather<'a> {
     pub(super) y: &'a [f32],
     pub(super) targets: &'a [usize],
     pub(super) columns: usize,
+    /// Whether it is added to what is there.
+    pub(super) add: bool,
     /// Rows (segment, l) × columns.
     pub(super) out: &'a mut [f32],
 }
@@ -383,7 +382,8 @@ impl Gather<'_> {
                 if from < columns {
                     let to = columns.min(from + lanes);
                     let place = &mut self.out[(row + p) * columns + from..(row + p) * columns + to];
-                    let sum = simd.add_f32s(load(simd, place), sums[p][q]);
+                    let sum =
+                        if self.add { simd.add_f32s(load(simd, place), sums[p][q]) } else { sums[p][q] };
                     store(simd, place, sum);
                 }
             })

@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `plan` | a pass forward and a pass back over all layers |
 //! | `kernels` | products of rows that lie anywhere with packed weights |
+//! | `winograd` | 3 × 3 convolutions with a quarter of the multiplications |
 //! | `convolve` | convolutions and linear maps, forward and back |
 //! | `batch_norm` | moments of a batch, and what its gradient is made of |
 //! | `loops` | passes over numbers: normalization, moments, sums |
@@ -33,6 +34,7 @@ mod plan;
 mod pool;
 mod scratch;
 mod tokens;
+mod winograd;
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -218,7 +220,9 @@ impl Engine {
         let n = images.len() / size;
         let held = held.filter(|plan| plan.is_for(n, mode));
         let mut plan = held.unwrap_or_else(|| Plan::new(&self.network, n, mode));
-        plan.set_weights(&self.tensors, &self.first);
+        if mode == Mode::Eval {
+            plan.set_weights(&self.tensors, &self.first);
+        }
         plan.show(images);
         for i in 1..self.network.layers().len() {
             plan.forward(&self.network, i, &self.tensors[self.tensors_of(i)], mode);

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::batch_norm::BatchNorm;
 use super::convolve::{Convolution, Input, Read, ReadGradient};
+use super::kernels::Panels;
 use super::loops::{self, Cut, Moments, Norm};
 use super::{Mode, Tensor, attention, pool, tokens};
 use crate::network::{Layer, Network, Op};
@@ -26,6 +27,8 @@ pub(super) struct Plan {
     of_weights: Vec<f32>,
     of_bias: Vec<f64>,
     moments: Vec<Moments>,
+    /// Weights as they are used: of every layer in [`Mode::Eval`], else those of one layer's use at a time.
+    panels: Vec<Panels>,
     /// Room for a share of a gradient.
     share: Vec<f32>,
 }
@@ -106,6 +109,7 @@ impl Plan {
             of_weights: Vec::new(),
             of_bias: Vec::new(),
             moments: Vec::new(),
+            panels: vec![Panels::default(); if mode == Mode::Eval { layers.len() } else { 1 }],
             share: Vec::new(),
         }
     }
@@ -138,11 +142,11 @@ impl Plan {
         }
     }
 
-    /// Takes the weights of all layers; `first`: each layer's first tensor.
+    /// Takes the weights of all layers, for [`Mode::Eval`]; `first`: each layer's first tensor.
     pub(super) fn set_weights(&mut self, tensors: &[Tensor], first: &[usize]) {
-        self.works.par_iter_mut().zip(first).for_each(|(work, &first)| {
+        self.works.iter().zip(&mut self.panels).zip(first).for_each(|((work, panels), &first)| {
             if let Work::Convolution(convolution) = work {
-                convolution.set_weights(&tensors[first].values);
+                convolution.pack(&tensors[first].values, panels);
             }
         });
     }
@@ -172,8 +176,16 @@ impl Plan {
                         .any(|reader| matches!(network.layers()[reader].op, Op::BatchNorm { .. }));
                 let bias = tensors.get(1).map(|bias| &bias.values[..]);
                 let mut moments = std::mem::take(&mut self.moments);
+                let own = match mode {
+                    Mode::Train => {
+                        convolution.pack(&tensors[0].values, &mut self.panels[0]);
+                        0
+                    }
+                    Mode::Eval => i,
+                };
                 convolution.forward(
                     self.read(network, input),
+                    &self.panels[own],
                     bias,
                     &mut map,
                     normed.then_some(&mut moments),
@@ -295,6 +307,9 @@ impl Plan {
             let Work::BatchNorm(batch_norm) = &self.works[input] else { unreachable!("it was planned") };
             (&self.maps[layers[input].inputs[0]][..], &batch_norm.norm, sums)
         });
+        if input != 0 {
+            convolution.pack_back(&tensors[0].values, &mut self.panels);
+        }
         let to = (input != 0).then_some(Input { gradient: &mut gradient, add, norm });
         let after = network.readers(i).find(|&reader| layers[reader].inputs[0] == i);
         let of_output = match after.map(|reader| (reader, &self.works[reader])) {
@@ -303,7 +318,8 @@ impl Plan {
             }
             _ => ReadGradient::Plain(self.gradient(i)),
         };
-        convolution.backward(n, self.read(network, input), of_output, &mut of_weights, bias, to);
+        let x = self.read(network, input);
+        convolution.backward(n, x, &self.panels, of_output, &mut of_weights, bias, to);
 
         convolution.add_slots(&of_weights, &mut tensors[0].gradient);
         if let Some(tensor) = tensors.get_mut(1) {

@@ -2,11 +2,22 @@
 
 use std::cell::Cell;
 
+use super::winograd::Room;
+
 /// Room that keeps its length between calls; what is in it is nobody's.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     pub(super) x: Vec<f32>,
     pub(super) gradient: Vec<f32>,
+    pub(super) room: Room,
+}
+
+/// The first `count` numbers of `room`, which grows if it has fewer; what is in them is nobody's.
+pub(super) fn enough(room: &mut Vec<f32>, count: usize) -> &mut [f32] {
+    if room.len() < count {
+        room.resize(count, 0.0);
+    }
+    &mut room[..count]
 }
 
 /// Lends `work` this thread's scratch.
