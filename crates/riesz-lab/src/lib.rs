@@ -30,6 +30,7 @@ pub mod room;
 pub mod run;
 pub mod speed;
 pub mod sphere;
+pub mod sweep;
 pub mod tensorboard;
 pub mod tensors;
 pub mod train;

@@ -36,5 +36,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let plan = Plan::for_evaluation(run.recipe()?, device::open(&args.device)?)?;
     let encoder = Encoder::open(&run.path("encoder.safetensors"), &plan.device)?;
     drop(opening);
-    super::train::finish(&plan, &run, &encoder, args.quiet, interrupted)
+    let summary = super::train::finish(&plan, &run, &encoder, args.quiet, interrupted)?;
+    super::report::print(&summary);
+    Ok(())
 }

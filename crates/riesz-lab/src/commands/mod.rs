@@ -12,4 +12,5 @@ pub mod recipes;
 pub mod report;
 pub mod runs;
 pub mod sphere;
+pub mod sweep;
 pub mod train;

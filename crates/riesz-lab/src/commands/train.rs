@@ -8,6 +8,7 @@ use crate::data::{self, DataRecipe};
 use crate::evaluation::evaluate;
 use crate::progress::duration;
 use crate::recipe::{self, BuiltIn, Recipe};
+use crate::report::Summary;
 use crate::run::{Found, Run};
 use crate::train::start::Start;
 use crate::train::{Manner, Plan, train};
@@ -87,38 +88,14 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         recipe.data = DataRecipe { source: absolute(data), ..recipe.data };
     }
     let root = args.root(&origin);
-    let device = device::open(&args.device)?;
-    let plan = Plan::new(recipe, device)?;
-    let (run, found) = match Run::create_or_continue(&root, &plan.recipe)? {
-        Found::New(run) => (run, "new run"),
-        Found::Unfinished(run) => (run, "continuing"),
-    };
-    let start = Start::find(&run)?;
-    let device = device::described(&args.device, &plan.device);
-    let elsewhere = environment::record(&run, &device, start.step())?;
-    if !args.quiet {
-        let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
-        tell(&plan, &origin, &format!("{found} in {}{step}", root.display()), &device)?;
-    }
-    for note in start.note.iter().chain(&elsewhere) {
-        errln!("note       {note}");
-    }
-    interrupt::listen();
-
     let manner = Manner {
         quiet: args.quiet,
         tensorboard: args.tensorboard,
         checkpoint_every: Some(Duration::from_secs(args.checkpoint_minutes.saturating_mul(60))),
         stop_after: None,
     };
-    let encoder = train(&plan, &run, start, manner)?;
-    encoder.save(&run.path("encoder.safetensors"))?;
-    let interrupted = format!(
-        "interrupted while evaluating; the trained encoder is saved in {}; the same command goes on with the evaluation",
-        run.root().display()
-    );
-    finish(&plan, &run, &encoder, args.quiet, interrupted)?;
-    run.finish(plan.steps())?;
+    let (run, summary) = carry_out(recipe, &root, &args.device, manner, &origin)?;
+    super::report::print(&summary);
     if !args.quiet {
         errln!(
             "done in {}; the report is {}",
@@ -129,8 +106,48 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// Evaluates a trained encoder, writes `metrics.json` and `report.html`, and prints verdict and table. An interruption
-/// before they are written ends the program with the sentence `interrupted`.
+/// Trains `recipe`, which is from `origin`, in the folder `root`, or goes on there; evaluates the encoder, and writes what a
+/// run leaves.
+///
+/// # Errors
+/// Bad input; a folder that is another's; an interruption after saving; a loss that is no longer finite.
+pub fn carry_out(
+    recipe: Recipe,
+    root: &Path,
+    device: &str,
+    manner: Manner,
+    origin: &str,
+) -> Result<(Run, Summary)> {
+    let plan = Plan::new(recipe, device::open(device)?)?;
+    let (run, found) = match Run::create_or_continue(root, &plan.recipe)? {
+        Found::New(run) => (run, "new run"),
+        Found::Unfinished(run) => (run, "continuing"),
+    };
+    let start = Start::find(&run)?;
+    let device = device::described(device, &plan.device);
+    let elsewhere = environment::record(&run, &device, start.step())?;
+    if !manner.quiet {
+        let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
+        tell(&plan, origin, &format!("{found} in {}{step}", root.display()), &device)?;
+    }
+    for note in start.note.iter().chain(&elsewhere) {
+        errln!("note       {note}");
+    }
+    interrupt::listen();
+
+    let encoder = train(&plan, &run, start, manner)?;
+    encoder.save(&run.path("encoder.safetensors"))?;
+    let interrupted = format!(
+        "interrupted while evaluating; the trained encoder is saved in {}; the same command goes on with the evaluation",
+        run.root().display()
+    );
+    let summary = finish(&plan, &run, &encoder, manner.quiet, interrupted)?;
+    run.finish(plan.steps())?;
+    Ok((run, summary))
+}
+
+/// Evaluates a trained encoder, and writes `metrics.json` and `report.html`. An interruption before they are written ends
+/// the program with the sentence `interrupted`.
 ///
 /// # Errors
 /// If an image or the disk refuses.
@@ -140,14 +157,13 @@ pub fn finish(
     encoder: &crate::encoder::Encoder,
     quiet: bool,
     interrupted: String,
-) -> Result<()> {
+) -> Result<Summary> {
     let expendable = interrupt::expendable(interrupted);
     let summary = evaluate(plan, run, encoder, quiet)?;
     drop(expendable);
     summary.save(run)?;
     super::report::write(run, &summary)?;
-    super::report::print(&summary);
-    Ok(())
+    Ok(summary)
 }
 
 impl TrainArgs {
