@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from riesz import losses
 from riesz.losses import Loss
 

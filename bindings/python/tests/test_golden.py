@@ -24,7 +24,9 @@ def test_every_case_in_float64_to_1e_9() -> None:
         value, grad = off(case, outcome)
         grad /= max(case.grad_norm, 1e-9)
         # Terms of the written-out cases may cancel to nothing.
-        assert value < 1e-9 and (grad < 1e-9 or grad * case.grad_norm < 1e-12), f"{case.name}: {value}, {grad}"
+        assert value < 1e-9 and (grad < 1e-9 or grad * case.grad_norm < 1e-12), (
+            f"{case.name}: {value}, {grad}"
+        )
         alone = riesz.numpy.value(case.loss, *case.views, labels=case.labels)
         assert alone == outcome.value, case.name
         worst = np.maximum(worst, [value, min(grad, grad * case.grad_norm)])

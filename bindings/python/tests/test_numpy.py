@@ -79,7 +79,11 @@ def test_labels_are_any_names() -> None:
         (ValueError, "39 labels for 40 images", {"labels": list(range(39))}),
         (ValueError, r"labels have the shape \[40, 1\]", {"labels": np.zeros((40, 1), dtype=int)}),
         (TypeError, "labels are of float64; whole numbers or strings", {"labels": np.zeros(40)}),
-        (TypeError, "view 1 is of int64; float32 or float64 is expected", {"views": [ROWS[0].astype(int)] * 2}),
+        (
+            TypeError,
+            "view 1 is of int64; float32 or float64 is expected",
+            {"views": [ROWS[0].astype(int)] * 2},
+        ),
         (TypeError, "view 1 is a str; an array of rows", {"views": ["rows", "rows"]}),
         (TypeError, "views differ in type", {"views": [ROWS[0], ROWS[1].astype(np.float32)]}),
     ],

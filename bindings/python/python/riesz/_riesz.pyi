@@ -1,12 +1,12 @@
 """The compiled part. Use ``riesz.numpy``, ``riesz.torch`` and ``riesz.geometry``."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-Rows = NDArray[Any]
-Term = tuple[str, float, str, tuple[bool, bool, bool, bool], str, str, list[float], float | None]
+Rows: TypeAlias = NDArray[Any]
+Term: TypeAlias = tuple[str, float, str, tuple[bool, bool, bool, bool], str, str, list[float], float | None]
 
 def value_and_grad(
     sentence: str,

@@ -177,9 +177,7 @@ def align_uniform(exponent: float = 2.0, width: float = 2.0, weight: float = 1.0
     """mean_i ||u_i - v_i||^exponent + weight/2 (U(u) + U(v)), U(x) = ln mean_{i != j} exp(-width ||x_i - x_j||^2) (Wang &
     Isola, ICML 2020)."""
     numbers = (_number("exponent", exponent), _number("width", width), _number("weight", weight))
-    return Loss(
-        "align-uniform", numbers, tuple(zip(("exponent", "width", "weight"), numbers)), learnable=0
-    )
+    return Loss("align-uniform", numbers, tuple(zip(("exponent", "width", "weight"), numbers)), learnable=0)
 
 
 def siglip(scale: float = 10.0, offset: float = -10.0) -> Loss:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from riesz import _riesz
@@ -53,9 +52,7 @@ def value_and_grad(loss: Loss, *views: Any, labels: Any = None) -> ValueAndGrad:
         loss.sentence, loss.numbers, rows, as_labels(labels), num_threads()
     )
     names = [name for name, _ in loss.words]
-    return ValueAndGrad(
-        value, attraction, repulsion, tuple(terms), tuple(grads), dict(zip(names, learnt))
-    )
+    return ValueAndGrad(value, attraction, repulsion, tuple(terms), tuple(grads), dict(zip(names, learnt)))
 
 
 def value(loss: Loss, *views: Any, labels: Any = None) -> float:
