@@ -19,7 +19,7 @@ from riesz import losses
 from riesz._threads import num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from riesz import metrics as metrics
+    import riesz.metrics as metrics
     from riesz._geometry import GeometryReport as GeometryReport
     from riesz._geometry import GeometryState as GeometryState
     from riesz._geometry import geometry as geometry

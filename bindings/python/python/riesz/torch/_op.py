@@ -122,7 +122,7 @@ class _Refuse(torch.autograd.Function):
     getting zero."""
 
     @staticmethod
-    def forward(grad: Tensor, *inputs: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(grad: Tensor, *inputs: Tensor) -> Tensor:
         return grad.clone()
 
     @staticmethod
@@ -140,7 +140,7 @@ class _Loss(torch.autograd.Function):
     """Value and gradients in forward, the gradients times what comes back in backward."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         sentence: str,
         numbers: tuple[float, ...],
         labels: Tensor | None,
@@ -158,7 +158,7 @@ class _Loss(torch.autograd.Function):
         ctx.save_for_backward(*grads, *([learnt] if ctx.learns else []), *views)
 
     @staticmethod
-    def backward(ctx: Any, grad_value: Tensor, *_: Any) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_value: Tensor, *_: Any) -> tuple[Any, ...]:
         saved = ctx.saved_tensors
         views = (len(saved) - 1 - int(ctx.learns)) // 2
         of_learnt, grads, inputs = saved[0], saved[1 : 1 + views], saved[1 + views :]
@@ -171,8 +171,10 @@ def apply(loss: Loss, views: Sequence[Tensor], labels: Tensor | None, learnt: Te
     """The loss of checked views, differentiable in them and in ``learnt``."""
     inputs = [*views, *([] if learnt is None else [learnt])]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
-        return _Loss.apply(loss.sentence, loss.numbers, labels, learnt, *views)[0]
-    return _loss(list(views), labels, learnt, loss.sentence, list(loss.numbers), False)[0]
+        value: Tensor = _Loss.apply(loss.sentence, loss.numbers, labels, learnt, *views)[0]
+        return value
+    value = _loss(list(views), labels, learnt, loss.sentence, list(loss.numbers), False)[0]
+    return value
 
 
 def checked(views: Sequence[Any]) -> list[Tensor]:
@@ -203,14 +205,14 @@ def checked_labels(labels: Any, images: int) -> Tensor | None:
     """Whole numbers, one for each image."""
     if labels is None:
         return None
-    labels = torch.as_tensor(labels)
-    if labels.dim() != 1:
-        raise ValueError(f"labels have the shape {list(labels.shape)}; one for each image is expected")
-    if labels.dtype.is_floating_point or labels.dtype.is_complex:
-        raise TypeError(f"labels are of {labels.dtype}; whole numbers are expected")
-    if labels.shape[0] != images:
-        raise ValueError(f"{labels.shape[0]} labels for {images} images")
-    return labels.to(torch.int64)
+    given: Tensor = torch.as_tensor(labels)
+    if given.dim() != 1:
+        raise ValueError(f"labels have the shape {list(given.shape)}; one for each image is expected")
+    if given.dtype.is_floating_point or given.dtype.is_complex:
+        raise TypeError(f"labels are of {given.dtype}; whole numbers are expected")
+    if given.shape[0] != images:
+        raise ValueError(f"{given.shape[0]} labels for {images} images")
+    return given.to(torch.int64)
 
 
 def is_learnt(*numbers: Any) -> bool:

@@ -74,7 +74,7 @@ class ContrastiveLoss(nn.Module):
         if self.group is not None:
             from riesz.torch import distributed
 
-            return distributed.evaluate(
+            value: Tensor = distributed.evaluate(
                 self.loss,
                 self._learnt(),
                 views,
@@ -83,6 +83,7 @@ class ContrastiveLoss(nn.Module):
                 exchange=self.exchange,
                 grad_average=self.grad_average,
             )
+            return value
         if not self._is_silent:
             self._warn_once()
         return functional._evaluate(self.loss, self._learnt(), views, labels)
