@@ -112,8 +112,8 @@ class GeometryReport:
         cells = "".join(
             f"<tr title='{html.escape(f'{metric.formula}. {metric.source}')}'>"
             f"<td style='text-align:left'><code>{metric.name}</code></td>"
-            f"<td style='text-align:right;font-variant-numeric:tabular-nums'>{_number(metric.value)}</td>"
-            f"<td style='text-align:left'>{_interval(metric)}</td>"
+            f"<td style='text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums'>{_number(metric.value)}</td>"
+            f"<td style='text-align:left;white-space:nowrap'>{_interval(metric)}</td>"
             f"<td style='text-align:left'>{html.escape(metric.about)}</td></tr>"
             for metric in self.metrics.values()
         )

@@ -81,7 +81,7 @@ def on_device(loss: Loss, rows: Tensor, labels: Tensor | None, with_grad: bool) 
         groups, sizes = group_sizes(labels, images, rows.device)
         batch = Batch(views, images, groups is not None)
         own = Block(unit, 0, groups)
-        return _whole.evaluate(loss, loss.numbers, own, lengths, batch, lambda _: sizes, with_grad)
+        return _whole.evaluate(loss, loss.numbers, own, lengths, batch, sizes, with_grad)
 
 
 def without_autocast(rows: Tensor) -> contextlib.AbstractContextManager[Any]:
@@ -134,6 +134,28 @@ class _Refuse(torch.autograd.Function):
         raise RuntimeError(
             "riesz has first derivatives only; the gradient of a loss cannot be differentiated again"
         )
+
+
+class _Given(torch.autograd.Function):
+    """A value whose gradients are known already: those of each input."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, grads: Sequence[Tensor], *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(*grads, *inputs)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad_value: Tensor) -> tuple[Any, ...]:
+        count = len(ctx.saved_tensors) // 2
+        grads, inputs = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        given = [_Refuse.apply((grad_value * grad).to(grad.dtype), *inputs) for grad in grads]
+        return None, None, *given
+
+
+def with_gradients(value: Tensor, grads: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
+    """``value`` as a function of ``inputs`` with these gradients; nothing is computed in backward."""
+    found: Tensor = _Given.apply(value, grads, *inputs)
+    return found
 
 
 class _Loss(torch.autograd.Function):

@@ -62,17 +62,21 @@ def evaluate(
     own: Block,
     lengths: Tensor,
     batch: Batch,
-    sizes: Callable[[Block], Tensor],
+    all_sizes: Tensor,
     with_grad: bool,
     exchange: Exchange = ALONE,
 ) -> Outcome:
-    """The loss of ``batch``, of which ``own`` is here; ``sizes`` has how many images the group of each image has.
+    """The loss of ``batch``, of which ``own`` is here; ``all_sizes`` has how many images the group of each image of the batch
+    has.
 
-    Every process makes the same exchanges in the same order, whatever it has.
+    Every process makes the same exchanges in the same order and refuses the same, whatever it has.
     """
     terms = _blocks.terms(loss.sentence, numbers)
-    batch.check(loss.name, terms, sizes(own))
+    batch.check(loss.name, terms, all_sizes)
     dtype = _blocks.exact(own.rows)
+
+    def sizes(block: Block) -> Tensor:
+        return all_sizes[block.first : block.first + block.images]
 
     # First sweep: the logarithm of each own row.
     logs: Tensor | None = None
@@ -104,8 +108,6 @@ def evaluate(
                 if not terms[place].is_logarithmic:
                     shares[place] = shares[place] + sums.value
 
-    # Added up in the order of ranks, so that every process has the same bits.
-    value = exchange.stack(torch.stack(shares)).sum(0).sum()
     learnt = torch.zeros(loss.learnable, dtype=dtype, device=own.rows.device)
     if grad is not None:
         along = (own.rows * grad).sum(dtype=dtype)
@@ -115,7 +117,15 @@ def evaluate(
             learnt = torch.stack([along / (2.0 * numbers[0]), slope / numbers[0]])
         radial = (own.rows * grad).sum(2, keepdim=True)
         grad = ((grad - radial * own.rows) / lengths[:, :, None]).to(own.rows.dtype)
-    _check_finite(loss, value, grad)
+    # Added up in the order of ranks, so that every process has the same bits.
+    is_finite = torch.isfinite(grad).all().to(dtype) if grad is not None else torch.ones_like(slope)
+    told = exchange.stack(torch.stack([*shares, is_finite]))
+    value = told[:, :-1].sum(0).sum()
+    if not bool(torch.isfinite(value) & (told[:, -1] == 1.0).all()):
+        raise ValueError(
+            f"{loss.name} is {float(value)} with an infinite gradient or value: two rows coincide where its kernel is "
+            "infinite"
+        )
     return Outcome(value, learnt, grad)
 
 
@@ -168,11 +178,3 @@ def _focus(sigma: float, batch: Batch, own: Block, exchange: Exchange) -> Tensor
     total = torch.logsumexp(exchange.stack(torch.logsumexp(s, dim=0)[None]).flatten(), dim=0)
     return (2.0 - batch.images * torch.exp(s - total)).expand(batch.views, -1)
 
-
-def _check_finite(loss: Loss, value: Tensor, grad: Tensor | None) -> None:
-    finite = torch.isfinite(value) & (torch.isfinite(grad).all() if grad is not None else True)
-    if not bool(finite):
-        raise ValueError(
-            f"{loss.name} is {float(value)} with an infinite gradient or value: two rows coincide where its kernel is "
-            "infinite"
-        )
