@@ -1,7 +1,7 @@
 //! Labels beside images in an archive, as WebDataset keeps them: `000123.jpg` has its label in `000123.cls` (a word) or in a field of
 //! `000123.json`. Files belong together when their names agree up to the first dot after the last `/`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::shards::class_names;
 use super::tree::Tree;
@@ -24,7 +24,7 @@ pub(super) struct Beside {
 /// # Errors
 /// If a label's file cannot be read, or a `.json` is none.
 pub(super) fn labels(tree: &Tree, entries: &[usize]) -> Result<Option<Beside>> {
-    let mut files: HashMap<String, usize> = HashMap::new();
+    let mut files: BTreeMap<String, usize> = BTreeMap::new();
     for index in 0..tree.entries.len() {
         let name = tree.name(index);
         if let Some((key, end @ ("cls" | "json"))) = parted(&name) {
@@ -47,7 +47,7 @@ pub(super) fn labels(tree: &Tree, entries: &[usize]) -> Result<Option<Beside>> {
     if classes.is_empty() {
         return Ok(None);
     }
-    let number: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
+    let number: BTreeMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
     let label_of = words.iter().map(|word| word.as_ref().map(|word| number[word.as_str()])).collect();
     Ok(Some(Beside { label_of, classes }))
 }

@@ -37,7 +37,7 @@ pub(super) struct Plan {
 #[derive(Debug)]
 enum Work {
     Nothing,
-    Convolution(Convolution),
+    Convolution(Box<Convolution>),
     BatchNorm(Box<BatchNorm>),
     /// Which of nine pixels each maximum is.
     MaxPool(Vec<u8>),
@@ -74,10 +74,11 @@ impl Plan {
                 Op::Convolve { kernel, stride, padding, .. } => {
                     let convolution =
                         Convolution::new(n, input(0), layer.shape, kernel, stride, padding, has_way_back);
-                    Work::Convolution(convolution)
+                    Work::Convolution(Box::new(convolution))
                 }
                 Op::Linear { .. } => {
-                    Work::Convolution(Convolution::new(n, input(0), layer.shape, 1, 1, 0, has_way_back))
+                    let convolution = Convolution::new(n, input(0), layer.shape, 1, 1, 0, has_way_back);
+                    Work::Convolution(Box::new(convolution))
                 }
                 Op::BatchNorm { relu, .. } => {
                     let before = &layers[layer.inputs[0]].op;
