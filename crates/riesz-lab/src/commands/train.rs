@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::console::errln;
 use crate::data::{self, DataRecipe};
+use crate::encoder::{self, Encoder};
 use crate::evaluation::evaluate;
 use crate::progress::duration;
 use crate::recipe::{self, BuiltIn, Recipe};
@@ -80,46 +81,55 @@ pub struct TrainArgs {
 /// Bad use or input; an interruption after saving; a loss that is no longer finite.
 pub fn run(args: &TrainArgs) -> Result<()> {
     set_threads(args.threads)?;
-    let started = Instant::now();
     let (text, origin) = args.recipe_text()?;
     let mut recipe = Recipe::resolve(&text, &args.overrides(&text), &origin)?;
     if let Some(data) = &args.data {
         recipe.data = DataRecipe { source: absolute(data), ..recipe.data };
     }
-    let root = args.root(&origin);
     let device = device::open(&args.device)?;
+    let described = device.described(&args.device);
     let plan = Plan::new(recipe, device)?;
-    let (run, found) = match Run::create_or_continue(&root, &plan.recipe)? {
-        Found::New(run) => (run, "new run"),
-        Found::Unfinished(run) => (run, "continuing"),
-    };
-    let start = Start::find(&run)?;
-    let device = device::described(&args.device, &plan.device);
-    let elsewhere = environment::record(&run, &device, start.step())?;
-    if !args.quiet {
-        let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
-        tell(&plan, &origin, &format!("{found} in {}{step}", root.display()), &device)?;
-    }
-    for note in start.note.iter().chain(&elsewhere) {
-        errln!("note       {note}");
-    }
-    interrupt::listen();
-
     let manner = Manner {
         quiet: args.quiet,
         tensorboard: args.tensorboard,
         checkpoint_every: Some(Duration::from_secs(args.checkpoint_minutes.saturating_mul(60))),
         stop_after: None,
     };
-    let encoder = train(&plan, &run, start, manner)?;
-    encoder.save(&run.path("encoder.safetensors"))?;
+    carry_out(&plan, &args.root(&origin), &origin, &described, manner)
+}
+
+/// Carries a plan out in a run's folder, from wherever that is to the end: trains, evaluates, reports. `origin` says where the
+/// recipe is from, and `device` what the plan's device is called.
+///
+/// # Errors
+/// If the folder has another run; an interruption after saving; a loss that is no longer finite; the disk.
+pub fn carry_out(plan: &Plan, root: &Path, origin: &str, device: &str, manner: Manner) -> Result<()> {
+    let (started, quiet) = (Instant::now(), manner.quiet);
+    let (run, found) = match Run::create_or_continue(root, &plan.recipe)? {
+        Found::New(run) => (run, "new run"),
+        Found::Unfinished(run) => (run, "continuing"),
+    };
+    let start = Start::find(&run)?;
+    let elsewhere = environment::record(&run, device, start.step())?;
+    if !quiet {
+        let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
+        tell(plan, origin, &format!("{found} in {}{step}", root.display()), device)?;
+    }
+    for note in start.note.iter().chain(&elsewhere) {
+        errln!("note       {note}");
+    }
+    interrupt::listen();
+
+    let encoder = train(plan, &run, start, manner)?;
+    let recipe = plan.own_encoder.is_none().then_some(&plan.recipe.encoder);
+    encoder::save(&run.path("encoder.safetensors"), &*encoder, recipe)?;
     let interrupted = format!(
         "interrupted while evaluating; the trained encoder is saved in {}; the same command goes on with the evaluation",
         run.root().display()
     );
-    finish(&plan, &run, &encoder, args.quiet, interrupted)?;
+    finish(plan, &run, &*encoder, quiet, interrupted)?;
     run.finish(plan.steps())?;
-    if !args.quiet {
+    if !quiet {
         errln!(
             "done in {}; the report is {}",
             duration(started.elapsed().as_secs_f64()),
@@ -134,13 +144,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 ///
 /// # Errors
 /// If an image or the disk refuses.
-pub fn finish(
-    plan: &Plan,
-    run: &Run,
-    encoder: &crate::encoder::Encoder,
-    quiet: bool,
-    interrupted: String,
-) -> Result<()> {
+pub fn finish(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool, interrupted: String) -> Result<()> {
     let expendable = interrupt::expendable(interrupted);
     let summary = evaluate(plan, run, encoder, quiet)?;
     drop(expendable);
