@@ -212,7 +212,12 @@ impl Worker<'_> {
             checkpoint_every: Some(CHECKPOINTS),
             stop_after: None,
         };
-        match carry_out(cell.recipe.clone(), &root, self.device, manner, &cell.name) {
+        let carried = || {
+            let device = device::open(self.device)?;
+            let described = device.described(self.device);
+            carry_out(&Plan::new(cell.recipe.clone(), device)?, &root, &cell.name, &described, manner)
+        };
+        match carried() {
             Ok((_, summary)) => {
                 self.score(cell)?;
                 Ok(Outcome::Done(Box::new(summary)))

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::console::errln;
 use crate::data::{self, DataRecipe};
+use crate::encoder::{self, Encoder};
 use crate::evaluation::evaluate;
 use crate::progress::duration;
 use crate::recipe::{self, BuiltIn, Recipe};
@@ -80,21 +81,23 @@ pub struct TrainArgs {
 /// # Errors
 /// Bad use or input; an interruption after saving; a loss that is no longer finite.
 pub fn run(args: &TrainArgs) -> Result<()> {
-    set_threads(args.threads)?;
     let started = Instant::now();
+    set_threads(args.threads)?;
     let (text, origin) = args.recipe_text()?;
     let mut recipe = Recipe::resolve(&text, &args.overrides(&text), &origin)?;
     if let Some(data) = &args.data {
         recipe.data = DataRecipe { source: absolute(data), ..recipe.data };
     }
-    let root = args.root(&origin);
+    let device = device::open(&args.device)?;
+    let described = device.described(&args.device);
+    let plan = Plan::new(recipe, device)?;
     let manner = Manner {
         quiet: args.quiet,
         tensorboard: args.tensorboard,
         checkpoint_every: Some(Duration::from_secs(args.checkpoint_minutes.saturating_mul(60))),
         stop_after: None,
     };
-    let (run, summary) = carry_out(recipe, &root, &args.device, manner, &origin)?;
+    let (run, summary) = carry_out(&plan, &args.root(&origin), &origin, &described, manner)?;
     super::report::print(&summary);
     if !args.quiet {
         errln!(
@@ -106,42 +109,41 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// Trains `recipe`, which is from `origin`, in the folder `root`, or goes on there; evaluates the encoder, and writes what a
-/// run leaves.
+/// Carries a plan out in the folder `root`, from wherever that is to the end: trains, evaluates, and writes what a run leaves.
+/// `origin` says where the recipe is from, and `device` what the plan's device is called.
 ///
 /// # Errors
-/// Bad input; a folder that is another's; an interruption after saving; a loss that is no longer finite.
+/// A folder that is another's; an interruption after saving; a loss that is no longer finite; the disk.
 pub fn carry_out(
-    recipe: Recipe,
+    plan: &Plan,
     root: &Path,
+    origin: &str,
     device: &str,
     manner: Manner,
-    origin: &str,
 ) -> Result<(Run, Summary)> {
-    let plan = Plan::new(recipe, device::open(device)?)?;
     let (run, found) = match Run::create_or_continue(root, &plan.recipe)? {
         Found::New(run) => (run, "new run"),
         Found::Unfinished(run) => (run, "continuing"),
     };
     let start = Start::find(&run)?;
-    let device = device::described(device, &plan.device);
-    let elsewhere = environment::record(&run, &device, start.step())?;
+    let elsewhere = environment::record(&run, device, start.step())?;
     if !manner.quiet {
         let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
-        tell(&plan, origin, &format!("{found} in {}{step}", root.display()), &device)?;
+        tell(plan, origin, &format!("{found} in {}{step}", root.display()), device)?;
     }
     for note in start.note.iter().chain(&elsewhere) {
         errln!("note       {note}");
     }
     interrupt::listen();
 
-    let encoder = train(&plan, &run, start, manner)?;
-    encoder.save(&run.path("encoder.safetensors"))?;
+    let encoder = train(plan, &run, start, manner)?;
+    let recipe = plan.own_encoder.is_none().then_some(&plan.recipe.encoder);
+    encoder::save(&run.path("encoder.safetensors"), &*encoder, recipe)?;
     let interrupted = format!(
         "interrupted while evaluating; the trained encoder is saved in {}; the same command goes on with the evaluation",
         run.root().display()
     );
-    let summary = finish(&plan, &run, &encoder, manner.quiet, interrupted)?;
+    let summary = finish(plan, &run, &*encoder, manner.quiet, interrupted)?;
     run.finish(plan.steps())?;
     Ok((run, summary))
 }
@@ -154,7 +156,7 @@ pub fn carry_out(
 pub fn finish(
     plan: &Plan,
     run: &Run,
-    encoder: &crate::encoder::Encoder,
+    encoder: &dyn Encoder,
     quiet: bool,
     interrupted: String,
 ) -> Result<Summary> {

@@ -7,7 +7,7 @@ use riesz::rng::{Key, permutation};
 use serde::{Deserialize, Serialize};
 
 use super::grid::Cell;
-use crate::encoder::Encoder;
+use crate::encoder;
 use crate::protocols::{Labeled, knn, share};
 use crate::run::Run;
 use crate::train::Plan;
@@ -94,7 +94,7 @@ impl Score {
     /// # Errors
     /// If there are too few labels to choose by, or an image or the disk refuses.
     pub fn take(run: &Run, plan: &Plan) -> Result<Self> {
-        let encoder = Encoder::open(&run.path("encoder.safetensors"), &plan.device)?;
+        let encoder = encoder::open(&run.path("encoder.safetensors"), &plan.device)?;
         let train = &*plan.data.train;
         // The same images in every cell, whatever its seed.
         let order = permutation(&mut Key::new(0).stream("selection").rng(), train.len());
@@ -113,7 +113,7 @@ impl Score {
         let embed = |items: &[usize]| -> Result<Labeled> {
             let (items, _) = readable(train, items.to_vec());
             let labels = items.iter().filter_map(|&item| train.label(item)).collect();
-            let (rows, _) = Viewer::of(plan).embed(&encoder, train, &items, Shown::Clean)?;
+            let (rows, _) = Viewer::of(plan).embed(&*encoder, train, &items, Shown::Clean)?;
             Ok(Labeled { rows, labels })
         };
         let (references, queries) = (embed(references)?, embed(queries)?);

@@ -7,8 +7,8 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use riesz::elementary::{Real, widest};
 
-/// ε of the normalization of a token, as timm's.
-const EPSILON: f32 = 1e-6;
+use crate::network::LAYER_EPSILON as EPSILON;
+
 /// Into how many parts a batch is cut for sums over it.
 const PARTS: usize = 16;
 
