@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::Result;
 use crate::commands::{
-    bench, compare, data, embed, eval, geometry, loss, recipes, report, runs, sphere, sweep, train,
+    bench, compare, data, embed, eval, export, geometry, loss, recipes, report, runs, sphere, sweep, train,
 };
 
 /// Contrastive representation learning as energy minimization on the sphere.
@@ -37,6 +37,8 @@ enum Verb {
     Eval(eval::EvalArgs),
     /// Embed images with a run's encoder, to npy, parquet or safetensors
     Embed(embed::EmbedArgs),
+    /// A run's encoder as an ONNX model or torchvision's weights, with a model card
+    Export(export::ExportArgs),
     /// The health of any embeddings: how they fill the sphere
     Geometry(geometry::GeometryArgs),
     /// Two encoders or checkpoints on the same items: how alike, and how their geometry differs
@@ -68,6 +70,7 @@ impl Cli {
             Verb::Sweep(args) => sweep::run(args),
             Verb::Eval(args) => eval::run(args),
             Verb::Embed(args) => embed::run(args),
+            Verb::Export(args) => export::run(args),
             Verb::Geometry(args) => geometry::run(args),
             Verb::Compare(args) => compare::run(args),
             Verb::Report(args) => report::run(args),

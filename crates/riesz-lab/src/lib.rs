@@ -15,6 +15,7 @@ pub mod encoder;
 pub mod environment;
 mod error;
 pub mod evaluation;
+pub mod export;
 pub mod geometry;
 pub mod interrupt;
 pub mod lines;

@@ -5,6 +5,7 @@ pub mod compare;
 pub mod data;
 pub mod embed;
 pub mod eval;
+pub mod export;
 pub mod geometry;
 pub mod loss;
 pub mod loss_flags;

@@ -19,7 +19,7 @@ use crate::optim::Update;
 use crate::tensors::NamedTensor;
 
 pub use recipe::{Backbone, EncoderRecipe, ProjectorRecipe, Stem};
-pub use store::{open, save};
+pub use store::{Stored, open, read, save};
 
 /// A map from images to rows that can be trained.
 pub trait Encoder {

@@ -7,7 +7,7 @@ use riesz::rng::Key;
 
 use super::{Encoder, EncoderRecipe};
 use crate::device::Device;
-use crate::tensors::{from_bytes, to_bytes};
+use crate::tensors::{NamedTensor, from_bytes, to_bytes};
 use crate::{Error, Result, atomic};
 
 const FORMAT: &str = "riesz encoder 1";
@@ -31,13 +31,25 @@ pub fn save(path: &Path, encoder: &dyn Encoder, recipe: Option<&EncoderRecipe>) 
     atomic::write_bytes(path, &to_bytes(&encoder.named_tensors(), metadata)?)
 }
 
-/// Opens an encoder that [`save`] wrote with its recipe.
+/// What the file of an encoder holds.
+pub struct Stored {
+    /// What to build.
+    pub recipe: EncoderRecipe,
+    /// Side of the images that it takes, in pixels.
+    pub size: usize,
+    /// Their channels.
+    pub channels: usize,
+    /// Its numbers.
+    pub tensors: Vec<NamedTensor>,
+}
+
+/// Reads the file of an encoder that [`save`] wrote with its recipe; whether its numbers fit the recipe is not looked at.
 ///
 /// # Errors
 /// If the file is missing, damaged, or not such a file.
-pub fn open(path: &Path, device: &Device) -> Result<Box<dyn Encoder>> {
+pub fn read(path: &Path) -> Result<Stored> {
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, &error))?;
-    let damaged = |why: String| Error::input(format!("{}: not an encoder of riesz ({why})", path.display()));
+    let damaged = |why: String| not_an_encoder(path, &why);
     let (tensors, metadata) = from_bytes(&bytes).map_err(|error| damaged(error.to_string()))?;
     let entry = |key: &str| metadata.get(key).ok_or_else(|| damaged(format!("its metadata has no {key}")));
     if entry("format")? != FORMAT {
@@ -48,7 +60,20 @@ pub fn open(path: &Path, device: &Device) -> Result<Box<dyn Encoder>> {
     };
     let recipe: EncoderRecipe =
         serde_json::from_str(entry("encoder")?).map_err(|error| damaged(error.to_string()))?;
-    let mut encoder = recipe.build(number("size")?, number("channels")?, Key::new(0), device)?;
-    encoder.load(&tensors).map_err(|error| damaged(error.to_string()))?;
+    Ok(Stored { recipe, size: number("size")?, channels: number("channels")?, tensors })
+}
+
+/// Opens an encoder that [`save`] wrote with its recipe.
+///
+/// # Errors
+/// If the file is missing, damaged, or not such a file.
+pub fn open(path: &Path, device: &Device) -> Result<Box<dyn Encoder>> {
+    let Stored { recipe, size, channels, tensors } = read(path)?;
+    let mut encoder = recipe.build(size, channels, Key::new(0), device)?;
+    encoder.load(&tensors).map_err(|error| not_an_encoder(path, &error.to_string()))?;
     Ok(encoder)
+}
+
+fn not_an_encoder(path: &Path, why: &str) -> Error {
+    Error::input(format!("{}: not an encoder of riesz ({why})", path.display()))
 }

@@ -17,11 +17,11 @@ pub use tensors::{Draw, Role, Spec};
 pub use vit::VitSize;
 
 /// ε of batch norm, as torch's default.
-const BATCH_EPSILON: f64 = 1e-5;
+pub(crate) const BATCH_EPSILON: f64 = 1e-5;
 /// How much of a batch's moments goes into the running ones, as torch's default.
 const BATCH_MOMENTUM: f64 = 0.1;
 /// ε of layer norm, as timm's.
-const LAYER_EPSILON: f32 = 1e-6;
+pub(crate) const LAYER_EPSILON: f32 = 1e-6;
 
 /// What a layer does with its inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,71 @@
+"""What `riesz export` writes, in onnxruntime and torchvision: the rows that `riesz embed` gives, to 1e-4."""
+
+import pathlib
+import subprocess
+
+import numpy
+import pytest
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+RIESZ = pathlib.Path(__file__).parents[3] / "target/release/riesz"
+SIZE = 32
+
+
+@pytest.fixture(scope="module", params=["resnet-small", "resnet18", "resnet50", "vit-tiny"])
+def run(request, tmp_path_factory):
+    if not RIESZ.exists():
+        pytest.skip("target/release/riesz is not built")
+    Image = pytest.importorskip("PIL.Image")
+    folder = tmp_path_factory.mktemp(request.param)
+    random = numpy.random.default_rng(1)
+    (folder / "photos").mkdir()
+    smooth = random.integers(0, 256, (96, 4, 4, 3)).repeat(SIZE // 4, 1).repeat(SIZE // 4, 2).astype(numpy.uint8)
+    for index, pixels in enumerate(smooth):
+        Image.fromarray(pixels).save(folder / f"photos/{index:03}.png")
+    keys = ["data.labels=none", "batch=32", "evaluation.pairs=8", "encoder.projector={hidden=32,output=16}"]
+    sets = [part for key in keys for part in ("--set", key)]
+    command = [RIESZ, "train", folder / "photos", "--recipe", "folder-32", "--epochs", "1", "--quiet"]
+    subprocess.run([*command, "--run", folder / "run", "--backbone", request.param, *sets], check=True)
+    return folder, (smooth / numpy.float32(255)).transpose(0, 3, 1, 2)
+
+
+def embedded(folder, part):
+    output = folder / f"{part}.npy"
+    run = [RIESZ, "embed", folder / "run", folder / "photos", "--part", part, "--output", output]
+    subprocess.run(run, check=True, stderr=subprocess.DEVNULL)
+    return numpy.load(output)
+
+
+def close(rows, expected):
+    numpy.testing.assert_allclose(rows, expected, atol=1e-4 * numpy.abs(expected).max())
+
+
+@pytest.mark.parametrize("part,name", [("backbone", "representation"), ("projector", "embedding")])
+def test_onnxruntime_gives_the_rows(run, part, name):
+    folder, images = run
+    output = folder / f"{part}.onnx"
+    subprocess.run([RIESZ, "export", folder / "run", "--part", part, "--output", output], check=True)
+    session = onnxruntime.InferenceSession(str(output))
+    for count in [len(images), 1]:
+        [rows] = session.run([name], {"images": images[:count]})
+        close(rows, embedded(folder, part)[:count])
+
+
+def test_the_lines_of_the_card_load_the_weights(run, monkeypatch):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    folder, images = run
+    if "vit" in folder.name:
+        pytest.importorskip("timm")
+    else:
+        pytest.importorskip("torchvision")
+    subprocess.run([RIESZ, "export", folder / "run", "--output", folder / "weights.safetensors"], check=True)
+    card = (folder / "weights.md").read_text()
+    lines = card.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(folder)
+    names = {}
+    exec(lines, names)
+    with torch.no_grad():
+        rows = names["model"](torch.from_numpy(images)).numpy()
+    close(rows, embedded(folder, "backbone"))
