@@ -30,7 +30,7 @@ pub struct Selection {
 /// How a run did on the part of the training images that chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// [`SCHEMA_VERSION`].
+    /// The version of this file's form.
     pub schema_version: u32,
     /// kNN accuracy of the trained backbone.
     pub knn: f64,
