@@ -121,6 +121,7 @@ pub fn carry_out(
     device: &str,
     manner: Manner,
 ) -> Result<(Run, Summary)> {
+    let encoder = plan.encoder()?.describe();
     let (run, found) = match Run::create_or_continue(root, &plan.recipe)? {
         Found::New(run) => (run, "new run"),
         Found::Unfinished(run) => (run, "continuing"),
@@ -129,7 +130,7 @@ pub fn carry_out(
     let elsewhere = environment::record(&run, device, start.step())?;
     if !manner.quiet {
         let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
-        tell(plan, origin, &format!("{found} in {}{step}", root.display()), device)?;
+        tell(plan, origin, &format!("{found} in {}{step}", root.display()), device, &encoder);
     }
     for note in start.note.iter().chain(&elsewhere) {
         errln!("note       {note}");
@@ -227,7 +228,7 @@ fn absolute(data: &str) -> String {
 }
 
 /// Says, before anything long happens, what is about to happen.
-fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str) -> Result<()> {
+fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &str) {
     let recipe = &plan.recipe;
     errln!("riesz {}  {origin}, {where_to}", env!("CARGO_PKG_VERSION"));
     errln!(
@@ -245,7 +246,7 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str) -> Result<()> {
         errln!("note       {note}");
     }
     errln!("device     {device}");
-    errln!("encoder    {}", plan.encoder()?.describe());
+    errln!("encoder    {encoder}");
     errln!("loss       {}", recipe.loss.describe());
     errln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
     errln!(
@@ -261,7 +262,6 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str) -> Result<()> {
             plan.data.train.len()
         );
     }
-    Ok(())
 }
 
 /// CPU threads at most.
