@@ -32,6 +32,7 @@ pub mod speed;
 pub mod sphere;
 pub mod tensorboard;
 pub mod tensors;
+pub mod throughput;
 pub mod train;
 
 pub use error::{Error, Result};

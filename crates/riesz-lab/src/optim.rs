@@ -209,7 +209,7 @@ impl Optimizer {
                     other => tensor.order().held(&other.in_order()),
                 })
                 .collect();
-            held.resize(count, vec![0.0; tensor.values.len()]);
+            held.resize_with(count, || vec![0.0; tensor.values.len()]);
             let cpu::Tensor { values, gradient, .. } = &mut *tensor;
             step.update(is_first, values, gradient, &mut held);
             let order = tensor.order();

@@ -1,8 +1,6 @@
 //! The definition of every layer in f64 and plain loops; the CPU engine's outcomes against it, and its gradients against its
 //! differences.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use riesz::Matrix;
 use riesz::engine::{Fused, Reference, value_and_grad_raw};
 use riesz::loss::Loss;
