@@ -3,11 +3,11 @@
 # then each way of lightly, every one a process of its own. Prints images a second and ratios.
 #
 # PYTHON=venv/bin/python bench/train.sh [--rounds 3] [--folder FOLDER] [--encoder small|resnet18] [--batch 64] [--threads 2]
-#                                       [--ways eager,compile] [--workers 2,1] [--seconds 5] [--lines FILE]
+#                                       [--ways eager,compile] [--workers 0,1,2] [--seconds 5] [--lines FILE]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rounds=3 folder="" encoder=small batch=64 threads=2 ways=eager,compile workers=2,1 seconds=5 lines=""
+rounds=3 folder="" encoder=small batch=64 threads=2 ways=eager,compile workers=0,1,2 seconds=5 lines=""
 while [ $# -gt 0 ]; do
   case "$1" in
     --rounds | --folder | --encoder | --batch | --threads | --ways | --workers | --seconds | --lines)
