@@ -7,13 +7,11 @@
 
 use std::time::Instant;
 
-use riesz::Matrix;
-use riesz::engine::{Fused, value_and_grad_raw};
 use riesz::loss::{Convention, Loss};
 use riesz::rng::Key;
-use riesz_lab::encoder::{Backbone, EncoderRecipe, ProjectorRecipe, Stem};
+use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Stem};
 use riesz_lab::memory;
-use riesz_lab::network::cpu::{Engine, Mode};
+use riesz_lab::network::cpu::Engine;
 use riesz_lab::optim::{OptimRecipe, Optimizer, Rule, Scaling};
 
 fn main() {
@@ -62,11 +60,8 @@ fn measure(backbone: Backbone, size: usize, channels: usize, batch: usize, steps
     let mut seconds = Vec::new();
     for _ in 0..=steps {
         let started = Instant::now();
-        let z = engine.forward(&views, Mode::Train).1.to_vec();
-        let rows = Matrix::<f32>::new(z, recipe.projector.output);
-        let outcome = value_and_grad_raw(&Fused, &loss, &rows, 2).expect("the rows are finite");
-        engine.backward(outcome.grad.as_slice());
-        optimizer.step(&mut engine, 0.01);
+        engine.value_and_grad(&loss, &views, 2).expect("the rows are finite");
+        engine.update(&mut optimizer.step(0.01));
         seconds.push(started.elapsed().as_secs_f64());
     }
     // The first step also allocates.

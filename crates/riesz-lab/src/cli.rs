@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::Result;
 use crate::commands::{
-    bench, compare, data, embed, eval, geometry, loss, recipes, report, runs, sphere, train,
+    bench, compare, data, embed, eval, geometry, loss, recipes, report, runs, sphere, sweep, train,
 };
 
 /// Contrastive representation learning as energy minimization on the sphere.
@@ -31,6 +31,8 @@ pub struct Cli {
 enum Verb {
     /// Train an encoder on images, measure it, and write a report
     Train(train::TrainArgs),
+    /// Run a grid of recipes and seeds, and report it
+    Sweep(sweep::SweepArgs),
     /// Evaluate the encoder of a run again: kNN, linear probe, retrieval of the other view
     Eval(eval::EvalArgs),
     /// Embed images with a run's encoder, to npy, parquet or safetensors
@@ -63,6 +65,7 @@ impl Cli {
     pub fn run(&self) -> Result<()> {
         match &self.verb {
             Verb::Train(args) => train::run(args),
+            Verb::Sweep(args) => sweep::run(args),
             Verb::Eval(args) => eval::run(args),
             Verb::Embed(args) => embed::run(args),
             Verb::Geometry(args) => geometry::run(args),

@@ -1,8 +1,16 @@
-//! Where tensors live, by name.
-
-use burn::tensor::Device;
+//! Where encoders and losses are computed, by name: on the processor, or on a GPU in a program that was built for it.
 
 use crate::{Error, Result};
+
+/// A place to compute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// A GPU, by Burn.
+    #[cfg(feature = "gpu")]
+    Gpu(burn::tensor::Device),
+}
 
 /// The GPU devices that this program was built for, the most portable first.
 pub const GPUS: &[&str] = &[
@@ -24,7 +32,7 @@ pub const GPUS: &[&str] = &[
 /// If the name is unknown, the program was built without that device, or the machine does not have it.
 pub fn open(name: &str) -> Result<Device> {
     match name {
-        "cpu" => Ok(Device::flex()),
+        "cpu" => Ok(Device::Cpu),
         "wgpu" | "vulkan" | "metal" | "cuda" | "rocm" if !GPUS.contains(&name) => Err(Error::input(format!(
             "--device {name}: this program was built without it; build with `cargo build --release --features {name}`"
         ))),
@@ -44,28 +52,22 @@ pub fn open(name: &str) -> Result<Device> {
     }
 }
 
-/// Whether it is the device that `cpu` names.
-pub fn is_cpu(device: &Device) -> bool {
-    *device == Device::flex()
+impl Device {
+    /// Its `name` with that of the part behind it, as its driver tells it: `wgpu (SwiftShader Device (Subzero))`. An API may
+    /// stand on a processor as well as on a card; this says which.
+    pub fn described(&self, name: &str) -> String {
+        match self {
+            Self::Cpu => name.to_owned(),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(device) => match device.identity() {
+                Some(identity) => format!("{name} ({})", identity.name),
+                None => name.to_owned(),
+            },
+        }
+    }
 }
 
-/// The device's name with that of the part behind it, as its driver tells it: `wgpu (SwiftShader Device (Subzero))`. An
-/// API may stand on a processor as well as on a card; this says which.
-pub fn described(name: &str, device: &Device) -> String {
-    part(device).map_or_else(|| name.to_owned(), |part| format!("{name} ({part})"))
-}
-
-#[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
-fn part(device: &Device) -> Option<String> {
-    device.identity().map(|identity| identity.name)
-}
-
-#[cfg(not(any(feature = "wgpu", feature = "cuda", feature = "rocm")))]
-fn part(_: &Device) -> Option<String> {
-    None
-}
-
-#[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
+#[cfg(feature = "gpu")]
 fn absent(name: &str, why: impl std::fmt::Display) -> Error {
     Error::input(format!(
         "--device {name}: this machine does not offer that device ({why}); install its driver, or take --device cpu"
@@ -76,7 +78,8 @@ fn absent(name: &str, why: impl std::fmt::Display) -> Error {
 /// for here.
 #[cfg(any(feature = "cuda", feature = "rocm"))]
 fn first(name: &str, kind: burn::tensor::DeviceType) -> Result<Device> {
-    Device::enumerate(kind).first().cloned().ok_or_else(|| absent(name, "its driver lists none"))
+    let found = burn::tensor::Device::enumerate(kind).first().cloned();
+    found.map(Device::Gpu).ok_or_else(|| absent(name, "its driver lists none"))
 }
 
 /// Devices behind a graphics API.
@@ -85,9 +88,9 @@ mod graphics {
     use std::collections::BTreeMap;
     use std::sync::{Mutex, PoisonError};
 
-    use burn::tensor::Device;
     use burn::tensor::wgpu::WgpuBackend;
 
+    use super::Device;
     use crate::Result;
 
     /// Burn opens a device once in a process; who asks again gets the same one.
@@ -98,8 +101,8 @@ mod graphics {
         if let Some(device) = opened.get(name) {
             return Ok(device.clone());
         }
-        let device =
-            Device::wgpu_options().graphics_api(api).init().map_err(|error| super::absent(name, error))?;
+        let options = burn::tensor::Device::wgpu_options().graphics_api(api);
+        let device = Device::Gpu(options.init().map_err(|error| super::absent(name, error))?);
         opened.insert(name.to_owned(), device.clone());
         Ok(device)
     }

@@ -91,10 +91,9 @@ fn here(device: &str) -> Map<String, Value> {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
     // Arguments need not be UTF-8.
     let command: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let value = json!({
+    let mut value = json!({
         "riesz": env!("CARGO_PKG_VERSION"),
         "commit": env!("RIESZ_COMMIT"),
-        "burn": env!("RIESZ_BURN"),
         "image_decoder": concat!("image ", env!("RIESZ_IMAGE"), ", zune-jpeg ", env!("RIESZ_ZUNE_JPEG")),
         "compiler": env!("RIESZ_COMPILER"),
         "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
@@ -104,6 +103,9 @@ fn here(device: &str) -> Map<String, Value> {
         "started_unix_seconds": started,
         "command": command.join(" "),
     });
+    if cfg!(feature = "gpu") {
+        value["burn"] = env!("RIESZ_BURN").into();
+    }
     match value {
         Value::Object(map) => map,
         _ => unreachable!("the value above is an object"),

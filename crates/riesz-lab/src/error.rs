@@ -13,6 +13,7 @@ pub struct Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Input,
+    Busy,
     Check,
     Interrupted,
 }
@@ -21,6 +22,21 @@ impl Error {
     /// Bad use or bad input: exit code 2.
     pub fn input(message: impl Into<String>) -> Self {
         Self { message: message.into(), kind: Kind::Input }
+    }
+
+    /// Another process is at it, and nothing is wrong: exit code 2.
+    pub fn busy(message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: Kind::Busy }
+    }
+
+    /// Whether another process is at it.
+    pub fn is_busy(&self) -> bool {
+        self.kind == Kind::Busy
+    }
+
+    /// Whether the user asked the program to stop.
+    pub fn is_interrupted(&self) -> bool {
+        self.kind == Kind::Interrupted
     }
 
     /// A check or a comparison that was asked for did not hold: exit code 1.
@@ -57,7 +73,7 @@ impl Error {
     /// The program's exit code for this error.
     pub fn exit_code(&self) -> u8 {
         match self.kind {
-            Kind::Input => 2,
+            Kind::Input | Kind::Busy => 2,
             Kind::Check => 1,
             Kind::Interrupted => crate::interrupt::exit_code(),
         }

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod console;
 pub mod data;
 pub mod device;
+#[cfg(feature = "gpu")]
 pub mod device_loss;
 pub mod embeddings;
 pub mod encoder;
@@ -20,7 +21,6 @@ pub mod lines;
 pub mod loss_recipe;
 pub mod memory;
 pub mod network;
-pub mod ops;
 pub mod optim;
 pub mod progress;
 pub mod protocols;
@@ -30,9 +30,11 @@ pub mod room;
 pub mod run;
 pub mod speed;
 pub mod sphere;
+pub mod sweep;
 pub mod tensorboard;
 pub mod tensors;
 pub mod throughput;
 pub mod train;
+mod zip;
 
 pub use error::{Error, Result};

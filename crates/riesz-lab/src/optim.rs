@@ -1,17 +1,17 @@
 //! Optimizers and the learning rate: SGD with momentum, LARS, AdamW; warm-up and cosine.
 //!
-//! All three go over the flat parameters of an encoder by name. Parameters of normalizations and biases take no weight
-//! decay (and no LARS adaptation), as is usual.
+//! All three go over flat parameters by name: an encoder hands each to an [`Update`]. Parameters of normalizations and biases
+//! take no weight decay (and no LARS adaptation), as is usual. On GPUs the same rules are operations on tensors (`on_burn`).
+
+#[cfg(feature = "gpu")]
+mod on_burn;
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Gradients, Tensor, TensorData};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::BurnEncoder;
-use crate::network::Role;
-use crate::network::cpu::{self, Engine, Order};
+use crate::network::cpu::Order;
 use crate::tensors::NamedTensor;
 use crate::{Error, Result};
 
@@ -144,7 +144,7 @@ impl Schedule {
 /// An update rule with its memory.
 pub struct Optimizer {
     recipe: OptimRecipe,
-    /// Updates done.
+    /// Updates begun.
     step: u64,
     /// Parameter name → first moment (momentum) and, for AdamW, second.
     memory: BTreeMap<String, Vec<Moment>>,
@@ -154,10 +154,11 @@ pub struct Optimizer {
 enum Moment {
     /// In the order of the parameter's shape, as files have it.
     InOrder(Vec<f32>),
-    /// As the CPU's engine holds the parameter.
+    /// As the encoder holds the parameter.
     Held(Vec<f32>, Order),
     /// On a device of Burn's, in the order of the shape.
-    Burn(Box<Tensor<1>>),
+    #[cfg(feature = "gpu")]
+    Burn(Box<burn::tensor::Tensor<1>>),
 }
 
 impl Moment {
@@ -165,22 +166,31 @@ impl Moment {
         match self {
             Self::InOrder(values) => values.clone(),
             Self::Held(values, order) => order.shaped(values),
+            #[cfg(feature = "gpu")]
             Self::Burn(values) => values.to_data().try_into_vec().expect("optimizers compute in f32"),
         }
     }
 }
 
-/// What an update of one parameter needs to know.
-#[derive(Clone, Copy)]
-struct Step {
-    rule: Rule,
-    momentum: f32,
-    /// Whether the parameter is one that decays and adapts.
-    decays: bool,
-    decay: f32,
-    rate: f32,
-    /// 1 − β₁ᵏ and 1 − β₂ᵏ, of AdamW's update k.
-    corrections: [f32; 2],
+/// A learned tensor with its gradient.
+#[derive(Debug)]
+pub struct Parameter<'a> {
+    /// Its name, by which the optimizer remembers it.
+    pub name: &'a str,
+    /// Whether weight decay takes it and LARS adapts to it: not so for biases and normalizations.
+    pub decays: bool,
+    /// Its numbers, to be changed.
+    pub values: &'a mut [f32],
+    /// Their gradient.
+    pub gradient: &'a [f32],
+    /// The order of both.
+    pub order: Order,
+}
+
+/// One update of all parameters of an encoder, which hands over each of them.
+pub struct Update<'a> {
+    optimizer: &'a mut Optimizer,
+    learning_rate: f64,
 }
 
 impl Optimizer {
@@ -193,105 +203,10 @@ impl Optimizer {
         Ok(Self { recipe: recipe.clone(), step: 0, memory: BTreeMap::new() })
     }
 
-    /// One update of every learned tensor by its gradient.
-    pub fn step(&mut self, engine: &mut Engine, learning_rate: f64) {
+    /// Begins an update.
+    pub fn step(&mut self, learning_rate: f64) -> Update<'_> {
         self.step += 1;
-        for tensor in engine.tensors_mut() {
-            let Role::Learned { decays } = tensor.spec.role else { continue };
-            let step = self.parameters(decays, learning_rate);
-            let moments = self.memory.entry(tensor.spec.name.clone()).or_default();
-            let count = if step.rule == Rule::Adamw { 2 } else { 1 };
-            let is_first = moments.is_empty();
-            let mut held: Vec<Vec<f32>> = moments
-                .drain(..)
-                .map(|moment| match moment {
-                    Moment::Held(values, _) => values,
-                    other => tensor.order().held(&other.in_order()),
-                })
-                .collect();
-            held.resize_with(count, || vec![0.0; tensor.values.len()]);
-            let cpu::Tensor { values, gradient, .. } = &mut *tensor;
-            step.update(is_first, values, gradient, &mut held);
-            let order = tensor.order();
-            moments.extend(held.into_iter().map(|values| Moment::Held(values, order)));
-        }
-    }
-
-    fn parameters(&self, decays: bool, rate: f64) -> Step {
-        let OptimRecipe { name, momentum, weight_decay, .. } = self.recipe;
-        let count = self.step as i32;
-        Step {
-            rule: name,
-            momentum: momentum as f32,
-            decays,
-            decay: if decays { weight_decay as f32 } else { 0.0 },
-            rate: rate as f32,
-            corrections: [momentum, ADAM_SECOND].map(|beta| (1.0 - beta.powi(count)) as f32),
-        }
-    }
-
-    /// One update of every parameter of an encoder on Burn that has a gradient.
-    pub fn step_on_burn(&mut self, encoder: &mut BurnEncoder, gradients: &mut Gradients, learning_rate: f64) {
-        self.step += 1;
-        encoder.update_parameters(gradients, |name, decays, weight, gradient| {
-            self.update_on_burn(name, decays, weight, gradient, learning_rate)
-        });
-    }
-
-    fn update_on_burn(
-        &mut self,
-        name: &str,
-        decays: bool,
-        w: Tensor<1>,
-        g: Tensor<1>,
-        rate: f64,
-    ) -> Tensor<1> {
-        let OptimRecipe { momentum, weight_decay, .. } = self.recipe;
-        let decay = if decays { weight_decay } else { 0.0 };
-        let moments = self.memory.entry(name.to_owned()).or_default();
-        let mut memory: Vec<Tensor<1>> = moments
-            .drain(..)
-            .map(|moment| match moment {
-                Moment::Burn(values) => *values,
-                other => {
-                    let values = other.in_order();
-                    let length = values.len();
-                    Tensor::from_data(TensorData::new(values, [length]), &w.device())
-                }
-            })
-            .collect();
-        let updated = match self.recipe.name {
-            Rule::Sgd | Rule::Lars => {
-                let mut g = if decay == 0.0 { g } else { g + w.clone() * decay };
-                if self.recipe.name == Rule::Lars && decays {
-                    let lengths = (length(&w), length(&g));
-                    if lengths.0 > 0.0 && lengths.1 > 0.0 {
-                        g = g * (LARS_TRUST * lengths.0 / lengths.1);
-                    }
-                }
-                let velocity = match memory.pop() {
-                    Some(velocity) => velocity * momentum + g,
-                    None => g,
-                };
-                memory.push(velocity.clone());
-                w - velocity * rate
-            }
-            Rule::Adamw => {
-                if memory.is_empty() {
-                    memory = vec![w.zeros_like(), w.zeros_like()];
-                }
-                let first = memory[0].clone() * momentum + g.clone() * (1.0 - momentum);
-                let second = memory[1].clone() * ADAM_SECOND + g.clone() * g * (1.0 - ADAM_SECOND);
-                memory = vec![first.clone(), second.clone()];
-                let count = self.step as i32;
-                let first = first / (1.0 - momentum.powi(count));
-                let second = second / (1.0 - ADAM_SECOND.powi(count));
-                let w = if decay == 0.0 { w } else { w * (1.0 - rate * decay) };
-                w - first / (second.sqrt() + ADAM_EPSILON) * rate
-            }
-        };
-        moments.extend(memory.into_iter().map(|values| Moment::Burn(Box::new(values))));
-        updated
+        Update { optimizer: self, learning_rate }
     }
 
     /// Everything that the optimizer remembers.
@@ -345,16 +260,65 @@ impl Optimizer {
     }
 }
 
-impl Step {
-    /// Updates `weight` and its moments. `is_first`: there is no momentum yet.
-    fn update(self, is_first: bool, weight: &mut [f32], gradient: &[f32], moments: &mut [Vec<f32>]) {
-        match moments {
-            [velocity] => self.descend(is_first, weight, gradient, velocity),
-            [first, second] => self.adapt(weight, gradient, first, second),
-            _ => unreachable!("a rule has one moment or two"),
+impl Update<'_> {
+    /// Changes one parameter by its gradient. Each parameter is handed over once an update.
+    ///
+    /// # Panics
+    /// If the gradient, or what a checkpoint has of the parameter, is of another length.
+    pub fn parameter(&mut self, parameter: Parameter<'_>) {
+        let Parameter { name, decays, values, gradient, order } = parameter;
+        assert_eq!(values.len(), gradient.len(), "{name}: a gradient of another length");
+        let rule = self.rule(decays);
+        let memory = &mut self.optimizer.memory;
+        if !memory.contains_key(name) {
+            memory.insert(name.to_owned(), Vec::new());
+        }
+        let moments = memory.get_mut(name).expect("it was put there");
+        let is_first = moments.is_empty();
+        let count = if rule.rule == Rule::Adamw { 2 } else { 1 };
+        moments.resize_with(count, || Moment::Held(vec![0.0; values.len()], order));
+        for moment in moments.iter_mut() {
+            if !matches!(moment, Moment::Held(_, held) if *held == order) {
+                let shaped = moment.in_order();
+                assert_eq!(shaped.len(), values.len(), "{name}: what is remembered of it has another length");
+                *moment = Moment::Held(order.held(&shaped), order);
+            }
+        }
+        match &mut moments[..] {
+            [Moment::Held(velocity, _)] => rule.descend(is_first, values, gradient, velocity),
+            [Moment::Held(first, _), Moment::Held(second, _)] => rule.adapt(values, gradient, first, second),
+            _ => unreachable!("a rule has one moment or two, held as the parameter is"),
         }
     }
 
+    fn rule(&self, decays: bool) -> Applied {
+        let OptimRecipe { name, momentum, weight_decay, .. } = self.optimizer.recipe;
+        let count = self.optimizer.step as i32;
+        Applied {
+            rule: name,
+            momentum: momentum as f32,
+            decays,
+            decay: if decays { weight_decay as f32 } else { 0.0 },
+            rate: self.learning_rate as f32,
+            corrections: [momentum, ADAM_SECOND].map(|beta| (1.0 - beta.powi(count)) as f32),
+        }
+    }
+}
+
+/// A rule with its numbers, for one parameter.
+#[derive(Clone, Copy)]
+struct Applied {
+    rule: Rule,
+    momentum: f32,
+    /// Whether the parameter is one that decays and adapts.
+    decays: bool,
+    decay: f32,
+    rate: f32,
+    /// 1 − β₁ᵏ and 1 − β₂ᵏ, of AdamW's update k.
+    corrections: [f32; 2],
+}
+
+impl Applied {
     /// SGD and LARS.
     fn descend(self, is_first: bool, weight: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
         let Self { momentum, decay, rate, .. } = self;
@@ -401,7 +365,104 @@ fn length_of(x: &[f32]) -> f64 {
     x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
 }
 
-/// ‖x‖, summed in f64.
-fn length(x: &Tensor<1>) -> f64 {
-    length_of(&x.to_data().try_into_vec::<f32>().expect("optimizers compute in f32"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(name: Rule) -> OptimRecipe {
+        OptimRecipe {
+            name,
+            learning_rate: 0.05,
+            scaling: Scaling::None,
+            momentum: 0.9,
+            weight_decay: 0.1,
+            warmup: 0.0,
+        }
+    }
+
+    fn update(
+        optimizer: &mut Optimizer,
+        decays: bool,
+        values: &mut [f32],
+        gradient: &[f32],
+        learning_rate: f64,
+    ) {
+        let order = Order::default();
+        optimizer.step(learning_rate).parameter(Parameter { name: "w", decays, values, gradient, order });
+    }
+
+    /// Ten updates with gradients sin(0.7 i + 1.3 k) + 0.1 i; in the middle the optimizer is saved and opened.
+    fn ten_updates(rule: Rule) -> [f32; 4] {
+        let mut optimizer = Optimizer::new(&recipe(rule)).unwrap();
+        let mut weight = [0.5, -1.0, 2.0, 0.25];
+        for k in 0..10 {
+            let gradient = [0, 1, 2, 3]
+                .map(|i| ((0.7 * f64::from(i) + 1.3 * f64::from(k)).sin() + 0.1 * f64::from(i)) as f32);
+            update(&mut optimizer, true, &mut weight, &gradient, 0.05);
+            if k == 4 {
+                let state = optimizer.state();
+                optimizer = Optimizer::new(&recipe(rule)).unwrap();
+                optimizer.load_state(&state).unwrap();
+            }
+        }
+        weight
+    }
+
+    /// SGD and AdamW: torch 2.15 in f64; LARS: the base code's formula in NumPy (2026-11-24).
+    #[test]
+    fn ten_updates_are_those_of_torch() {
+        for (rule, want) in [
+            (Rule::Sgd, [0.220705307, -1.218801752, 1.05347034, -0.410999063]),
+            (Rule::Adamw, [0.375597395, -1.149797874, 1.692234717, 0.025011144]),
+            (Rule::Lars, [0.499432734, -1.000061888, 1.998948712, 0.249425222]),
+        ] {
+            for (got, want) in ten_updates(rule).into_iter().zip(want) {
+                assert!((f64::from(got) - want).abs() < 2e-6, "{rule:?}: {got} for {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn biases_and_normalizations_are_not_decayed_nor_adapted() {
+        let once = |rule: Rule, decays: bool| {
+            let mut weight = [2.0];
+            update(&mut Optimizer::new(&recipe(rule)).unwrap(), decays, &mut weight, &[0.0], 0.5);
+            weight[0]
+        };
+        for rule in [Rule::Sgd, Rule::Lars, Rule::Adamw] {
+            assert_eq!(once(rule, false), 2.0, "{rule:?}");
+            assert!(once(rule, true) < 2.0, "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn the_rate_rises_linearly_and_falls_along_a_cosine() {
+        let recipe =
+            OptimRecipe { warmup: 0.1, scaling: Scaling::Linear, learning_rate: 1.0, ..recipe(Rule::Sgd) };
+        let schedule = recipe.schedule(512, 100);
+        let rates: Vec<f64> = (0..100).map(|step| schedule.at(step)).collect();
+        assert!(
+            (rates[0] - 0.2).abs() < 1e-12
+                && (rates[9] - 2.0).abs() < 1e-12
+                && (rates[10] - 2.0).abs() < 1e-12
+        );
+        assert!((rates[55] - 1.0).abs() < 1e-12 && rates[99] < 1e-3 && rates[99] > 0.0);
+        assert!(rates[..10].is_sorted() && rates[10..].iter().rev().is_sorted());
+        assert_eq!(OptimRecipe { scaling: Scaling::Sqrt, ..recipe }.peak(1024), 2.0);
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused_by_name() {
+        let refused = |recipe: OptimRecipe| Optimizer::new(&recipe).err().unwrap().to_string();
+        let sound = recipe(Rule::Sgd);
+        assert!(refused(OptimRecipe { momentum: 1.0, ..sound.clone() }).contains("optimizer.momentum is 1"));
+        assert!(
+            refused(OptimRecipe { weight_decay: -1.0, ..sound.clone() }).contains("optimizer.weight-decay")
+        );
+        assert!(refused(OptimRecipe { warmup: f64::NAN, ..sound.clone() }).contains("optimizer.warmup"));
+        assert!(
+            refused(OptimRecipe { learning_rate: f64::INFINITY, ..sound })
+                .contains("optimizer.learning-rate")
+        );
+    }
 }

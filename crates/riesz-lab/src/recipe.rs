@@ -231,7 +231,7 @@ fn set(table: &mut toml::Table, assignment: &str) -> Result<()> {
 }
 
 /// A parser's message without its drawing of the line, so that it is one sentence.
-fn one_line(error: &toml::de::Error) -> String {
+pub(crate) fn one_line(error: &toml::de::Error) -> String {
     error.message().replace('\n', ", ")
 }
 

@@ -305,7 +305,7 @@ fn lock(root: &Path) -> Result<Option<Arc<File>>> {
             // Where a lock also hides the content, the holder stays unnamed.
             let _ = file.read_to_string(&mut holder);
             let holder = holder.trim();
-            return Err(Error::input(format!(
+            return Err(Error::busy(format!(
                 "{}: another process{} is working in this run folder; wait until it ends, or choose another folder",
                 root.display(),
                 if holder.is_empty() { String::new() } else { format!(" ({holder})") }

@@ -1,9 +1,11 @@
 //! How fast a loss is evaluated: value and gradient, beside a plain matrix product in the same minute on the same threads or
 //! the same device. On the CPU with respect to unit rows; on a device with respect to raw rows, as training needs it there.
 
+#[cfg(feature = "gpu")]
+mod on_device;
+
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 use riesz::engine::{Engine, Fused, ValueAndGrad};
 use riesz::loss::Loss;
@@ -11,7 +13,10 @@ use riesz::product::weighted_rows;
 use riesz::rng::{Key, normal};
 use riesz::{Matrix, Points, Scalar, normalize};
 
-use crate::{Error, Result, device_loss, memory};
+use crate::{Result, memory};
+
+#[cfg(feature = "gpu")]
+pub use on_device::OnDevice;
 
 /// The sizes of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,90 +198,6 @@ impl<T: Scalar> Place for Cpu<T> {
     }
 }
 
-/// A device of Burn's, in `f32`.
-pub struct OnDevice {
-    device: Device,
-    side: usize,
-    left: Tensor<2>,
-    right: Tensor<2>,
-}
-
-impl OnDevice {
-    const SIDE: usize = 4096;
-    /// So many that waiting for the device counts little.
-    const PRODUCTS: usize = 5;
-
-    /// Its matrices, filled.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn new(device: &Device) -> Result<Self> {
-        Self::with_side(device, Self::SIDE)
-    }
-
-    fn with_side(device: &Device, side: usize) -> Result<Self> {
-        let [left, right] = [1, 2].map(|seed| tensor(&unit_rows(side, side, Key::new(seed)), device));
-        let mut place = Self { device: device.clone(), side, left, right };
-        // Once, to compile.
-        place.rate()?;
-        Ok(place)
-    }
-}
-
-impl Place for OnDevice {
-    fn side(&self) -> usize {
-        self.side
-    }
-
-    fn rate(&mut self) -> Result<f64> {
-        wait(&self.device)?;
-        let started = Instant::now();
-        for _ in 0..Self::PRODUCTS {
-            drop(self.left.clone().matmul(self.right.clone()));
-        }
-        wait(&self.device)?;
-        Ok(Self::PRODUCTS as f64 * (self.side as f64).powi(3) / started.elapsed().as_secs_f64())
-    }
-
-    fn multiply_adds(&self, loss: &Loss, size: Size) -> f64 {
-        device_loss::multiply_adds(loss, size.images, size.views, size.dim)
-    }
-
-    fn measure(
-        &mut self,
-        loss: &Loss,
-        size: Size,
-        time: Duration,
-        called: &mut dyn FnMut(),
-    ) -> Result<Speed> {
-        let z = tensor(&unit_rows(size.rows(), size.dim, Key::new(0)), &self.device);
-        let device = self.device.clone();
-        let mut call = || -> Result<f64> {
-            wait(&device)?;
-            let started = Instant::now();
-            drop(device_loss::value_and_grad(loss, z.clone(), size.views)?);
-            wait(&device)?;
-            let seconds = started.elapsed().as_secs_f64();
-            called();
-            Ok(seconds)
-        };
-        // The first call compiles.
-        call()?;
-        let first = call()?;
-        let (seconds, product) = timed(self, first, time, call)?;
-        Ok(Speed { seconds, multiply_adds: self.multiply_adds(loss, size), product, extra: None })
-    }
-}
-
-/// Waits until the device has done what was asked of it.
-fn wait(device: &Device) -> Result<()> {
-    device.sync().map_err(|error| Error::input(format!("the device failed: {error}")))
-}
-
-fn tensor(rows: &Matrix<f32>, device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(rows.as_slice().to_vec(), [rows.len(), rows.dim()]), device)
-}
-
 /// Rows of random directions.
 fn unit_rows<T: Scalar>(rows: usize, dim: usize, key: Key) -> Matrix<T> {
     let mut rng = key.rng();
@@ -304,22 +225,5 @@ mod tests {
         assert_eq!(speed.multiply_adds, 3.0 * 32.0 * 32.0 * 8.0);
         let speed = cpu.measure(&loss, size, Duration::from_millis(20), &mut || ()).unwrap();
         assert!(speed.seconds.len() % 2 == 1 && speed.seconds.is_sorted());
-    }
-
-    #[test]
-    fn a_device_is_measured_by_the_same_plan() {
-        let loss = Loss::nt_xent(0.5).unwrap();
-        let size = Size { images: 32, views: 2, dim: 8 };
-        let mut calls = 0;
-        let mut place = OnDevice::with_side(&Device::flex(), 64).unwrap();
-        let speed = place.measure(&loss, size, Duration::ZERO, &mut || calls += 1).unwrap();
-        // Two more: the first compiles.
-        assert_eq!((speed.seconds.len(), calls), (PARTS, PARTS + 2));
-        assert_eq!(speed.multiply_adds, 3.0 * 64.0 * 64.0 * 8.0);
-        assert!(speed.product > 0.0 && speed.extra.is_none());
-        let dhel = Loss::dhel(0.3, Convention::Paper).unwrap();
-        assert_eq!(place.multiply_adds(&dhel, size), 3.0 * 32.0 * 32.0 * 8.0);
-        let mv = Loss::mv_info_nce(0.5, Convention::Paper).unwrap();
-        assert_eq!(place.multiply_adds(&mv, size), 4.0 * 2.0 * 32.0 * 32.0 * 8.0);
     }
 }

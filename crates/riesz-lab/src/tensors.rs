@@ -21,6 +21,35 @@ pub struct NamedTensor {
     pub values: Vec<f32>,
 }
 
+/// The tensors `given`, in the order of an encoder's `own` names and shapes.
+///
+/// # Errors
+/// If a name is missing or unknown, or a shape differs.
+pub fn matched<'a, 'b>(
+    own: impl IntoIterator<Item = (&'b str, &'b [usize])>,
+    given: &'a [NamedTensor],
+) -> Result<Vec<&'a NamedTensor>> {
+    let own: Vec<(&str, &[usize])> = own.into_iter().collect();
+    if given.len() != own.len() {
+        return Err(Error::input(format!("{} tensors; this encoder has {}", given.len(), own.len())));
+    }
+    let unknown = given.iter().find(|tensor| own.iter().all(|(name, _)| *name != tensor.name));
+    if let Some(NamedTensor { name, .. }) = unknown {
+        return Err(Error::input(format!("{name}: this encoder has no tensor of that name")));
+    }
+    own.into_iter()
+        .map(|(name, shape)| {
+            let tensor = given.iter().find(|tensor| tensor.name == name);
+            let tensor = tensor.ok_or_else(|| Error::input(format!("{name}: is missing")))?;
+            if tensor.shape != shape || tensor.values.len() != shape.iter().product::<usize>() {
+                let given = &tensor.shape;
+                return Err(Error::input(format!("{name}: shape {given:?}; this encoder's is {shape:?}")));
+            }
+            Ok(tensor)
+        })
+        .collect()
+}
+
 /// Borrowed numbers with a shape, as safetensors wants to see them; turned into bytes one tensor at a time.
 pub(crate) struct Shaped<'a> {
     pub(crate) shape: Vec<usize>,

@@ -8,10 +8,12 @@ use riesz::engine::{Fused, value_and_grad_raw};
 use riesz::rng::Key;
 
 use crate::data::Image;
-use crate::encoder::Runs;
+use crate::device::Device;
+use crate::encoder::Encoder;
 use crate::memory;
 use crate::network::cpu::{Engine, Mode};
 use crate::optim::Optimizer;
+use crate::recipe::Recipe;
 use crate::speed::{Cpu, Place};
 use crate::train::Plan;
 use crate::train::batches::{self, Decoded, Schedule};
@@ -72,11 +74,13 @@ pub fn measure(plan: &Plan, time: Duration, called: &mut dyn FnMut()) -> Result<
 }
 
 fn measured(plan: &Plan, time: Duration, called: &mut dyn FnMut()) -> Result<Throughput> {
-    let mut encoder = plan.encoder()?;
-    let Runs::Cpu(engine) = encoder.runs() else {
+    if !matches!(plan.device, Device::Cpu) {
         return Err(Error::input("riesz bench train measures the CPU".to_owned()));
-    };
-    let batch = plan.recipe.batch;
+    }
+    let Recipe { ref encoder, batch, seed, .. } = plan.recipe;
+    let network = encoder.network(plan.augment.size(), plan.augment.channels())?;
+    let mut engine = Engine::new(network, Key::new(seed));
+    let engine = &mut engine;
     let mut step = Step { plan, engine, optimizer: Optimizer::new(&plan.recipe.optimizer)? };
     let mut product = Cpu::<f32>::new();
 
@@ -157,7 +161,7 @@ impl Step<'_> {
         self.engine.backward(outcome.grad.as_slice());
         times[3] = Instant::now();
         // So small a rate that what is measured does not depend on how long training goes well.
-        self.optimizer.step(self.engine, 1e-6);
+        self.engine.update(&mut self.optimizer.step(1e-6));
         times[4] = Instant::now();
         Ok(std::array::from_fn(|i| (times[i + 1] - times[i]).as_secs_f64()))
     }

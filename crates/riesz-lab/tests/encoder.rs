@@ -3,23 +3,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use burn::tensor::Device;
+use riesz::Matrix;
 use riesz::rng::Key;
-use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Runs, Stem};
+use riesz_lab::device::Device;
+use riesz_lab::encoder::{self, Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Stem};
 use riesz_lab::network::cpu::{Engine, Mode};
 use riesz_lab::optim::{OptimRecipe, Optimizer, Rule, Scaling};
+use riesz_lab::recipe::{self, Recipe};
+use riesz_lab::tensors::NamedTensor;
+use riesz_lab::train::{BuildEncoder, Plan};
 
-fn recipe(backbone: Backbone) -> EncoderRecipe {
+fn of_recipe(backbone: Backbone) -> EncoderRecipe {
     EncoderRecipe { backbone, stem: Stem::Auto, projector: ProjectorRecipe { hidden: 24, output: 8 } }
 }
 
-fn build(backbone: Backbone, size: usize, channels: usize) -> Encoder {
-    recipe(backbone).build(size, channels, Key::new(3), &Device::flex()).unwrap()
-}
-
-fn engine(encoder: &mut Encoder) -> &mut Engine {
-    let Runs::Cpu(engine) = encoder.runs() else { panic!("it was built for the CPU") };
-    engine
+fn build(backbone: Backbone, size: usize, channels: usize) -> Engine {
+    Engine::new(of_recipe(backbone).network(size, channels).unwrap(), Key::new(3))
 }
 
 fn numbers(count: usize) -> Vec<f32> {
@@ -37,9 +36,9 @@ fn sizes_are_those_of_torchvision_and_timm() {
         // timm's vit_tiny_patch16_224 less its 1,000-class layer.
         (Backbone::VitTiny, 224, 3, 5_717_416 - 193_000),
     ] {
-        let encoder = build(backbone, size, channels);
-        let projector = encoder.dim() * 24 + 2 * 24 + 24 * 8 + 8;
-        assert_eq!(encoder.parameter_counts(), (parameters, projector), "{}", encoder.describe());
+        let network = of_recipe(backbone).network(size, channels).unwrap();
+        let projector = network.dims()[0] * 24 + 2 * 24 + 24 * 8 + 8;
+        assert_eq!(network.parameter_counts(), (parameters, projector), "{}", network.describe());
     }
 }
 
@@ -52,10 +51,9 @@ fn every_backbone_runs_and_every_parameter_is_used() {
         (Backbone::Resnet50, 32, 3),
         (Backbone::VitTiny, 32, 3),
     ] {
-        let mut encoder = build(backbone, size, channels);
-        let before = encoder.named_tensors();
-        let dim = encoder.dim();
-        let engine = engine(&mut encoder);
+        let mut engine = build(backbone, size, channels);
+        let before = engine.named_tensors();
+        let [dim, _] = engine.dims();
         let (h, z) = engine.forward(&numbers(3 * size * size * channels), Mode::Train);
         assert_eq!((h.len(), z.len()), (3 * dim, 3 * 8));
         engine.backward(&numbers(3 * 8));
@@ -70,7 +68,7 @@ fn every_backbone_runs_and_every_parameter_is_used() {
             before.iter().filter(|t| t.name.contains("running_") || t.name == "projector.4.bias").count();
         assert_eq!(learned + buffers, before.len(), "{backbone:?}");
         // The running statistics moved.
-        assert_ne!(encoder.named_tensors(), before);
+        assert_ne!(engine.named_tensors(), before);
     }
 }
 
@@ -78,7 +76,7 @@ fn every_backbone_runs_and_every_parameter_is_used() {
 fn evaluation_is_one_image_at_a_time_and_leaves_no_trace() {
     let mut encoder = build(Backbone::ResnetSmall, 28, 1);
     let batch = numbers(6 * 784);
-    engine(&mut encoder).forward(&batch, Mode::Train);
+    encoder.forward(&batch, Mode::Train);
     let before = encoder.named_tensors();
     let (h, _) = encoder.embed(&batch);
     let (alone, _) = encoder.embed(&batch[2 * 784..3 * 784]);
@@ -89,7 +87,7 @@ fn evaluation_is_one_image_at_a_time_and_leaves_no_trace() {
 #[test]
 fn running_statistics_are_torchs() {
     let mut encoder = build(Backbone::ResnetSmall, 28, 1);
-    let h = engine(&mut encoder).forward(&numbers(6 * 784), Mode::Train).0.to_vec();
+    let h = encoder.forward(&numbers(6 * 784), Mode::Train).0.to_vec();
     let weight = encoder.named_tensors().into_iter().find(|t| t.name == "projector.0.weight").unwrap();
     let (n, dim) = (6, 128);
     let named = encoder.named_tensors();
@@ -113,15 +111,57 @@ fn saved_and_opened_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("encoder.safetensors");
     let mut encoder = build(Backbone::ResnetSmall, 28, 1);
-    engine(&mut encoder).forward(&numbers(6 * 784), Mode::Train);
-    encoder.save(&path).unwrap();
-    let opened = Encoder::open(&path, &Device::flex()).unwrap();
+    encoder.forward(&numbers(6 * 784), Mode::Train);
+    let recipe = of_recipe(Backbone::ResnetSmall);
+    encoder::save(&path, &encoder, Some(&recipe)).unwrap();
+    let opened = encoder::open(&path, &Device::Cpu).unwrap();
     assert_eq!(opened.named_tensors(), encoder.named_tensors());
     assert_eq!(opened.describe(), encoder.describe());
+    let refused = || encoder::open(&path, &Device::Cpu).err().unwrap().to_string();
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(refused().contains("not an encoder of riesz"));
+    // Without a recipe the file has the tensors and not what to build.
+    encoder::save(&path, &encoder, None).unwrap();
+    assert!(refused().ends_with("not an encoder of riesz (its metadata has no encoder)"), "{}", refused());
+}
+
+#[test]
+fn tensors_of_another_encoder_are_refused_by_name() {
+    let mut encoder = build(Backbone::ResnetSmall, 28, 1);
+    let sound = encoder.named_tensors();
+    let mut refused = |change: &dyn Fn(&mut Vec<NamedTensor>)| {
+        let mut tensors = sound.clone();
+        change(&mut tensors);
+        encoder.load(&tensors).unwrap_err().to_string()
+    };
+    assert_eq!(refused(&|tensors| drop(tensors.pop())), "69 tensors; this encoder has 70");
+    assert_eq!(
+        refused(&|tensors| tensors[0].name = "x".to_owned()),
+        "x: this encoder has no tensor of that name"
+    );
+    assert_eq!(refused(&|tensors| tensors[1] = tensors[0].clone()), "backbone.bn1.running_mean: is missing");
+    assert_eq!(
+        refused(&|tensors| tensors[0].shape = vec![4, 4]),
+        "backbone.bn1.bias: shape [4, 4]; this encoder's is [16]"
+    );
+    assert_eq!(encoder.named_tensors(), sound);
+}
+
+#[test]
+fn an_own_encoder_for_other_images_is_refused() {
+    let (text, origin) = recipe::read("fashion-mnist-12k").unwrap();
+    let mut plan = Plan::new(Recipe::resolve(&text, &[], &origin).unwrap(), Device::Cpu).unwrap();
+    let own = |size: usize| -> Box<BuildEncoder> {
+        Box::new(move |_| Ok(Box::new(build(Backbone::ResnetSmall, size, 1))))
+    };
+    plan.own_encoder = Some(own(28));
+    assert_eq!(plan.encoder().unwrap().dims(), [128, 8]);
+    plan.own_encoder = Some(own(24));
+    let refused = plan.encoder().err().unwrap().to_string();
     assert!(
-        Encoder::open(&path, &Device::flex()).err().unwrap().to_string().contains("not an encoder of riesz")
+        refused.ends_with("takes images of [24, 24, 1]; the recipe's augment gives [28, 28, 1]"),
+        "{refused}"
     );
 }
 
@@ -142,10 +182,9 @@ fn threads_do_not_change_bits() {
                 };
                 let mut optimizer = Optimizer::new(&optim).unwrap();
                 for _ in 0..3 {
-                    let engine = engine(&mut encoder);
-                    engine.forward(&numbers(20 * size * size * channels), Mode::Train);
-                    engine.backward(&numbers(20 * 8));
-                    optimizer.step(engine, 0.1);
+                    Encoder::forward(&mut encoder, &numbers(20 * size * size * channels));
+                    Encoder::backward(&mut encoder, &Matrix::new(numbers(20 * 8), 8));
+                    encoder.update(&mut optimizer.step(0.1));
                 }
                 let mut all = encoder.named_tensors();
                 all.extend(optimizer.state());

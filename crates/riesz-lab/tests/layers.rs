@@ -316,6 +316,14 @@ fn what_does_not_fit_is_refused() {
         Builder::new([4, 4, 1]).convolve("c", 0, 2, 7, 1, 0, false);
     });
     assert!(message.downcast_ref::<String>().unwrap().contains("a kernel of 7 does not fit 4 pixels"));
+    let message = panics(|| {
+        let mut network = Builder::new([4, 4, 1]);
+        let x = network.linear("x", 0, 2, false);
+        network.linear("y", 0, 2, false);
+        network.batch_norm("norm", x, None, true, true);
+    });
+    let message = message.downcast_ref::<String>().unwrap();
+    assert!(message.contains("norm does not come right after what it normalizes"), "{message}");
     panics(|| {
         let network = Builder::new([4, 4, 1]).finish(0);
         Engine::new(network, Key::new(1)).forward(&[0.0; 17], Mode::Train);

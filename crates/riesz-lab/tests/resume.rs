@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use riesz_lab::Error;
 use riesz_lab::device;
+use riesz_lab::encoder;
 use riesz_lab::recipe::{self, Recipe};
 use riesz_lab::run::{Found, Run};
 use riesz_lab::train::start::Start;
@@ -49,7 +50,7 @@ fn go_saving(
     let note = start.note.clone();
     let manner = Manner { quiet: true, tensorboard: false, checkpoint_every, stop_after };
     let encoder = train(&plan, &run, start, manner)?;
-    encoder.save(&run.path("encoder.safetensors"))?;
+    encoder::save(&run.path("encoder.safetensors"), &*encoder, Some(&recipe.encoder))?;
     Ok((log(folder), note))
 }
 

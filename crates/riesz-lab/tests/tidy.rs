@@ -55,6 +55,24 @@ fn the_core_depends_only_on_what_cannot_touch_the_world() {
 }
 
 #[test]
+fn the_default_build_has_no_deep_learning_framework() {
+    let manifest = fs::read_to_string(root().join("crates/riesz-lab/Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let dependencies = manifest["dependencies"].as_table().unwrap();
+    let frameworks: Vec<(&String, &toml::Value)> = dependencies
+        .iter()
+        .filter(|(name, _)| {
+            ["burn", "cubecl", "wgpu", "candle", "tch"].iter().any(|start| name.starts_with(start))
+        })
+        .collect();
+    assert_eq!(frameworks.len(), 1, "{frameworks:?}");
+    assert_eq!(frameworks[0].1["optional"].as_bool(), Some(true), "{frameworks:?}");
+    let features = manifest["features"].as_table().unwrap();
+    assert!(!features.contains_key("default"), "a default feature may bring a framework");
+    assert!(!manifest.contains_key("dev-dependencies"), "tests share the build of the program");
+}
+
+#[test]
 fn every_path_that_the_documents_name_exists() {
     for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "DESIGN.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();

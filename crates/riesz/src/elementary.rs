@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `exp` | all but NaN; below the smallest normal number the result is 0 | ≤ 2 ulp |
 //! | `ln` | 0 and the positive normal numbers, ∞ | ≤ 2 ulp |
+//! | `inverse_root` | 0 and the positive normal numbers | ≤ 2 ulp |
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
@@ -56,6 +57,8 @@ pub trait Real:
     fn ln<S: Simd>(self) -> Self;
     /// √self.
     fn sqrt(self) -> Self;
+    /// 1/√self, without a root or a division, which take several times as long as all of it.
+    fn inverse_root<S: Simd>(self) -> Self;
 
     /// self / divisor, in `f64` and rounded once; `inverse` is 1 / divisor, which is as good for an `f32`.
     fn over(self, divisor: f64, inverse: f64) -> Self;
@@ -88,7 +91,7 @@ fn polynomial<T: Real, S: Simd, const N: usize>(x: T, coefficients: [T; N]) -> T
     sum
 }
 
-/// The bits of a floating-point format are what exp and ln take apart, for `f32` and `f64` alike.
+/// The bits of a floating-point format are what exp, ln and 1/√ take apart, for `f32` and `f64` alike.
 ///
 /// exp: with n = round(x / ln 2) and r = x − n ln 2, ∣r∣ ≤ ½ ln 2, it is 2ⁿ Σ rᵏ/k!. Adding 1.5 · 2^mantissa leaves n
 /// in the low bits of a float; ln 2 is in two parts, the first with so few bits that n times it is exact; the product
@@ -97,12 +100,17 @@ fn polynomial<T: Real, S: Simd, const N: usize>(x: T, coefficients: [T; N]) -> T
 /// ln: x = m 2ᵏ with √½ ≤ m < √2; with f = m − 1, q = f/(2 + f) and z = q², it is k ln 2 + 2 artanh q, and
 /// 2 artanh q = f − q (f − z Σ 2 zʲ/(2j + 3)), a small correction of an exact f.
 ///
-/// Both series are cut where their rest is below a tenth of an ulp.
+/// 1/√: the bits read as an integer are, but for a constant, 2^mantissa log₂ x within 0.09 of a binade, so that half of them taken
+/// from a constant (Robertson 2012) are the bits of a y that is right to 3.5 %. With h = 1 − x y², which is then below 0.071,
+/// 1/√x = y (1 − h)^{−½} = y (1 + h/2 + 3h²/8 + 5h³/16 + …); cut there its error is 35h⁴/128 < 7·10⁻⁶, and with the h of that
+/// y once more it is 10⁻²⁰; for `f32` h/2 is enough the second time.
+///
+/// The series are cut where their rest is below a tenth of an ulp.
 macro_rules! elementary {
     (
         $real:ident, $bits:ident, $over:expr, mantissa: $mantissa:literal, bias: $bias:literal, ln2: $high:expr, $low:expr;
         exp from $lowest:literal to $highest:literal, its series $exp:expr; ln: its series $ln:expr;
-        largest exponent $largest:literal
+        inverse root from $seed:literal, the second series $root:expr; largest exponent $largest:literal
     ) => {
         impl Real for $real {
             const NEG_INFINITY: Self = Self::NEG_INFINITY;
@@ -167,6 +175,19 @@ macro_rules! elementary {
             fn sqrt(self) -> Self {
                 Self::sqrt(self)
             }
+
+            #[inline(always)]
+            fn inverse_root<S: Simd>(self) -> Self {
+                // y (1 + h · series), h = 1 − x y².
+                let refined = |y: Self, series: fn(Self) -> Self| {
+                    let h = Real::mul_add::<S>(-(self * y), y, 1.0);
+                    Real::mul_add::<S>(y * h, series(h), y)
+                };
+                let rough = Self::from_bits(($seed as $bits).wrapping_sub(self.to_bits() >> 1));
+                let near = refined(rough, |h| polynomial::<Self, S, _>(h, [0.3125, 0.375, 0.5]));
+                let root = refined(near, |h| polynomial::<Self, S, _>(h, $root));
+                if self == 0.0 { Self::INFINITY } else { root }
+            }
         }
     };
 }
@@ -177,7 +198,7 @@ elementary! {
     exp from -87.33 to 88.722_84,
     its series [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
     ln: its series [2.0 / 9.0, 2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0];
-    largest exponent 86.0
+    inverse root from 0x5f37_5a86, the second series [0.5]; largest exponent 86.0
 }
 
 elementary! {
@@ -193,7 +214,7 @@ elementary! {
         2.0 / 21.0, 2.0 / 19.0, 2.0 / 17.0, 2.0 / 15.0, 2.0 / 13.0, 2.0 / 11.0, 2.0 / 9.0, 2.0 / 7.0, 2.0 / 5.0,
         2.0 / 3.0,
     ];
-    largest exponent 700.0
+    inverse root from 0x5fe6_eb50_c7b5_37a9, the second series [0.3125, 0.375, 0.5]; largest exponent 700.0
 }
 
 #[cfg(test)]
@@ -202,9 +223,28 @@ mod tests {
 
     use super::*;
 
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Function {
+        Exp,
+        Ln,
+        InverseRoot,
+    }
+    use Function::{Exp, InverseRoot, Ln};
+
+    impl Function {
+        /// By the library.
+        fn of(self, x: f64) -> f64 {
+            match self {
+                Exp => x.exp(),
+                Ln => x.ln(),
+                InverseRoot => 1.0 / x.sqrt(),
+            }
+        }
+    }
+
     struct Map<'a, T> {
         x: &'a [T],
-        exp: bool,
+        function: Function,
         out: &'a mut [T],
     }
 
@@ -212,10 +252,11 @@ mod tests {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: Simd>(self, _: S) {
-            if self.exp {
-                self.out.iter_mut().zip(self.x).for_each(|(out, x)| *out = x.exp::<S>());
-            } else {
-                self.out.iter_mut().zip(self.x).for_each(|(out, x)| *out = x.ln::<S>());
+            let each = self.out.iter_mut().zip(self.x);
+            match self.function {
+                Exp => each.for_each(|(out, x)| *out = x.exp::<S>()),
+                Ln => each.for_each(|(out, x)| *out = x.ln::<S>()),
+                InverseRoot => each.for_each(|(out, x)| *out = x.inverse_root::<S>()),
             }
         }
     }
@@ -232,20 +273,19 @@ mod tests {
 
     /// The worst error over the floats whose bits are `first .. first + 2^16 · blocks`, with the widest instructions;
     /// and over every 16th block of them with none.
-    fn worst(exp: bool, first: u32, blocks: u32) -> f64 {
+    fn worst(function: Function, first: u32, blocks: u32) -> f64 {
         let block = |block: u32| {
             let x: Vec<f32> = (0..1 << 16).map(|i| f32::from_bits(first + (block << 16) + i)).collect();
-            let want: Vec<f64> =
-                x.iter().map(|&x| f64::from(x)).map(|x| if exp { x.exp() } else { x.ln() }).collect();
+            let want: Vec<f64> = x.iter().map(|&x| function.of(f64::from(x))).collect();
             let error =
                 |got: &[f32]| got.iter().zip(&want).map(|(&got, &want)| ulps(got, want)).fold(0.0, f64::max);
             let mut got = vec![0.0; x.len()];
-            widest(Map { x: &x, exp, out: &mut got });
+            widest(Map { x: &x, function, out: &mut got });
             let wide = error(&got);
             if !block.is_multiple_of(16) {
                 return wide;
             }
-            Map { x: &x, exp, out: &mut got }.with_simd(pulp::Scalar::new());
+            Map { x: &x, function, out: &mut got }.with_simd(pulp::Scalar::new());
             error(&got).max(wide)
         };
         (0..blocks).into_par_iter().map(block).reduce(|| 0.0, f64::max)
@@ -256,7 +296,7 @@ mod tests {
     fn exp_of_every_f32_is_good_to_2_ulp() {
         let (small, sign) = (2.0_f32.powi(-24).to_bits(), (-0.0_f32).to_bits());
         let blocks = |end: f32| (end.to_bits() - small) >> 16;
-        let error = worst(true, small, blocks(88.7)).max(worst(true, sign + small, blocks(87.3)));
+        let error = worst(Exp, small, blocks(88.7)).max(worst(Exp, sign + small, blocks(87.3)));
         assert!(error <= 2.0, "{error} ulp");
         for x in [0.0, -0.0, 1e-30, -1e-9, f32::MIN_POSITIVE] {
             assert_eq!(Real::exp::<pulp::Scalar>(x), 1.0_f32);
@@ -266,30 +306,40 @@ mod tests {
     /// Every float of 2⁻²⁵ ≤ x < 8, which holds every squared distance of unit rows; and every mantissa at the ends.
     #[test]
     fn ln_of_every_f32_is_good_to_2_ulp() {
-        let binades = |first: i32, many: u32| worst(false, 2.0_f32.powi(first).to_bits(), many << 7);
+        let binades = |first: i32, many: u32| worst(Ln, 2.0_f32.powi(first).to_bits(), many << 7);
         let error = binades(-25, 28).max(binades(-126, 2)).max(binades(126, 2));
+        assert!(error <= 2.0, "{error} ulp");
+    }
+
+    /// Every mantissa at both parities of the exponent, in eight places of the range; the constant knows nothing else of it.
+    #[test]
+    fn inverse_root_of_every_f32_mantissa_is_good_to_2_ulp() {
+        let error = [-126, -62, -24, -2, 0, 2, 64, 126]
+            .map(|first| worst(InverseRoot, 2.0_f32.powi(first).to_bits(), 2 << 7))
+            .into_iter()
+            .fold(0.0, f64::max);
         assert!(error <= 2.0, "{error} ulp");
     }
 
     #[test]
     fn f64_is_good_to_2_ulp() {
-        for exp in [true, false] {
-            let x: Vec<f64> = if exp {
+        for function in [Exp, Ln, InverseRoot] {
+            let x: Vec<f64> = if function == Exp {
                 (0..2_000_000).map(|i| -708.0 + 7.08e-4 * f64::from(i)).collect()
             } else {
                 (0..2_000_000).map(|i| (-700.0 + 7e-4 * f64::from(i)).exp() * (1.0 + f64::EPSILON)).collect()
             };
-            let near_one =
-                (0..1000).map(|i| if exp { f64::from(i) * 1e-6 } else { 0.9 + f64::from(i) * 2e-4 });
+            let near_one = (0..1000)
+                .map(|i| if function == Exp { f64::from(i) * 1e-6 } else { 0.9 + f64::from(i) * 2e-4 });
             let x: Vec<f64> = x.into_iter().chain(near_one).collect();
             let mut runs = [vec![0.0; x.len()], vec![0.0; x.len()]];
-            widest(Map { x: &x, exp, out: &mut runs[0] });
-            Map { x: &x, exp, out: &mut runs[1] }.with_simd(pulp::Scalar::new());
+            widest(Map { x: &x, function, out: &mut runs[0] });
+            Map { x: &x, function, out: &mut runs[1] }.with_simd(pulp::Scalar::new());
             for run in runs {
                 for (x, got) in x.iter().zip(run) {
-                    let want = if exp { x.exp() } else { x.ln() };
+                    let want = function.of(*x);
                     let ulp = want.abs().max(f64::MIN_POSITIVE) * f64::EPSILON;
-                    assert!((got - want).abs() <= 2.0 * ulp, "exp {exp} of {x}: {got} for {want}");
+                    assert!((got - want).abs() <= 2.0 * ulp, "{function:?} of {x}: {got} for {want}");
                 }
             }
         }
@@ -307,6 +357,10 @@ mod tests {
         assert_eq!([exp(710.0), exp(f64::INFINITY)], [f64::INFINITY; 2]);
         let ln = |x: f64| Real::ln::<pulp::Scalar>(x);
         assert_eq!([ln(0.0), ln(1.0), ln(f64::INFINITY)], [f64::NEG_INFINITY, 0.0, f64::INFINITY]);
+        let root = |x: f32| Real::inverse_root::<pulp::Scalar>(x);
+        assert_eq!([root(0.0), root(1.0), root(4.0), root(0.25)], [f32::INFINITY, 1.0, 0.5, 2.0]);
+        let root = |x: f64| Real::inverse_root::<pulp::Scalar>(x);
+        assert_eq!([root(0.0), root(1.0), root(4.0), root(0.25)], [f64::INFINITY, 1.0, 0.5, 2.0]);
         for x in [f32::LARGEST_EXPONENT as f32, -f32::LARGEST_EXPONENT as f32] {
             assert!(Real::exp::<pulp::Scalar>(x).is_normal());
         }

@@ -103,6 +103,33 @@ fn fused_is_the_reference_to_1e_9_in_f64() {
     assert!(compared > 300, "{compared}");
 }
 
+#[test]
+fn the_value_alone_has_the_bits_of_the_value_with_the_gradient() {
+    fn holds<T: Scalar>(loss: &Loss, views: &[Matrix<f64>; 2], convert: fn(&Matrix<f64>) -> Matrix<T>) {
+        let views = views.each_ref().map(convert);
+        let points = views.each_ref().map(|view| Points::new(view).unwrap());
+        let groups: Vec<u32> = (0..points[0].len() as u32).map(|i| i / 2).collect();
+        for groups in [None, Some(&groups[..])] {
+            let alone = Fused.value(loss, &points, groups);
+            let whole = match groups {
+                None => Fused.value_and_grad(loss, &points),
+                Some(groups) => Fused.value_and_grad_grouped(loss, &points, groups),
+            };
+            if let Ok(whole) = whole {
+                assert_eq!(alone, Ok(whole.value), "{} {:?}", loss.name, loss.terms);
+            }
+        }
+    }
+    let large = [1, 2].map(|seed| sample(700, 24, Key::new(seed)));
+    for loss in losses() {
+        let inputs = awkward().into_iter().map(|input| input.views).chain([large.clone()]);
+        for views in inputs {
+            holds::<f64>(&loss, &views, Matrix::to_f64);
+            holds::<f32>(&loss, &views, Matrix::to_f32);
+        }
+    }
+}
+
 /// Unit rows in several views, every view a step away from the first.
 fn several_views(views: usize, images: usize, dim: usize) -> Vec<Matrix<f64>> {
     let key = Key::new(77);

@@ -6,9 +6,11 @@
 
 use std::ops::Range;
 
+use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
-use super::picture::Picture;
+use super::blur::add;
+use super::picture::{OF_BYTE, Picture};
 use crate::data::Image;
 
 /// The filter of a resize.
@@ -120,73 +122,140 @@ pub fn resized_window(
         window.top + window.height <= height && window.left + window.width <= width,
         "{window:?} of {height} × {width}"
     );
-    let c = image.channels;
     let across = Filter::new(columns, width, window.left..window.left + window.width, interpolation);
     let down = Filter::new(rows, height, window.top..window.top + window.height, interpolation);
-    let (height, width) = (window.height, window.width);
-    // Bytes to numbers, and the horizontal pass: the needed rows × width.
-    let mut line = vec![0.0_f32; across.needed.len() * c];
-    let mut narrow = vec![0.0_f32; down.needed.len() * width * c];
-    for (y, narrow) in down.needed.clone().zip(narrow.chunks_exact_mut(width * c)) {
-        let from = ((top + y) * image.width + left + across.needed.start) * c;
-        for (x, &byte) in line.iter_mut().zip(&image.pixels[from..]) {
-            *x = f32::from(byte) / 255.0;
-        }
-        for (pixel, taps) in narrow.chunks_exact_mut(c).zip(&across.taps) {
-            for (source, weight) in line[taps.first * c..].chunks_exact(c).zip(&taps.weights) {
-                for (pixel, source) in pixel.iter_mut().zip(source) {
-                    *pixel += weight * source;
-                }
-            }
-        }
-    }
-    // The vertical pass: height × width.
-    let mut pixels = vec![0.0_f32; height * width * c];
-    for (row, taps) in pixels.chunks_exact_mut(width * c).zip(&down.taps) {
-        for (source, weight) in narrow[taps.first * width * c..].chunks_exact(width * c).zip(&taps.weights) {
-            for (pixel, source) in row.iter_mut().zip(source) {
-                *pixel += weight * source;
-            }
-        }
-        if interpolation == Interpolation::Bicubic {
-            row.iter_mut().for_each(|pixel| *pixel = pixel.clamp(0.0, 1.0));
-        }
-    }
-    Picture { height, width, channels: c, pixels }
+    let from = (top + down.needed.start) * image.width + left + across.needed.start;
+    let rows = down.needed.len();
+    let planes = Arch::new().dispatch(Across { filter: &across, image, from, rows });
+    let (width, channels) = (window.width, image.channels);
+    let clamp = interpolation == Interpolation::Bicubic;
+    let pixels = Arch::new().dispatch(Down { filter: &down, planes: &planes, width, channels, clamp });
+    Picture { height: window.height, width, channels, pixels }
 }
 
 /// For each wanted output pixel, the input pixels that it is a mean of.
 struct Filter {
     /// The input pixels that any of them needs.
     needed: Range<usize>,
-    taps: Vec<Taps>,
-}
-
-struct Taps {
-    /// Counted from the first that is needed.
-    first: usize,
+    /// Each output pixel's first input pixel, counted from the first that is needed.
+    first: Vec<usize>,
+    /// Where each output pixel's weights end; they begin where the one's before end.
+    end: Vec<usize>,
     weights: Vec<f32>,
 }
+
+/// Rows of an image that are resized horizontally at once: a vector's lanes.
+const ROWS: usize = 16;
 
 impl Filter {
     fn new(input: usize, output: usize, wanted: Range<usize>, interpolation: Interpolation) -> Self {
         let scale = input as f64 / output as f64;
         let stretch = scale.max(1.0);
         let support = interpolation.support() * stretch;
-        let mut taps: Vec<Taps> = wanted
-            .map(|i| {
-                let center = scale * (i as f64 + 0.5);
-                let first = (center - support + 0.5).max(0.0) as usize;
-                let end = ((center + support + 0.5) as usize).min(input);
-                let weights: Vec<f64> =
-                    (first..end).map(|x| interpolation.weight((x as f64 - center + 0.5) / stretch)).collect();
-                let total: f64 = weights.iter().sum();
-                Taps { first, weights: weights.iter().map(|weight| (weight / total) as f32).collect() }
-            })
-            .collect();
-        let start = taps.iter().map(|taps| taps.first).min().unwrap_or(0);
-        let end = taps.iter().map(|taps| taps.first + taps.weights.len()).max().unwrap_or(0);
-        taps.iter_mut().for_each(|taps| taps.first -= start);
-        Self { needed: start..end, taps }
+        let mut filter = Self { needed: 0..0, first: Vec::new(), end: Vec::new(), weights: Vec::new() };
+        let mut weights = Vec::new();
+        for i in wanted {
+            let center = scale * (i as f64 + 0.5);
+            let first = (center - support + 0.5).max(0.0) as usize;
+            let end = ((center + support + 0.5) as usize).min(input);
+            weights.clear();
+            weights.extend((first..end).map(|x| interpolation.weight((x as f64 - center + 0.5) / stretch)));
+            let total: f64 = weights.iter().sum();
+            filter.weights.extend(weights.iter().map(|weight| (weight / total) as f32));
+            filter.first.push(first);
+            filter.end.push(filter.weights.len());
+        }
+        // Both ends rise with the output pixel.
+        let start = filter.first.first().copied().unwrap_or(0);
+        let end = filter.taps().last().map_or(0, |(first, weights)| first + weights.len());
+        filter.first.iter_mut().for_each(|first| *first -= start);
+        filter.needed = start..end;
+        filter
+    }
+
+    /// The first input pixel and the weights of each output pixel.
+    #[inline(always)]
+    fn taps(&self) -> impl Iterator<Item = (usize, &[f32])> {
+        let starts = std::iter::once(&0).chain(&self.end);
+        self.first
+            .iter()
+            .zip(starts.zip(&self.end))
+            .map(|(&first, (&start, &end))| (first, &self.weights[start..end]))
+    }
+}
+
+/// The horizontal pass over `rows` rows of an image, the first of which begins at pixel `from`: planes of `rows` × the
+/// filter's output. Bytes become numbers on the way, a few rows at once side by side.
+struct Across<'a> {
+    filter: &'a Filter,
+    image: &'a Image,
+    from: usize,
+    rows: usize,
+}
+
+impl WithSimd for Across<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
+        let Self { filter, image, from, rows } = self;
+        let (c, needed, width) = (image.channels, filter.needed.len(), filter.first.len());
+        let mut narrow = vec![0.0_f32; c * rows * width];
+        let mut block = vec![[0.0_f32; ROWS]; c * needed];
+        for above in (0..rows).step_by(ROWS) {
+            let present = ROWS.min(rows - above);
+            for row in 0..present {
+                let line = &image.pixels[(from + (above + row) * image.width) * c..][..needed * c];
+                for (numbers, &byte) in block.iter_mut().zip(line) {
+                    numbers[row] = OF_BYTE[usize::from(byte)];
+                }
+            }
+            for (channel, narrow) in narrow.chunks_exact_mut(rows * width).enumerate() {
+                let narrow = &mut narrow[above * width..][..present * width];
+                for (x, (first, weights)) in filter.taps().enumerate() {
+                    let mut sums = [0.0_f32; ROWS];
+                    for (source, &weight) in block[first * c + channel..].iter().step_by(c).zip(weights) {
+                        for (sum, source) in sums.iter_mut().zip(source) {
+                            *sum += weight * source;
+                        }
+                    }
+                    for (narrow, sum) in narrow[x..].iter_mut().step_by(width).zip(sums) {
+                        *narrow = sum;
+                    }
+                }
+            }
+        }
+        narrow
+    }
+}
+
+/// The vertical pass over planes of rows of `width` numbers; the outcome is clamped to [0, 1] if `clamp`.
+struct Down<'a> {
+    filter: &'a Filter,
+    planes: &'a [f32],
+    width: usize,
+    channels: usize,
+    clamp: bool,
+}
+
+impl WithSimd for Down<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
+        let Self { filter, planes, width, channels, clamp } = self;
+        let mut pixels = vec![0.0_f32; channels * filter.first.len() * width];
+        let planes = planes.chunks_exact(filter.needed.len() * width);
+        for (pixels, plane) in pixels.chunks_exact_mut(filter.first.len() * width).zip(planes) {
+            for (row, (first, weights)) in pixels.chunks_exact_mut(width).zip(filter.taps()) {
+                for (source, &weight) in plane[first * width..].chunks_exact(width).zip(weights) {
+                    add(weight, source, row);
+                }
+                if clamp {
+                    row.iter_mut().for_each(|pixel| *pixel = pixel.clamp(0.0, 1.0));
+                }
+            }
+        }
+        pixels
     }
 }

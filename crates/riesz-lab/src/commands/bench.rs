@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::loss::Dtype;
 use super::loss_flags::canonical;
 use crate::console::outln;
+use crate::device::{self, Device};
 use crate::loss_recipe::{self, ConventionRecipe, LossRecipe};
 use crate::progress::Progress;
-use crate::speed::{Cpu, OnDevice, PARTS, Place, Size, Speed};
-use crate::{Error, Result, device, environment, interrupt, memory, room};
+use crate::speed::{Cpu, PARTS, Place, Size, Speed};
+use crate::{Error, Result, environment, interrupt, memory, room};
 
 /// Arguments of `riesz bench`.
 #[derive(clap::Args)]
@@ -97,12 +98,14 @@ fn run_loss(args: &LossArgs) -> Result<()> {
     let measuring = interrupt::expendable("interrupted; nothing was printed".to_owned());
     let bench = Bench { losses, sizes, time, quiet: args.quiet };
     let device = device::open(&args.device)?;
-    let on = device::described(&args.device, &device);
-    let mut place: Box<dyn Place> = match args.precision {
-        Dtype::F32 if device::is_cpu(&device) => Box::new(Cpu::<f32>::new()),
-        Dtype::F64 if device::is_cpu(&device) => Box::new(Cpu::<f64>::new()),
-        Dtype::F32 => Box::new(OnDevice::new(&device)?),
-        Dtype::F64 => {
+    let on = device.described(&args.device);
+    let mut place: Box<dyn Place> = match (args.precision, &device) {
+        (Dtype::F32, Device::Cpu) => Box::new(Cpu::<f32>::new()),
+        (Dtype::F64, Device::Cpu) => Box::new(Cpu::<f64>::new()),
+        #[cfg(feature = "gpu")]
+        (Dtype::F32, Device::Gpu(device)) => Box::new(crate::speed::OnDevice::new(device)?),
+        #[cfg(feature = "gpu")]
+        (Dtype::F64, Device::Gpu(_)) => {
             return Err(Error::input(format!("--precision f64: {on} computes in f32")));
         }
     };

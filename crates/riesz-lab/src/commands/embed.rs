@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use riesz::Matrix;
 
 use crate::console::errln;
 use crate::data::{self, DataRecipe, Source};
-use crate::encoder::Encoder;
+use crate::device::{self, Device};
 use crate::progress::Progress;
 use crate::run::Run;
 use crate::train::measure::{Shown, Viewer, readable, unit_rows};
-use crate::{Error, Result, device, embeddings, interrupt};
+use crate::{Error, Result, embeddings, encoder, interrupt};
 
 /// Arguments of `riesz embed`.
 #[derive(clap::Args)]
@@ -119,7 +118,7 @@ pub(super) fn embed(
 ) -> Result<Embedded> {
     let run = Run::open(run)?;
     let recipe = run.recipe()?;
-    let encoder = Encoder::open(&run.path("encoder.safetensors"), device)?;
+    let encoder = encoder::open(&run.path("encoder.safetensors"), device)?;
     let augment = recipe.augment.plan()?;
     recipe.encoder.check_room(augment.size(), augment.channels())?;
     let viewer = Viewer { augment: &augment, seed: recipe.seed };
@@ -155,7 +154,7 @@ pub(super) fn embed(
                 progress.say(&format!("left out {}: {reason}", source.name(*item)));
             }
             if !items.is_empty() {
-                let (h, z) = viewer.embed(&encoder, *source, &items, Shown::Clean)?;
+                let (h, z) = viewer.embed(&*encoder, *source, &items, Shown::Clean)?;
                 let taken = match part {
                     Part::Backbone => h,
                     Part::Projector => {

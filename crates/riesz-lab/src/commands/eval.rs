@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::encoder::Encoder;
 use crate::run::Run;
 use crate::train::Plan;
-use crate::{Result, device, interrupt};
+use crate::{Result, device, encoder, interrupt};
 
 /// Arguments of `riesz eval`.
 #[derive(clap::Args)]
@@ -34,7 +33,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let opening = interrupt::expendable(interrupted.clone());
     let run = Run::open_alone(&args.run)?;
     let plan = Plan::for_evaluation(run.recipe()?, device::open(&args.device)?)?;
-    let encoder = Encoder::open(&run.path("encoder.safetensors"), &plan.device)?;
+    let encoder = encoder::open(&run.path("encoder.safetensors"), &plan.device)?;
     drop(opening);
-    super::train::finish(&plan, &run, &encoder, args.quiet, interrupted)
+    let summary = super::train::finish(&plan, &run, &*encoder, args.quiet, interrupted)?;
+    super::report::print(&summary);
+    Ok(())
 }

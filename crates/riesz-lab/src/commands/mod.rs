@@ -13,4 +13,5 @@ pub mod recipes;
 pub mod report;
 pub mod runs;
 pub mod sphere;
+pub mod sweep;
 pub mod train;

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::console::errln;
 use crate::data::{self, DataRecipe};
+use crate::encoder::{self, Encoder};
 use crate::evaluation::evaluate;
 use crate::progress::duration;
 use crate::recipe::{self, BuiltIn, Recipe};
+use crate::report::Summary;
 use crate::run::{Found, Run};
 use crate::train::start::Start;
 use crate::train::{Manner, Plan, train};
@@ -79,42 +81,19 @@ pub struct TrainArgs {
 /// # Errors
 /// Bad use or input; an interruption after saving; a loss that is no longer finite.
 pub fn run(args: &TrainArgs) -> Result<()> {
-    set_threads(args.threads)?;
     let started = Instant::now();
     let (recipe, origin) = args.resolved()?;
-    let root = args.root(&origin);
     let device = device::open(&args.device)?;
+    let described = device.described(&args.device);
     let plan = Plan::new(recipe, device)?;
-    let (run, found) = match Run::create_or_continue(&root, &plan.recipe)? {
-        Found::New(run) => (run, "new run"),
-        Found::Unfinished(run) => (run, "continuing"),
-    };
-    let start = Start::find(&run)?;
-    let device = device::described(&args.device, &plan.device);
-    let elsewhere = environment::record(&run, &device, start.step())?;
-    if !args.quiet {
-        let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
-        tell(&plan, &origin, &format!("{found} in {}{step}", root.display()), &device)?;
-    }
-    for note in start.note.iter().chain(&elsewhere) {
-        errln!("note       {note}");
-    }
-    interrupt::listen();
-
     let manner = Manner {
         quiet: args.quiet,
         tensorboard: args.tensorboard,
         checkpoint_every: Some(Duration::from_secs(args.checkpoint_minutes.saturating_mul(60))),
         stop_after: None,
     };
-    let encoder = train(&plan, &run, start, manner)?;
-    encoder.save(&run.path("encoder.safetensors"))?;
-    let interrupted = format!(
-        "interrupted while evaluating; the trained encoder is saved in {}; the same command goes on with the evaluation",
-        run.root().display()
-    );
-    finish(&plan, &run, &encoder, args.quiet, interrupted)?;
-    run.finish(plan.steps())?;
+    let (run, summary) = carry_out(&plan, &args.root(&origin), &origin, &described, manner)?;
+    super::report::print(&summary);
     if !args.quiet {
         errln!(
             "done in {}; the report is {}",
@@ -125,25 +104,63 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// Evaluates a trained encoder, writes `metrics.json` and `report.html`, and prints verdict and table. An interruption
-/// before they are written ends the program with the sentence `interrupted`.
+/// Carries a plan out in the folder `root`, from wherever that is to the end: trains, evaluates, and writes what a run leaves.
+/// `origin` says where the recipe is from, and `device` what the plan's device is called.
+///
+/// # Errors
+/// A folder that is another's; an interruption after saving; a loss that is no longer finite; the disk.
+pub fn carry_out(
+    plan: &Plan,
+    root: &Path,
+    origin: &str,
+    device: &str,
+    manner: Manner,
+) -> Result<(Run, Summary)> {
+    let (run, found) = match Run::create_or_continue(root, &plan.recipe)? {
+        Found::New(run) => (run, "new run"),
+        Found::Unfinished(run) => (run, "continuing"),
+    };
+    let start = Start::find(&run)?;
+    let elsewhere = environment::record(&run, device, start.step())?;
+    if !manner.quiet {
+        let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
+        tell(plan, origin, &format!("{found} in {}{step}", root.display()), device)?;
+    }
+    for note in start.note.iter().chain(&elsewhere) {
+        errln!("note       {note}");
+    }
+    interrupt::listen();
+
+    let encoder = train(plan, &run, start, manner)?;
+    let recipe = plan.own_encoder.is_none().then_some(&plan.recipe.encoder);
+    encoder::save(&run.path("encoder.safetensors"), &*encoder, recipe)?;
+    let interrupted = format!(
+        "interrupted while evaluating; the trained encoder is saved in {}; the same command goes on with the evaluation",
+        run.root().display()
+    );
+    let summary = finish(plan, &run, &*encoder, manner.quiet, interrupted)?;
+    run.finish(plan.steps())?;
+    Ok((run, summary))
+}
+
+/// Evaluates a trained encoder, and writes `metrics.json` and `report.html`. An interruption before they are written ends
+/// the program with the sentence `interrupted`.
 ///
 /// # Errors
 /// If an image or the disk refuses.
 pub fn finish(
     plan: &Plan,
     run: &Run,
-    encoder: &crate::encoder::Encoder,
+    encoder: &dyn Encoder,
     quiet: bool,
     interrupted: String,
-) -> Result<()> {
+) -> Result<Summary> {
     let expendable = interrupt::expendable(interrupted);
     let summary = evaluate(plan, run, encoder, quiet)?;
     drop(expendable);
     summary.save(run)?;
     super::report::write(run, &summary)?;
-    super::report::print(&summary);
-    Ok(())
+    Ok(summary)
 }
 
 impl TrainArgs {

@@ -16,17 +16,47 @@ use super::tree::{Content, Entry, LeftAside, Progress, Tree, is_hidden};
 use crate::{Error, Result};
 
 /// What the files of a compressed archive may take in memory.
-const MOST_BYTES: u64 = 2 << 30;
+pub(super) const MOST_BYTES: u64 = 2 << 30;
 
 /// Lists the files of the archive at `path`; `None` if it is no tar.
 ///
 /// # Errors
 /// If the archive is damaged, truncated, or too large for memory, or no member of it can be taken.
 pub(super) fn list(path: &Path, progress: Progress<'_>) -> Result<Option<Tree>> {
+    let mut left_aside = LeftAside::default();
+    let Some(found) =
+        files(path, &mut Taking { archive: 0, bytes: 0, left_aside: &mut left_aside, progress })?
+    else {
+        return Ok(None);
+    };
+    if let Some(told) = left_aside.told().filter(|_| found.is_empty()) {
+        return Err(Error::input(format!(
+            "{}: a tar without a file that can be taken; {told}",
+            path.display()
+        )));
+    }
+    let entries = found.into_iter().map(|(path, content)| Entry::new(path, content)).collect();
+    Ok(Some(Tree { archives: vec![path.to_path_buf()], ..Tree::new(path, "tar", entries, &left_aside) }))
+}
+
+/// What is known while the files of one archive or several are listed.
+pub(super) struct Taking<'a> {
+    /// The archive's place among those of the tree.
+    pub(super) archive: u32,
+    /// Bytes that are held in memory so far.
+    pub(super) bytes: u64,
+    pub(super) left_aside: &'a mut LeftAside,
+    pub(super) progress: Progress<'a>,
+}
+
+/// The files of the archive at `path`; `None` if it is no tar.
+///
+/// # Errors
+/// If the archive is damaged, truncated, or too large for memory.
+pub(super) fn files(path: &Path, taking: &mut Taking<'_>) -> Result<Option<Found>> {
     let wrong = |error: std::io::Error| Error::io(path, &error);
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(wrong)?);
     let start = file.fill_buf().map_err(wrong)?;
-    let mut left_aside = LeftAside::default();
     let Some(mut stream) = decompressed(start).map(|open| open(file)) else {
         let mut head = Vec::new();
         let mut file = File::open(path).map_err(wrong)?;
@@ -35,8 +65,7 @@ pub(super) fn list(path: &Path, progress: Progress<'_>) -> Result<Option<Tree>> 
             return Ok(None);
         }
         file.rewind().map_err(wrong)?;
-        let found = spans(file, &mut left_aside, progress).map_err(|error| damaged(path, &error))?;
-        return listed(path, found, &left_aside).map(Some);
+        return spans(file, taking).map(Some).map_err(|error| damaged(path, &error));
     };
     let mut head = Vec::new();
     // A compressed stream that breaks within its first bytes is not known to be a tar; as such it is told.
@@ -44,8 +73,7 @@ pub(super) fn list(path: &Path, progress: Progress<'_>) -> Result<Option<Tree>> 
     if !is_tar(&head) {
         return Ok(None);
     }
-    let found = contents(Cursor::new(head).chain(stream), path, &mut left_aside, progress)?;
-    listed(path, found, &left_aside).map(Some)
+    contents(Cursor::new(head).chain(stream), path, taking).map(Some)
 }
 
 /// Hands every file of a compressed tar to `take`, with its name and a reader of its bytes.
@@ -97,43 +125,47 @@ fn is_tar(head: &[u8]) -> bool {
 }
 
 /// Files by name. A file that occurs twice is the later one, as when it is unpacked.
-type Found = BTreeMap<PathBuf, Content>;
+pub(super) type Found = BTreeMap<PathBuf, Content>;
+
+/// Labels of WebDataset, a few bytes each, are taken when they are passed.
+const LONGEST_LABEL: u64 = 64;
 
 /// Where the files of an uncompressed tar lie.
-fn spans(file: File, left_aside: &mut LeftAside, progress: Progress<'_>) -> std::io::Result<Found> {
+fn spans(file: File, taking: &mut Taking<'_>) -> std::io::Result<Found> {
     let whole = file.metadata()?.len();
     let mut archive = tar::Archive::new(file);
     let mut found = BTreeMap::new();
     for entry in archive.entries_with_seek()? {
-        let entry = entry?;
-        let Some(name) = member(&entry)?.file(left_aside) else { continue };
+        let mut entry = entry?;
+        let Some(name) = member(&entry)?.file(taking.left_aside) else { continue };
         let (start, length) = (entry.raw_file_position(), entry.size());
         if start.checked_add(length).is_none_or(|end| end > whole) {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
-        found.insert(name, Content::Span { start, length });
-        progress(found.len());
+        let content = if length <= LONGEST_LABEL && name.extension().is_some_and(|end| end == "cls") {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes)?;
+            Content::Memory(bytes)
+        } else {
+            Content::Span { archive: taking.archive, start, length }
+        };
+        found.insert(name, content);
+        (taking.progress)(found.len());
     }
     Ok(found)
 }
 
 /// The files of a compressed tar, with their bytes.
-fn contents(
-    stream: impl Read,
-    path: &Path,
-    left_aside: &mut LeftAside,
-    progress: Progress<'_>,
-) -> Result<Found> {
+fn contents(stream: impl Read, path: &Path, taking: &mut Taking<'_>) -> Result<Found> {
     let wrong = |error: std::io::Error| damaged(path, &error);
     let mut archive = tar::Archive::new(stream);
     let mut found = BTreeMap::new();
-    let mut total = 0_u64;
     for entry in archive.entries().map_err(wrong)? {
         let mut entry = entry.map_err(wrong)?;
-        let Some(name) = member(&entry).map_err(wrong)?.file(left_aside) else { continue };
+        let Some(name) = member(&entry).map_err(wrong)?.file(taking.left_aside) else { continue };
         let length = entry.size();
-        total = total.saturating_add(length);
-        if total > MOST_BYTES {
+        taking.bytes = taking.bytes.saturating_add(length);
+        if taking.bytes > MOST_BYTES {
             return Err(Error::input(format!(
                 "{}: its files take more than {} GiB of memory; unpack it (tar -xf) and give the folder",
                 path.display(),
@@ -147,7 +179,7 @@ fn contents(
             return Err(wrong(std::io::ErrorKind::UnexpectedEof.into()));
         }
         found.insert(name, Content::Memory(bytes));
-        progress(found.len());
+        (taking.progress)(found.len());
     }
     Ok(found)
 }
@@ -191,27 +223,24 @@ fn member<R: Read>(entry: &tar::Entry<'_, R>) -> std::io::Result<Member> {
         // A folder of the oldest tars.
         return Ok(Member::Nothing);
     }
+    let name = match within(&path) {
+        Ok(name) => name,
+        Err(why) => return refused(why),
+    };
+    Ok(if is_hidden(&name) { Member::Nothing } else { Member::File(name) })
+}
+
+/// The path of a member below the archive's root, without `./`; or why it may not be taken.
+pub(super) fn within(path: &Path) -> std::result::Result<PathBuf, &'static str> {
     let parts = path.components().filter(|part| *part != Component::CurDir);
     for part in parts.clone() {
         match part {
             Component::Normal(_) => {}
-            Component::ParentDir => return refused("its name leads out of the archive"),
-            _ => return refused("its name begins at the root of a disk"),
+            Component::ParentDir => return Err("its name leads out of the archive"),
+            _ => return Err("its name begins at the root of a disk"),
         }
     }
-    let name: PathBuf = parts.collect();
-    Ok(if is_hidden(&name) { Member::Nothing } else { Member::File(name) })
-}
-
-fn listed(path: &Path, found: Found, left_aside: &LeftAside) -> Result<Tree> {
-    if let Some(told) = left_aside.told().filter(|_| found.is_empty()) {
-        return Err(Error::input(format!(
-            "{}: a tar without a file that can be taken; {told}",
-            path.display()
-        )));
-    }
-    let entries = found.into_iter().map(|(path, content)| Entry { path, content }).collect();
-    Ok(Tree::new(path, "tar", entries, left_aside))
+    Ok(parts.collect())
 }
 
 /// The sentence for an archive that cannot be read to its end.

@@ -21,7 +21,7 @@ pub(super) fn list(root: &Path, progress: Progress<'_>) -> Result<Tree> {
         match entry {
             Ok(entry) if entry.file_type().is_file() => {
                 let path = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_path_buf();
-                entries.push(Entry { path, content: Content::File });
+                entries.push(Entry::new(path, Content::File));
                 progress(entries.len());
             }
             Ok(_) => {}

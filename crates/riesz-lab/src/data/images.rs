@@ -1,16 +1,23 @@
-//! Image files of a folder or a tar.
+//! Image files of a folder, a tar, a zip, shards or a list.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::arrange::{Arrangement, Item, Labels, arrange};
+use super::beside::{self, Beside};
 use super::decode::{EXTENSIONS, decode, is_image};
+use super::shards::{SHARDS, split_folder};
 use super::tree::Tree;
 use super::{Image, Opened, Source};
 use crate::{Error, Result};
 
 /// No image file is larger: what a decoder may allocate for it.
 const MOST_BYTES: u64 = 1 << 30;
+
+/// Whether `tree` has image files.
+pub(super) fn are_in(tree: &Tree) -> bool {
+    (0..tree.entries.len()).any(|index| is_image(&tree.name(index)))
+}
 
 /// Opens the image files of `tree`.
 ///
@@ -22,15 +29,31 @@ pub(super) fn open(tree: &Arc<Tree>, labels: &Labels) -> Result<Opened> {
         names.into_iter().enumerate().filter(|(_, name)| is_image(name)).unzip();
     if entries.is_empty() {
         return Err(Error::input(format!(
-            "{}: no images found; {}; expected {}, or IDX, CIFAR or STL-10 files{}",
+            "{}: no images found; {}; expected {}, or parquet, IDX, CIFAR or STL-10 files",
             tree.place.display(),
             tree.census(),
             EXTENSIONS.join(", "),
-            archive_inside(tree),
         )));
     }
-    let Arrangement { train, test, classes, notes } =
-        arrange(&names, labels, &tree.place).map_err(|error| error.at(tree.place.display()))?;
+    let split_folder = split_folder(tree);
+    let arranged: Vec<Cow<'_, str>> = names
+        .iter()
+        .zip(&entries)
+        .map(|(name, &entry)| inside(name, tree.entries[entry].shard, &split_folder))
+        .collect();
+    let beside = match labels {
+        Labels::Auto if matches!(tree.kind, "tar" | SHARDS) => beside::labels(tree, &entries)?,
+        _ => None,
+    };
+    let asked = if beside.is_some() { &Labels::None } else { labels };
+    let mut arrangement =
+        arrange(&arranged, asked, &tree.place).map_err(|error| error.at(tree.place.display()))?;
+    if let Some(Beside { label_of, classes }) = beside {
+        let items = arrangement.train.iter_mut().chain(arrangement.test.iter_mut().flatten());
+        items.for_each(|item| item.label = label_of[item.image]);
+        arrangement.classes = classes;
+    }
+    let Arrangement { train, test, classes, notes } = arrangement;
     let source = |items: Vec<Item>| -> Box<dyn Source> {
         let items = items.into_iter().map(|item| Item { image: entries[item.image], ..item }).collect();
         Box::new(Images { tree: Arc::clone(tree), items })
@@ -44,13 +67,21 @@ pub(super) fn open(tree: &Arc<Tree>, labels: &Labels) -> Result<Opened> {
     })
 }
 
-/// For a folder that holds an archive: that the archive itself can be given.
-fn archive_inside(tree: &Tree) -> String {
-    const ENDS: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst"];
-    let is_archive = |index: &usize| ENDS.iter().any(|end| tree.name(*index).to_lowercase().ends_with(end));
-    let archive = (0..tree.entries.len()).find(is_archive).filter(|_| tree.kind == "folder");
-    archive
-        .map_or_else(String::new, |index| format!("; to open the archive, give {}", tree.whereabouts(index)))
+/// The name of an image within its shard, below a folder of the split if the shards' names tell it.
+fn inside<'a>(
+    name: &'a str,
+    shard: usize,
+    split_folder: &impl Fn(&str) -> Option<&'static str>,
+) -> Cow<'a, str> {
+    if shard == 0 {
+        return Cow::Borrowed(name);
+    }
+    let end = name.match_indices('/').nth(shard - 1).map_or(0, |(at, _)| at);
+    let (shard, inner) = (&name[..end], &name[end + 1..]);
+    match split_folder(shard) {
+        Some(split) => Cow::Owned(format!("{split}/{inner}")),
+        None => Cow::Borrowed(inner),
+    }
 }
 
 struct Images {

@@ -1,7 +1,7 @@
 //! Where images come from: a [`Source`] lists items and decodes one of them when asked.
 //!
-//! [`open`] takes a known name or a path and finds out by itself what lies there: image files in a folder or a tar,
-//! IDX files, CIFAR or STL-10 records.
+//! [`open`] takes a known name or a path and finds out by itself what lies there: image files in a folder, a tar, a zip, shards
+//! of tars or a list of paths; parquet files of images; IDX files, CIFAR or STL-10 records.
 //!
 //! Shapes: an [`Image`] is height × width × channels, 8 bits, channels last.
 
@@ -15,14 +15,18 @@ use crate::{Error, Result};
 
 mod archive;
 mod arrange;
+mod beside;
 mod cifar;
 mod decode;
 pub mod fetch;
 mod folder;
+mod hub;
 mod idx;
 mod images;
 mod known;
+mod list;
 mod records;
+mod shards;
 mod single;
 mod split;
 mod stl;
@@ -30,6 +34,7 @@ mod table;
 mod tree;
 mod unpack;
 mod unreadable;
+mod zipped;
 
 use arrange::Labels;
 pub use known::{BUILT_IN, KNOWN, Known, Remote, cache, megabytes};
@@ -91,7 +96,8 @@ pub struct Dataset {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DataRecipe {
     /// `fashion-mnist-12k` (built in), another known name (`riesz data list`), or a path: a folder of images, a tar of
-    /// them (also .gz, .xz, .zst), or a folder, tar or file in the IDX, CIFAR or STL-10 format.
+    /// them (also .gz, .xz, .zst), a zip, shards (`name-{000..146}.tar` or a folder of tars), parquet files with a column of
+    /// images, a .txt with a path on each line, or a folder, archive or file in the IDX, CIFAR or STL-10 format.
     pub source: String,
     /// `auto`: the labels that the data has, class folders if they are evident. `folders`: class folders, or an error.
     /// `none`. Or a table (.csv, .tsv or .txt) with columns of names and labels, looked for in the data's folder first.
@@ -209,6 +215,11 @@ fn locate(source: &str, labels: &Labels, progress: Progress<'_>) -> Result<(Stri
         return Ok((format!("{source} ({}, {})", place.display(), opened.kind), opened));
     }
     let path = Path::new(source);
+    if let Some(shards) = shards::named(source)?.filter(|_| !path.exists()) {
+        let tree = shards::list(Path::new(""), shards, progress)?;
+        let opened = images::open(&Arc::new(tree), labels)?;
+        return Ok((format!("{source} ({})", opened.kind), opened));
+    }
     if !path.exists() && path.components().count() == 1 {
         let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
         return Err(Error::input(format!(
@@ -223,6 +234,11 @@ fn locate(source: &str, labels: &Labels, progress: Progress<'_>) -> Result<(Stri
 /// Finds out what lies at `path`.
 fn open_path(path: &Path, labels: &Labels, progress: Progress<'_>) -> Result<Opened> {
     let tree = Arc::new(list(path, progress)?);
+    if matches!(tree.kind, "file" | "folder")
+        && let Some(opened) = hub::open(&tree)?
+    {
+        return own_labels(opened, labels).map_err(|error| error.at(path.display()));
+    }
     if tree.kind == "file" {
         let opened = single::open(&tree).map_err(|error| error.at(path.display()))?;
         return own_labels(opened, labels).map_err(|error| error.at(path.display()));
@@ -232,7 +248,11 @@ fn open_path(path: &Path, labels: &Labels, progress: Progress<'_>) -> Result<Ope
             return own_labels(opened, labels).map_err(|error| error.at(path.display()));
         }
     }
-    images::open(&tree, labels)
+    let shards = shards::within(&tree);
+    if shards.is_empty() || tree.kind != "folder" || images::are_in(&tree) {
+        return images::open(&tree, labels);
+    }
+    images::open(&Arc::new(shards::list(path, shards, progress)?), labels)
 }
 
 /// Lists the files of a folder or an archive, or the one file that lies at `path`.
@@ -243,15 +263,17 @@ fn list(path: &Path, progress: Progress<'_>) -> Result<Tree> {
     }
     if !found.is_file() {
         return Err(Error::input(format!(
-            "{}: neither a folder nor a plain file; give the folder or the tar that holds the images",
+            "{}: neither a folder nor a plain file; give the folder, tar or zip that holds the images",
             path.display()
         )));
     }
-    if let Some(tree) = archive::list(path, progress)? {
-        return Ok(tree);
+    for reader in [archive::list, zipped::list, list::list] {
+        if let Some(tree) = reader(path, progress)? {
+            return Ok(tree);
+        }
     }
     let name = path.file_name().map(Into::into).unwrap_or_default();
-    let entries = vec![Entry { path: name, content: Content::File }];
+    let entries = vec![Entry::new(name, Content::File)];
     Ok(Tree::new(path.parent().unwrap_or(Path::new("")), "file", entries, &LeftAside::default()))
 }
 

@@ -26,7 +26,7 @@ pub(super) fn open(tree: &Tree) -> Result<Opened> {
     tree.reader(0)?.take(300).read_to_end(&mut head).map_err(|error| Error::io(&*name, &error))?;
     let Some((what, instead)) = kind(&head, &name) else {
         return refused(
-            "neither a folder nor an archive of images nor an IDX file; give the folder or the tar that holds the images",
+            "neither a folder nor an archive of images nor an IDX file; give the folder, tar or zip that holds the images",
         );
     };
     Err(Error::input(format!("{what}; {instead}")))
@@ -34,12 +34,12 @@ pub(super) fn open(tree: &Tree) -> Result<Opened> {
 
 /// What a file is by its first bytes or its name, and what to do instead.
 fn kind(head: &[u8], name: &str) -> Option<(String, &'static str)> {
-    const FOLDER: &str = "give the folder or the tar that holds the images";
+    const FOLDER: &str = "give the folder, tar or zip that holds the images";
     const UNPACK: &str = "unpack it and give the folder";
     let as_told = |what: &str, instead| Some((what.to_owned(), instead));
     match head {
         [] => return as_told("the file is empty", FOLDER),
-        [b'P', b'K', 3 | 5 | 7, ..] => return as_told("a zip archive (or npz), which is not read", UNPACK),
+        [b'P', b'K', 7, ..] => return as_told("a zip in parts, which is not read", UNPACK),
         [b'7', b'z', 0xbc, 0xaf, ..] => return as_told("a 7z archive, which is not read", UNPACK),
         [b'R', b'a', b'r', b'!', ..] => return as_told("a rar archive, which is not read", UNPACK),
         [b'B', b'Z', b'h', ..] => return as_told("a bzip2 file, which is not read", UNPACK),
@@ -50,12 +50,11 @@ fn kind(head: &[u8], name: &str) -> Option<(String, &'static str)> {
             return as_told("an array (npy), which is not read as images", FOLDER);
         }
         [0x89, b'H', b'D', b'F', ..] => return as_told("an HDF5 file, which is not read", FOLDER),
-        [b'P', b'A', b'R', b'1', ..] => return as_told("a parquet file, which is not read", FOLDER),
         [0x80, 2..=5, ..] => return as_told("a Python pickle, which is not read", FOLDER),
         _ => {}
     }
     if image::guess_format(head).is_ok() {
-        return as_told("one image", "give the folder or the tar that holds the images");
+        return as_told("one image", "give the folder, tar or zip that holds the images");
     }
     if name.to_lowercase().ends_with(".tar") {
         return as_told("named a tar, but its first header is damaged or that of another format", FOLDER);

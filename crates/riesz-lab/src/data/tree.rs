@@ -1,4 +1,4 @@
-//! A listed folder, archive or single file: relative paths in byte order, and their bytes when asked.
+//! A listed folder, archive or single file: relative paths in byte order, and their bytes when asked for.
 //!
 //! Hidden files are skipped (a dot before any component below the root). Bytes are read by path or by offset, without
 //! keeping files open, and never more of them than the caller expects.
@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::zipped::Zipped;
 use crate::{Error, Result};
 
 /// What is told while a folder or an archive is listed: how many files were found so far.
@@ -19,8 +20,10 @@ pub(super) type Progress<'a> = &'a mut dyn FnMut(usize);
 pub(super) struct Tree {
     /// The folder, or the archive's file.
     pub(super) place: PathBuf,
-    /// `folder`, `tar` or `file`, for sentences.
+    /// `folder`, `tar`, `zip`, `shards` or `file`, for sentences.
     pub(super) kind: &'static str,
+    /// The archives that hold the entries, if any do.
+    pub(super) archives: Vec<PathBuf>,
     /// Sorted by the bytes of the path.
     pub(super) entries: Vec<Entry>,
     /// What was left aside, in sentences.
@@ -31,8 +34,17 @@ pub(super) struct Tree {
 pub(super) struct Entry {
     /// Relative to the tree's root.
     pub(super) path: PathBuf,
+    /// How many components of the path name a shard, before those of the file in it.
+    pub(super) shard: usize,
     /// Where its content is.
     pub(super) content: Content,
+}
+
+impl Entry {
+    /// A file that is in no shard.
+    pub(super) fn new(path: PathBuf, content: Content) -> Self {
+        Self { path, shard: 0, content }
+    }
 }
 
 /// Where an entry's bytes are.
@@ -41,13 +53,17 @@ pub(super) enum Content {
     File,
     /// In memory, from a compressed archive.
     Memory(Vec<u8>),
-    /// In the file `place`, from an uncompressed archive.
+    /// In an uncompressed tar.
     Span {
+        /// Which of the tree's archives.
+        archive: u32,
         /// First byte.
         start: u64,
         /// Number of bytes.
         length: u64,
     },
+    /// In the file `place`, a zip.
+    Zipped(Box<Zipped>),
 }
 
 /// What a listing finds and does not take: how much, and the first few with the reason.
@@ -82,13 +98,19 @@ impl Tree {
         left_aside: &LeftAside,
     ) -> Self {
         entries.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
-        Self { place: place.to_path_buf(), kind, entries, notes: left_aside.told().into_iter().collect() }
+        let notes = left_aside.told().into_iter().collect();
+        Self { place: place.to_path_buf(), kind, archives: Vec::new(), entries, notes }
     }
 
     /// Entry `index`'s relative path with `/` between components; bytes that are not Unicode as `\xff`, so that two
     /// files never have one name.
     pub(super) fn name(&self, index: usize) -> Cow<'_, str> {
         readable(&self.entries[index].path)
+    }
+
+    /// The tree's archive `index`.
+    fn archive(&self, index: u32) -> &Path {
+        &self.archives[index as usize]
     }
 
     /// Where entry `index` is, for sentences.
@@ -105,6 +127,7 @@ impl Tree {
         match &entry.content {
             Content::Memory(bytes) => Ok(bytes.len() as u64),
             Content::Span { length, .. } => Ok(*length),
+            Content::Zipped(zipped) => Ok(zipped.length()),
             Content::File => {
                 let found = std::fs::metadata(self.place.join(&entry.path));
                 Ok(found.map_err(|error| Error::io(self.name(index).as_ref(), &error))?.len())
@@ -139,11 +162,12 @@ impl Tree {
         let open = || -> io::Result<Box<dyn Read + '_>> {
             Ok(match &entry.content {
                 Content::Memory(bytes) => Box::new(Cursor::new(bytes)),
-                Content::Span { start, length } => {
-                    let mut file = File::open(&self.place)?;
+                Content::Span { archive, start, length } => {
+                    let mut file = File::open(self.archive(*archive))?;
                     file.seek(SeekFrom::Start(*start))?;
                     Box::new(file.take(*length))
                 }
+                Content::Zipped(zipped) => Box::new(zipped.reader(&self.place)?),
                 Content::File => Box::new(File::open(self.place.join(&entry.path))?),
             })
         };
@@ -157,13 +181,15 @@ impl Tree {
     pub(super) fn read_at(&self, index: usize, offset: u64, length: usize) -> Result<Vec<u8>> {
         let entry = &self.entries[index];
         let wrong = |error: io::Error| Error::io(self.name(index).as_ref(), &error);
+        let part_of = |bytes: &[u8]| {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX);
+            let part = from.checked_add(length).and_then(|end| bytes.get(from..end));
+            part.map(<[u8]>::to_vec).ok_or_else(|| wrong(io::ErrorKind::UnexpectedEof.into()))
+        };
         let (path, start) = match &entry.content {
-            Content::Memory(bytes) => {
-                let from = usize::try_from(offset).unwrap_or(usize::MAX);
-                let part = from.checked_add(length).and_then(|end| bytes.get(from..end));
-                return part.map(<[u8]>::to_vec).ok_or_else(|| wrong(io::ErrorKind::UnexpectedEof.into()));
-            }
-            Content::Span { start, .. } => (self.place.clone(), *start),
+            Content::Memory(bytes) => return part_of(bytes),
+            Content::Zipped(zipped) => return part_of(zipped.whole(&self.place).map_err(wrong)?),
+            Content::Span { archive, start, .. } => (self.archive(*archive).to_path_buf(), *start),
             Content::File => (self.place.join(&entry.path), 0),
         };
         let mut file = File::open(&path).map_err(wrong)?;

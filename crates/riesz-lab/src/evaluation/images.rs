@@ -53,10 +53,10 @@ pub(super) struct Rows {
 impl<'a> Images<'a> {
     /// Draws them, so many that the rows h and z of an encoder fit `budget` bytes: references and queries that have a
     /// label first.
-    pub(super) fn draw(plan: &'a Plan, encoder: &Encoder, budget: usize) -> Result<Self> {
+    pub(super) fn draw(plan: &'a Plan, encoder: &dyn Encoder, budget: usize) -> Result<Self> {
         let (train, test) = (&*plan.data.train, &*plan.data.test);
         let key = Key::new(plan.recipe.seed);
-        let width = encoder.dim() + plan.recipe.encoder.projector.output;
+        let width: usize = encoder.dims().iter().sum();
         let fit = budget / (width * size_of::<f32>());
         let asked = plan.recipe.evaluation.references.clamp(2, train.len().max(2));
         let queries = test.len().min(fit / 2).max(2);
@@ -91,7 +91,7 @@ impl<'a> Images<'a> {
     }
 
     /// Representations h and embeddings z.
-    pub(super) fn embed(&self, encoder: &Encoder) -> Result<(Rows, Rows)> {
+    pub(super) fn embed(&self, encoder: &dyn Encoder) -> Result<(Rows, Rows)> {
         let show = |source, items: &[usize], shown| self.viewer.embed(encoder, source, items, shown);
         let (references_h, references_z) = show(self.train, &self.references.items, Shown::Clean)?;
         let (queries_h, queries_z) = show(self.test, &self.queries.items, Shown::Clean)?;

@@ -30,7 +30,7 @@ use images::{BUDGET, Images, Rows};
 ///
 /// # Errors
 /// If an image cannot be read, the encoder diverged, or it changed while it was evaluated.
-pub fn evaluate(plan: &Plan, run: &Run, encoder: &Encoder, quiet: bool) -> Result<Summary> {
+pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> Result<Summary> {
     let recipe = &plan.recipe;
     let guard = Guard::new(&encoder.named_tensors());
     let untrained = plan.encoder()?;
@@ -47,7 +47,7 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &Encoder, quiet: bool) -> Resul
         }
     }
     progress.advance(1, || "raw pixels".to_owned());
-    let (h, z) = images.embed(&untrained)?;
+    let (h, z) = images.embed(&*untrained)?;
     progress.advance(1, || "untrained encoder embedded".to_owned());
     let untrained_h = table.ask("untrained backbone", h, key)?;
     let untrained_z = table.ask("untrained projector", z, key)?;
@@ -279,7 +279,8 @@ mod tests {
             },
             augment: recipe.augment.plan().unwrap(),
             loss: recipe.loss.loss().unwrap(),
-            device: burn::tensor::Device::flex(),
+            device: crate::device::Device::Cpu,
+            own_encoder: None,
             recipe,
         }
     }
@@ -290,7 +291,7 @@ mod tests {
             panic!("the folder is new")
         };
         std::fs::write(run.path("environment.json"), "{}").unwrap();
-        evaluate(plan, &run, &plan.encoder().unwrap(), true).unwrap()
+        evaluate(plan, &run, &*plan.encoder().unwrap(), true).unwrap()
     }
 
     #[test]
@@ -329,7 +330,7 @@ mod tests {
 
             let held_out = HeldOut::new(&plan).unwrap();
             assert_eq!(held_out.sample.items.len(), 20);
-            let epoch = held_out.epoch(&plan.encoder().unwrap(), 1, 1, [0.0; 3], 0.1).unwrap();
+            let epoch = held_out.epoch(&*plan.encoder().unwrap(), 1, 1, [0.0; 3], 0.1).unwrap();
             let queries = if train == 60 { 20 } else { test.min(20) };
             assert_eq!((epoch.knn_references, epoch.knn_queries), (references.min(12), queries));
             assert_eq!(epoch.knn.is_some(), train > 0);
@@ -355,7 +356,7 @@ mod tests {
         let plan = plan(|i| i % 3 == 0);
         let encoder = plan.encoder().unwrap();
         // 20 rows of 128 + 128 numbers.
-        let images = Images::draw(&plan, &encoder, 20 * 256 * 4).unwrap();
+        let images = Images::draw(&plan, &*encoder, 20 * 256 * 4).unwrap();
         assert_eq!((images.references.items.len(), images.queries.items.len()), (10, 10));
         assert_eq!((images.references.labels.len(), images.queries.labels.len()), (10, 10), "labels first");
         let table = Table::new(&plan, &images);

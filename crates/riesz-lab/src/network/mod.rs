@@ -1,9 +1,12 @@
 //! A network is a value: layers in order of execution, each with its name, its inputs and its shape; no numbers in it.
-//! Engines evaluate it ([`cpu`]); counting, naming, drawing the first weights and describing are walks over it.
+//! Two engines evaluate it: [`cpu`], and `burn` in a program that is built for a GPU. Counting, naming, drawing the first
+//! weights and describing are walks over it.
 //!
 //! Shapes are those of one image, `[h, w, c]`; tokens and rows have w = 1. Names are torchvision's and timm's, so that the
 //! weights can be read elsewhere.
 
+#[cfg(feature = "gpu")]
+pub mod burn;
 pub mod cpu;
 mod resnet;
 mod tensors;
@@ -12,6 +15,13 @@ mod vit;
 pub use resnet::{Residual, Stage};
 pub use tensors::{Draw, Role, Spec};
 pub use vit::VitSize;
+
+/// ε of batch norm, as torch's default.
+const BATCH_EPSILON: f64 = 1e-5;
+/// How much of a batch's moments goes into the running ones, as torch's default.
+const BATCH_MOMENTUM: f64 = 0.1;
+/// ε of layer norm, as timm's.
+const LAYER_EPSILON: f32 = 1e-6;
 
 /// What a layer does with its inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +101,7 @@ impl Layer {
 /// Layers from images to embeddings: the last one's output is z, [`representation`](Network::representation)'s is h.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
+    title: String,
     layers: Vec<Layer>,
     representation: usize,
 }
@@ -104,6 +115,17 @@ impl Network {
     /// The layer whose output is the representation h.
     pub fn representation(&self) -> usize {
         self.representation
+    }
+
+    /// The same network by another title, which is for messages only.
+    #[must_use]
+    pub fn titled(self, title: String) -> Self {
+        Self { title, ..self }
+    }
+
+    /// Dimensions of h and z.
+    pub fn dims(&self) -> [usize; 2] {
+        [self.representation, self.layers.len() - 1].map(|layer| self.layers[layer].size())
     }
 
     /// `[h, w, c]` of an image.
@@ -201,7 +223,7 @@ impl Builder {
     /// [`Op::BatchNorm`] of layer `x`, with `residual` added before the max.
     ///
     /// # Panics
-    /// If their shapes differ.
+    /// If `x` is not the newest layer, whose moments an engine has at hand, or their shapes differ.
     pub fn batch_norm(
         &mut self,
         name: &str,
@@ -210,6 +232,7 @@ impl Builder {
         relu: bool,
         shift: bool,
     ) -> usize {
+        assert_eq!(x, self.last(), "{name} does not come right after what it normalizes");
         let shape = self.shape(x);
         let inputs: Vec<usize> = [x].into_iter().chain(residual).collect();
         assert!(inputs.iter().all(|&i| self.shape(i) == shape), "{name} adds layers of different shapes");
@@ -274,7 +297,7 @@ impl Builder {
 
     /// Ends at the newest layer; h is the output of layer `representation`.
     pub fn finish(self, representation: usize) -> Network {
-        Network { layers: self.layers, representation }
+        Network { title: "a network".to_owned(), layers: self.layers, representation }
     }
 
     /// The projector on top of h, the newest layer, and the end: Linear, BatchNorm, ReLU, Linear, BatchNorm without learned

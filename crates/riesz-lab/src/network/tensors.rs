@@ -126,4 +126,41 @@ impl Network {
         }
         specs
     }
+
+    /// How many numbers are learned in (the backbone up to h, the projector from h to z).
+    pub fn parameter_counts(&self) -> (usize, usize) {
+        let learned = self.tensors().into_iter().filter(|spec| spec.role != Role::Buffer);
+        let (backbone, projector): (Vec<Spec>, Vec<Spec>) =
+            learned.partition(|spec| spec.layer <= self.representation());
+        let count = |specs: Vec<Spec>| specs.iter().map(Spec::len).sum();
+        (count(backbone), count(projector))
+    }
+
+    /// In words, for the log: its title, its parameters, and the widths from h to z.
+    pub fn describe(&self) -> String {
+        let (backbone, projector) = self.parameter_counts();
+        let [dim, _] = self.dims();
+        let after = self.layers().iter().skip(self.representation() + 1);
+        let maps = after.filter(|layer| matches!(layer.op, Op::Linear { .. } | Op::Convolve { .. }));
+        let widths: String = maps.map(|layer| format!(" → {}", layer.size())).collect();
+        format!(
+            "{}, {} parameters, h of {dim}; projector {dim}{widths}, {} parameters",
+            self.title,
+            thousands(backbone),
+            thousands(projector),
+        )
+    }
+}
+
+/// 1234567 as `1,234,567`.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }

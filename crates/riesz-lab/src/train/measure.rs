@@ -156,7 +156,7 @@ impl<'a> Viewer<'a> {
     /// If an image cannot be read.
     pub fn embed(
         self,
-        encoder: &Encoder,
+        encoder: &dyn Encoder,
         source: &dyn Source,
         items: &[usize],
         shown: Shown,
@@ -231,7 +231,7 @@ impl<'a> HeldOut<'a> {
     ///
     /// # Errors
     /// If an image cannot be read, or an embedding is zero or not finite (the encoder diverged).
-    pub fn views(&self, encoder: &Encoder) -> Result<[Matrix<f32>; 2]> {
+    pub fn views(&self, encoder: &dyn Encoder) -> Result<[Matrix<f32>; 2]> {
         let unit = |view| {
             let (_, mut z) = Viewer::of(self.plan).embed(
                 encoder,
@@ -251,7 +251,7 @@ impl<'a> HeldOut<'a> {
     /// As [`HeldOut::views`].
     pub fn epoch(
         &self,
-        encoder: &Encoder,
+        encoder: &dyn Encoder,
         epoch: u64,
         step: u64,
         [loss, attraction, repulsion]: [f64; 3],
@@ -277,7 +277,7 @@ impl<'a> HeldOut<'a> {
         })
     }
 
-    fn knn(&self, encoder: &Encoder) -> Result<Option<f64>> {
+    fn knn(&self, encoder: &dyn Encoder) -> Result<Option<f64>> {
         let Some([references, queries]) = &self.knn else { return Ok(None) };
         let embed = |source, sample: &Sample| -> Result<Labeled> {
             let (rows, _) = Viewer::of(self.plan).embed(encoder, source, &sample.items, Shown::Clean)?;

@@ -11,23 +11,21 @@ mod unreadables;
 
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor};
-use riesz::Matrix;
-use riesz::engine::{Fused, Value, value_and_grad_raw};
+use riesz::engine::Value;
 use riesz::loss::Loss;
 use riesz::rng::Key;
 
 use crate::augment::Augment;
 use crate::data::{Dataset, Source};
-use crate::encoder::{Encoder, ProjectorRecipe, Runs};
+use crate::device::Device;
+use crate::encoder::{Encoder, ProjectorRecipe};
 use crate::lines::Lines;
-use crate::network::cpu::Mode;
 use crate::optim::Optimizer;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::run::{Epoch, Event, Run, Timing};
 use crate::tensorboard::EventWriter;
-use crate::{Error, Result, device_loss, interrupt, room};
+use crate::{Error, Result, interrupt, room};
 use batches::{Batch, Decoded, Schedule};
 use checkpoint::Checkpoint;
 use measure::HeldOut;
@@ -52,7 +50,12 @@ pub struct Plan {
     pub loss: Loss,
     /// Where tensors live.
     pub device: Device,
+    /// Builds an untrained encoder in place of the recipe's, its numbers a function of the key.
+    pub own_encoder: Option<Box<BuildEncoder>>,
 }
+
+/// What builds an encoder that is not riesz's.
+pub type BuildEncoder = dyn Fn(Key) -> Result<Box<dyn Encoder>>;
 
 impl Plan {
     /// Opens the data and builds the rest.
@@ -101,16 +104,29 @@ impl Plan {
                 data.test.len()
             )));
         }
-        Ok(Self { recipe, data, augment, loss, device })
+        Ok(Self { recipe, data, augment, loss, device, own_encoder: None })
     }
 
     /// An untrained encoder; its bits are a function of the recipe.
     ///
     /// # Errors
-    /// If the recipe's encoder cannot be built for these images.
-    pub fn encoder(&self) -> Result<Encoder> {
+    /// If the recipe's encoder cannot be built for these images, or an own one is for images of another shape.
+    pub fn encoder(&self) -> Result<Box<dyn Encoder>> {
         let key = Key::new(self.recipe.seed).stream("encoder");
-        self.recipe.encoder.build(self.augment.size(), self.augment.channels(), key, &self.device)
+        let (size, channels) = (self.augment.size(), self.augment.channels());
+        let Some(build) = &self.own_encoder else {
+            return self.recipe.encoder.build(size, channels, key, &self.device);
+        };
+        let encoder = build(key)?;
+        let takes = encoder.image_shape();
+        if takes != [size, size, channels] {
+            return Err(Error::input(format!(
+                "{}: takes images of {takes:?}; the recipe's augment gives {:?}",
+                encoder.describe(),
+                [size, size, channels]
+            )));
+        }
+        Ok(encoder)
     }
 
     /// Updates of the whole run.
@@ -164,7 +180,7 @@ pub struct Manner {
 /// # Errors
 /// If the user interrupts (after saving; the sentence says how to go on), the loss is no longer finite, too many
 /// images are unreadable, or the disk refuses.
-pub fn train(plan: &Plan, run: &Run, start: Start, manner: Manner) -> Result<Encoder> {
+pub fn train(plan: &Plan, run: &Run, start: Start, manner: Manner) -> Result<Box<dyn Encoder>> {
     let last = plan.steps();
     run.keep_timings(start.step() / plan.schedule().steps_per_epoch())?;
     let nothing_yet = interrupt::expendable(interrupted(run, start.step(), last));
@@ -212,7 +228,7 @@ fn interrupted(run: &Run, step: u64, last: u64) -> String {
 struct Training<'a> {
     plan: &'a Plan,
     run: &'a Run,
-    encoder: Encoder,
+    encoder: Box<dyn Encoder>,
     optimizer: Optimizer,
     /// Updates done.
     step: u64,
@@ -275,7 +291,7 @@ impl<'a> Training<'a> {
         let step = self.step;
         let asked = (step as usize + 1) * self.plan.recipe.batch;
         self.unreadable.note(step, source, &batch.unreadable, asked, &mut self.log)?;
-        let parts = update(&mut self.encoder, &mut self.optimizer, self.plan, batch, learning_rate)?;
+        let parts = update(&mut *self.encoder, &mut self.optimizer, self.plan, batch, learning_rate)?;
         let [loss, attraction, repulsion] = parts;
         self.log.append(&Event::Step { step, loss, attraction, repulsion, learning_rate })?;
         for (sum, part) in self.sums.iter_mut().zip(parts) {
@@ -317,7 +333,7 @@ impl<'a> Training<'a> {
         let means = self.sums.map(|sum| sum / steps_per_epoch as f64);
         let expendable = interrupt::expendable(interrupted(self.run, self.step, self.plan.steps()));
         let number = self.step / steps_per_epoch;
-        let epoch = self.held_out.epoch(&self.encoder, number, self.step, means, learning_rate)?;
+        let epoch = self.held_out.epoch(&*self.encoder, number, self.step, means, learning_rate)?;
         drop(expendable);
         self.log.append(&Event::Epoch(epoch.clone()))?;
         // An epoch that is only measured again has its line.
@@ -342,7 +358,7 @@ impl<'a> Training<'a> {
 
 /// One optimizer update on one batch; returns loss, attraction, repulsion.
 fn update(
-    encoder: &mut Encoder,
+    encoder: &mut dyn Encoder,
     optimizer: &mut Optimizer,
     plan: &Plan,
     batch: &Batch,
@@ -362,28 +378,10 @@ fn update(
             "{error} (the encoder diverged, if its rows are not finite: lower optimizer.learning-rate)"
         ))
     };
-    match encoder.runs() {
-        Runs::Cpu(engine) => {
-            let (_, z) = engine.forward(&batch.views, Mode::Train);
-            let dim = z.len() / (2 * batch.images);
-            let rows = Matrix::new(z.to_vec(), dim);
-            let outcome =
-                value_and_grad_raw(&Fused, &plan.loss, &rows, 2).map_err(|error| diverged(error.into()))?;
-            engine.backward(outcome.grad.as_slice());
-            optimizer.step(engine, learning_rate);
-            Ok([outcome.value, outcome.attraction, outcome.repulsion])
-        }
-        Runs::Burn(encoder, device) => {
-            let images = encoder.images(&batch.views, &device.clone().autodiff());
-            let (_, z) = encoder.train_forward(images);
-            let outcome = device_loss::value_and_grad(&plan.loss, z.clone().inner(), 2).map_err(diverged)?;
-            // The gradient of Σ z·g with g held fixed is g: this hands the loss's gradient to Burn's backward pass.
-            let mut gradients = (z * Tensor::from_inner(outcome.grad)).sum().backward();
-            optimizer.step_on_burn(encoder, &mut gradients, learning_rate);
-            let Value { value, attraction, repulsion, .. } = outcome.value;
-            Ok([value, attraction, repulsion])
-        }
-    }
+    let Value { value, attraction, repulsion, .. } =
+        encoder.value_and_grad(&plan.loss, &batch.views, 2).map_err(diverged)?;
+    encoder.update(&mut optimizer.step(learning_rate));
+    Ok([value, attraction, repulsion])
 }
 
 fn describe(epoch: &Epoch, epochs: u64, timing: Option<&Timing>) -> String {

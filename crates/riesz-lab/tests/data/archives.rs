@@ -112,16 +112,3 @@ fn what_is_refused_of_a_tar_is_told_and_why() {
         assert!(refused(&recipe(&path)).contains("no images found; the tar is empty"));
     }
 }
-
-#[test]
-fn a_folder_that_holds_an_archive_says_what_to_give() {
-    let folder = tempfile::tempdir().unwrap();
-    let tar = gzip(&tar(&[("a/1.png", png(1))]));
-    write(folder.path().join("images.tar.gz"), &tar);
-    let message = refused(&recipe(folder.path()));
-    assert!(message.contains("1 file (images.tar.gz)"), "{message}");
-    assert!(
-        message.contains("; to open the archive, give ") && message.ends_with("images.tar.gz"),
-        "{message}"
-    );
-}

@@ -21,10 +21,14 @@ fn what_lies_at_the_path_is_told_when_nothing_fits() {
     );
     write(at("one.png"), &png(1));
     for (name, bytes, expected) in [
-        ("one.png", &png(1)[..], "one.png: one image; give the folder or the tar that holds the images"),
+        ("one.png", &png(1)[..], "one.png: one image; give the folder, tar or zip that holds the images"),
         ("none", b"", "none: the file is empty"),
         ("words", b"Dear diary", "words: neither a folder nor an archive of images nor an IDX file"),
-        ("a.zip", b"PK\x03\x04rest", "a.zip: a zip archive (or npz), which is not read; unpack it"),
+        (
+            "a.zip",
+            b"PK\x03\x04rest",
+            "a.zip: the archive is damaged or truncated: its directory is damaged or missing",
+        ),
         ("a.tar.bz2", b"BZh9rest", "a.tar.bz2: a bzip2 file, which is not read; unpack it"),
         (
             "a.csv.gz",

@@ -6,6 +6,7 @@ mod archives;
 mod folders;
 mod hostile;
 mod packed;
+mod sources;
 
 use std::io::Write;
 use std::path::Path;

@@ -244,6 +244,17 @@ impl<'a> Batch<'a> {
         groups: Option<&'a Groups<'a>>,
         grads: &[&mut [T]],
     ) -> Result<Self, Error> {
+        let batch = Self::of(loss, views, groups)?;
+        batch.check_grads(grads);
+        Ok(batch)
+    }
+
+    /// The same where no gradient is wanted.
+    fn of<T: Scalar>(
+        loss: &Loss,
+        views: &[Points<'_, T>],
+        groups: Option<&'a Groups<'a>>,
+    ) -> Result<Self, Error> {
         assert!(!views.is_empty(), "a loss needs at least one view");
         let batch = Self { views: views.len(), images: views[0].len(), dim: views[0].dim(), groups };
         for view in views {
@@ -256,12 +267,15 @@ impl<'a> Batch<'a> {
                 view.dim()
             );
         }
-        assert!(
-            grads.len() == batch.views && grads.iter().all(|grad| grad.len() == batch.images * batch.dim),
-            "gradients are not of the shape of the views"
-        );
         loss.check_grouped(batch.images, batch.views, groups.map(|groups| groups.sizes.as_slice()))?;
         Ok(batch)
+    }
+
+    fn check_grads<T>(self, grads: &[&mut [T]]) {
+        assert!(
+            grads.len() == self.views && grads.iter().all(|grad| grad.len() == self.images * self.dim),
+            "gradients are not of the shape of the views"
+        );
     }
 
     /// [`Term::pair_factor`], but for the anchor's [share](Self::share) where the batch has groups.

@@ -1,5 +1,7 @@
 //! Kernels that are powers of the distance.
 
+mod estimated;
+
 use pulp::Simd;
 
 use super::tile::{self, Zonal, tile_forms};
@@ -43,7 +45,9 @@ impl Kernel for Riesz {
         self.tile(cosines, value, slope);
     }
     fn tile_f64(&self, cosines: &[f64], value: &mut [f64], slope: &mut [f64]) {
-        self.tile(cosines, value, slope);
+        if self.exponent != 1.0 || !estimated::fill(cosines, value, slope) {
+            self.tile(cosines, value, slope);
+        }
     }
     fn ln_tile_f32(&self, cosines: &[f32], ln: &mut [f32], ratio: &mut [f32]) {
         tile::fill(self, true, cosines, ln, ratio);
@@ -72,7 +76,7 @@ struct InverseDistance;
 impl Zonal for InverseDistance {
     #[inline(always)]
     fn pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
-        let inverse = T::from_f64(1.0) / square(s).sqrt();
+        let inverse = square(s).inverse_root::<S>();
         (inverse, inverse * inverse * inverse)
     }
 }

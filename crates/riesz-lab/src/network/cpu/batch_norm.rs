@@ -2,12 +2,7 @@
 
 use super::Tensor;
 use super::loops::{Moments, Norm, NormGradient};
-use crate::network::Role;
-
-/// ε, as torch's default.
-const EPSILON: f64 = 1e-5;
-/// How much of a batch's moments goes into the running ones, as torch's default.
-const MOMENTUM: f64 = 0.1;
+use crate::network::{BATCH_EPSILON as EPSILON, BATCH_MOMENTUM as MOMENTUM, Role};
 
 /// One normalization.
 #[derive(Debug, Default)]

@@ -89,8 +89,8 @@ impl Tensor {
     }
 }
 
-/// In which order the numbers of a tensor are held: weights as rows (tap, in) × out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// In which order the numbers of a tensor are held: weights as rows (tap, in) × out; by default, in its shape's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Order {
     /// Outputs, inputs and taps, of what is not held in its shape's order.
     turned: Option<[usize; 3]>,

@@ -8,9 +8,8 @@ use rayon::prelude::*;
 use riesz::elementary::{Real, widest};
 
 use super::scratch::enough;
+use crate::network::LAYER_EPSILON as EPSILON;
 
-/// ε of the normalization of a token, as timm's.
-const EPSILON: f32 = 1e-6;
 /// Into how many parts a batch is cut for sums over it.
 const PARTS: usize = 16;
 

@@ -15,7 +15,7 @@ struct Matches {
     cosines: Vec<f64>,
 }
 
-/// The term's value and Σ ∂L/∂s; adds its gradient. Dot products are in `f64`.
+/// The term's value and Σ ∂L/∂s; adds its gradient, if there is one. Dot products are in `f64`.
 pub(super) fn add<T: Scalar>(
     batch: Batch<'_>,
     term: &Term,
@@ -40,6 +40,9 @@ pub(super) fn add<T: Scalar>(
     let mut slope = 0.0;
     for Matches { first, second, cosines: weights, .. } in &matches {
         slope += weights.iter().sum::<f64>();
+        if grads.is_empty() {
+            continue;
+        }
         let weights: Vec<T> = weights.iter().map(|&weight| T::from_f64(weight)).collect();
         let (before, after) = grads.split_at_mut(*second);
         add_scaled(&weights, views[*second].as_slice(), d, before[*first]);

@@ -16,13 +16,15 @@ use crate::product::{add_weighted_rows, add_weighted_rows_transposed};
 /// What a block gathers.
 struct Gathered<'a, T> {
     place: usize,
-    grad: &'a mut [T],
+    /// None if only sums are wanted.
+    grad: Option<&'a mut [T]>,
     kept: Option<Kept<'a, T>>,
     /// One for each plan: of the tiles whose rows the block is.
     sums: Vec<Sums>,
 }
 
-/// Adds to the gradients, with the powers in `kept` if the first sweep left them there, and returns Σ W of each plan, and the value of those that have no logarithm.
+/// Adds to the gradients, if there are any, with the powers in `kept` if the first sweep left them there, and returns Σ W of
+/// each plan, and the value of those that have no logarithm.
 pub(super) fn sweep<T: Scalar>(
     panels: &Panels<'_, T>,
     schedule: &Schedule,
@@ -36,9 +38,12 @@ pub(super) fn sweep<T: Scalar>(
     let mut kept = kept.into_iter();
     let mut states = Vec::with_capacity(schedule.blocks.len());
     for (place, block) in schedule.blocks.iter().enumerate() {
-        // Blocks of a view come in order.
-        let (grad, after) = std::mem::take(&mut rest[block.view]).split_at_mut(block.len() * d);
-        rest[block.view] = after;
+        let grad = rest.get_mut(block.view).map(|rest| {
+            // Blocks of a view come in order.
+            let (grad, after) = std::mem::take(rest).split_at_mut(block.len() * d);
+            *rest = after;
+            grad
+        });
         states.push(Gathered { place, grad, kept: kept.next(), sums: vec![Sums::default(); plans.len()] });
     }
     let wanted = |tile: Tile| plans.iter().any(|plan| plan.cover(tile).is_some());
@@ -77,9 +82,11 @@ pub(super) fn sweep<T: Scalar>(
                     }
                 };
                 let (x, y) = (panels.rows(tile.rows), panels.rows(tile.columns));
-                add_weighted_rows(cells, y, tile.columns.len(), d, rows.grad);
-                if let Some(columns) = columns {
-                    add_weighted_rows_transposed(cells, x, tile.rows.len(), d, columns.grad);
+                if let Some(grad) = &mut rows.grad {
+                    add_weighted_rows(cells, y, tile.columns.len(), d, grad);
+                }
+                if let Some(grad) = columns.and_then(|columns| columns.grad.as_deref_mut()) {
+                    add_weighted_rows_transposed(cells, x, tile.rows.len(), d, grad);
                 }
             });
         },

@@ -137,11 +137,13 @@ pub(super) fn project_both<S: Simd>(simd: S, shape: Shape, x: &[f64], v: &mut [f
             along_w = simd.mul_add_e_f64s(x[at], w[at], along_w);
         }
         let (back_v, back_w) = (simd.neg_f64s(along_v), simd.neg_f64s(along_w));
+        let mut share = zero;
         for at in (0..shape.dim).map(|k| k * wide + i) {
             v[at] = simd.mul_add_e_f64s(back_v, x[at], v[at]);
             w[at] = simd.mul_add_e_f64s(back_w, x[at], w[at]);
-            product = simd.mul_add_e_f64s(v[at], w[at], product);
+            share = simd.mul_add_e_f64s(v[at], w[at], share);
         }
+        product = simd.add_f64s(product, share);
     }
     simd.reduce_sum_f64s(product)
 }

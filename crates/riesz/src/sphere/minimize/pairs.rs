@@ -1,5 +1,6 @@
 //! The energy of one point set by plain loops over unordered pairs: eight points with all later ones make a strip of
-//! cosines, and a kernel is called for as many strips at once as stay in a near cache.
+//! cosines, and a kernel is called for as many strips at once as stay in a near cache. A strip lies in memory by vectors of
+//! columns, the eight rows of each together.
 
 use std::ops::Range;
 
@@ -10,8 +11,9 @@ use super::lbfgs::Objective;
 use crate::elementary::widest;
 use crate::kernel::Kernel;
 
-/// Cosines that are held at once, or one strip if that is longer: 64 KB, and as much for values and slopes each.
-const HELD: usize = 8192;
+/// Cosines that are held at once, or one strip if that is longer: 8 KB, and as much for values and slopes each, which
+/// the nearest cache holds.
+const HELD: usize = 1024;
 
 /// factor · Σ_{i<j} κ(⟨x_i, x_j⟩).
 pub(super) struct PairEnergy<'a> {
@@ -35,21 +37,50 @@ fn size(shape: Shape, first: usize) -> usize {
     LANES * (shape.stride - first)
 }
 
-/// Makes what is no pair of points i < j a 0, which is finite for every kernel: in the first eight columns those up to the
+/// In the first eight columns of a strip, 1 where the row r and the column c are a pair, c > r.
+const PAIRS: [[f64; LANES]; LANES] = {
+    let mut pairs = [[0.0; LANES]; LANES];
+    let mut r = 0;
+    while r < LANES {
+        let mut c = r + 1;
+        while c < LANES {
+            pairs[r][c] = 1.0;
+            c += 1;
+        }
+        r += 1;
+    }
+    pairs
+};
+
+/// A strip's vectors, eight rows for each vector of columns.
+#[inline(always)]
+fn blocks<S: Simd>(strip: &[f64]) -> &[[S::f64s; LANES]] {
+    vectors::<S>(strip).as_chunks().0
+}
+
+/// The same, to write.
+#[inline(always)]
+fn blocks_mut<S: Simd>(strip: &mut [f64]) -> &mut [[S::f64s; LANES]] {
+    vectors_mut::<S>(strip).as_chunks_mut().0
+}
+
+/// Makes what is no pair of points i < j a 0, for which every kernel is finite: in the first eight columns those up to the
 /// diagonal, in the last eight those beyond the points.
 #[inline(always)]
-fn mask(shape: Shape, first: usize, strip: &mut [f64]) {
-    let width = shape.stride - first;
-    let filled = shape.stride - shape.points;
-    for (r, row) in strip.chunks_exact_mut(width).enumerate() {
-        for c in 0..LANES {
-            row[c] = if c <= r { 0.0 } else { row[c] };
+fn mask<S: Simd>(simd: S, shape: Shape, strip: &mut [f64]) {
+    let blocks = blocks_mut::<S>(strip);
+    for r in 0..LANES {
+        for (block, kept) in blocks.iter_mut().zip(vectors::<S>(&PAIRS[r])) {
+            block[r] = simd.mul_f64s(block[r], *kept);
         }
-        if filled > 0 {
-            for c in 0..LANES {
-                let at = width - LANES + c;
-                row[at] = if c >= LANES - filled { 0.0 } else { row[at] };
-            }
+    }
+    let filled = shape.stride - shape.points;
+    if filled > 0 {
+        let kept: [f64; LANES] = std::array::from_fn(|c| if c < LANES - filled { 1.0 } else { 0.0 });
+        let kept = vectors::<S>(&kept);
+        let last = blocks.len() - kept.len();
+        for (block, kept) in blocks[last..].iter_mut().zip(kept) {
+            block.iter_mut().for_each(|x| *x = simd.mul_f64s(*x, *kept));
         }
     }
 }
@@ -91,29 +122,20 @@ impl WithSimd for Multiply<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { shape, strips, x, cosines: mut left } = self;
         for first in strips.step_by(LANES) {
-            let width = shape.stride - first;
             let (strip, rest) = left.split_at_mut(size(shape, first));
             left = rest;
-            // Four rows at once, so that a column is read once for them.
-            for (half, rows) in strip.chunks_exact_mut(4 * width).enumerate() {
-                let rows = vectors_mut::<S>(rows);
-                let wide = rows.len() / 4;
-                for at in 0..wide {
-                    let mut sums = [simd.splat_f64s(0.0); 4];
-                    for k in 0..shape.dim {
-                        let column = &x[k * shape.stride + first..(k + 1) * shape.stride];
-                        let theirs = vectors::<S>(column)[at];
-                        for (r, sum) in sums.iter_mut().enumerate() {
-                            let own = simd.splat_f64s(column[4 * half + r]);
-                            *sum = simd.mul_add_e_f64s(own, theirs, *sum);
-                        }
-                    }
-                    for (r, sum) in sums.into_iter().enumerate() {
-                        rows[r * wide + at] = sum;
+            for (at, block) in blocks_mut::<S>(strip).iter_mut().enumerate() {
+                let mut sums = [simd.splat_f64s(0.0); LANES];
+                for column in x.chunks_exact(shape.stride) {
+                    let column = &column[first..];
+                    let theirs = vectors::<S>(column)[at];
+                    for (sum, own) in sums.iter_mut().zip(&column[..LANES]) {
+                        *sum = simd.mul_add_e_f64s(simd.splat_f64s(*own), theirs, *sum);
                     }
                 }
+                *block = sums;
             }
-            mask(shape, first, strip);
+            mask(simd, shape, strip);
         }
     }
 }
@@ -144,30 +166,29 @@ impl WithSimd for Gather<'_> {
             values_left = rest;
             let (slopes, rest) = slopes_left.split_at_mut(size(shape, first));
             slopes_left = rest;
-            mask(shape, first, values);
-            mask(shape, first, slopes);
-            for chunk in vectors::<S>(values).chunks_exact(4) {
-                for (total, value) in totals.iter_mut().zip(chunk) {
-                    *total = simd.add_f64s(*total, *value);
+            mask(simd, shape, values);
+            mask(simd, shape, slopes);
+            for block in blocks::<S>(values) {
+                for (r, value) in block.iter().enumerate() {
+                    totals[r % 4] = simd.add_f64s(totals[r % 4], *value);
                 }
             }
-            let slopes = vectors::<S>(slopes);
-            let wide = slopes.len() / LANES;
-            for k in 0..shape.dim {
-                let column = &x[k * shape.stride + first..(k + 1) * shape.stride];
-                let theirs = vectors::<S>(column);
-                let to = &mut gradient[k * shape.stride + first..(k + 1) * shape.stride];
+            let slopes = blocks::<S>(slopes);
+            for (column, to) in x.chunks_exact(shape.stride).zip(gradient.chunks_exact_mut(shape.stride)) {
+                let (column, to) = (&column[first..], &mut to[first..]);
                 let own: [S::f64s; LANES] = std::array::from_fn(|r| simd.splat_f64s(factor * column[r]));
                 // What the eight points receive.
                 let mut sums = [zero; LANES];
-                for (at, (theirs, given)) in theirs.iter().zip(vectors_mut::<S>(to)).enumerate() {
-                    let mut sum = *given;
+                for ((theirs, given), slopes) in
+                    vectors::<S>(column).iter().zip(vectors_mut::<S>(to)).zip(slopes)
+                {
+                    // In two sums, so that half as many additions wait for each other.
+                    let mut both = [*given, zero];
                     for r in 0..LANES {
-                        let slope = slopes[r * wide + at];
-                        sums[r] = simd.mul_add_e_f64s(slope, *theirs, sums[r]);
-                        sum = simd.mul_add_e_f64s(slope, own[r], sum);
+                        sums[r] = simd.mul_add_e_f64s(slopes[r], *theirs, sums[r]);
+                        both[r % 2] = simd.mul_add_e_f64s(slopes[r], own[r], both[r % 2]);
                     }
-                    *given = sum;
+                    *given = simd.add_f64s(both[0], both[1]);
                 }
                 for (to, sum) in to.iter_mut().zip(sums) {
                     *to += simd.reduce_sum_f64s(simd.mul_f64s(scale, sum));

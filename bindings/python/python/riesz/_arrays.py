@@ -1,0 +1,43 @@
+"""Whatever holds rows of numbers, as a NumPy array; without a copy where there need be none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def as_rows(name: str, rows: Any) -> NDArray[Any]:
+    """A float32 or float64 array. float16 and bfloat16 become float32; anything else is refused."""
+    if hasattr(rows, "detach"):  # a tensor of torch: its gradient is not ours to follow
+        rows = rows.detach()
+        if str(rows.dtype) in ("torch.bfloat16", "torch.float16"):
+            rows = rows.float()
+        rows = rows.cpu()
+    if hasattr(rows, "__array__"):
+        array = np.asarray(rows)
+    elif hasattr(rows, "__dlpack__"):
+        array = np.from_dlpack(rows)
+    elif isinstance(rows, (list, tuple)):
+        array = np.asarray(rows, dtype=np.float64)
+    else:
+        raise TypeError(f"{name} is a {type(rows).__name__}; an array of rows is expected, n x d")
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
+        raise TypeError(f"{name} is of {array.dtype}; float32 or float64 is expected")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def as_labels(labels: Any) -> list[int] | None:
+    """Each label's number among the different ones, from 0 on."""
+    if labels is None:
+        return None
+    array = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
+    if array.ndim != 1:
+        raise ValueError(f"labels have the shape {list(array.shape)}; one for each image is expected")
+    if array.dtype.kind not in "iubUSO":
+        raise TypeError(f"labels are of {array.dtype}; whole numbers or strings are expected")
+    _, numbers = np.unique(array, return_inverse=True)
+    return numbers.reshape(-1).tolist()

@@ -1,0 +1,40 @@
+"""How many threads the compiled part takes. Results have the same bits for any number."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import SupportsIndex
+
+_chosen: int | None = None
+_default: Callable[[], int] | None = None
+
+
+def set_num_threads(number: SupportsIndex) -> None:
+    """Takes so many threads from now on, whatever torch takes."""
+    global _chosen
+    try:
+        number = operator.index(number)
+    except TypeError:
+        raise TypeError(f"the number of threads is {number!r}; a whole number is expected") from None
+    if number < 1:
+        raise ValueError(f"{number} threads; at least 1 is needed")
+    _chosen = number
+
+
+def num_threads() -> int:
+    """What was set; else ``torch.get_num_threads()`` once ``riesz.torch`` is imported; else the processors that this
+    process may use (affinity and cgroup quotas count)."""
+    if _chosen is not None:
+        return _chosen
+    if _default is not None:
+        return _default()
+    from riesz import _riesz
+
+    return _riesz.available_threads()
+
+
+def follow(default: Callable[[], int]) -> None:
+    """Takes as many threads as ``default`` says, unless a number was set."""
+    global _default
+    _default = default

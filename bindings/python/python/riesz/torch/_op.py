@@ -1,0 +1,258 @@
+"""A loss as an operation of torch.
+
+The operation is a plain custom op that gives the value and, if wanted, all gradients; around it stands an
+``autograd.Function`` with a static ``setup_context``, which hands the gradients out in backward. In this order both
+``torch.func`` and ``torch.compile`` see through it; a custom op with ``register_autograd`` breaks ``torch.func.grad``
+(pytorch#168393).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from riesz import _riesz
+from riesz._arrays import as_labels
+from riesz._threads import num_threads
+from riesz.losses import Loss
+from riesz.torch import _whole
+from riesz.torch._blocks import Batch, Block
+
+
+@torch.library.custom_op("riesz::loss", mutates_args=())
+def _loss(
+    views: Sequence[Tensor],
+    labels: Tensor | None,
+    learnt: Tensor | None,
+    sentence: str,
+    numbers: Sequence[float],
+    with_grad: bool,
+) -> list[Tensor]:
+    """The value; then, if wanted, the gradients of the learnable numbers and of each view."""
+    numbers = tuple(numbers)
+    if learnt is not None:
+        numbers = (*learnt.tolist(), *numbers[learnt.numel() :])
+    first = views[0]
+    if first.device.type == "cpu":
+        return _on_cpu(views, labels, learnt, sentence, numbers, with_grad)
+    loss = Loss(sentence, numbers, (), 0 if learnt is None else learnt.numel())
+    outcome = on_device(loss, torch.stack(tuple(views)), labels, with_grad)
+    found = [outcome.value.to(first.dtype)]
+    if outcome.grad is not None:
+        found += [
+            outcome.learnt if learnt is None else outcome.learnt.to(learnt),
+            *outcome.grad.clone().unbind(0),
+        ]
+        found = [tensor.clone() for tensor in found]
+    return found
+
+
+def _on_cpu(
+    views: Sequence[Tensor],
+    labels: Tensor | None,
+    learnt: Tensor | None,
+    sentence: str,
+    numbers: tuple[float, ...],
+    with_grad: bool,
+) -> list[Tensor]:
+    rows = [view.detach().numpy() for view in views]
+    groups = as_labels(labels)
+    dtype = views[0].dtype
+    if not with_grad:
+        value = _riesz.value(sentence, numbers, rows, groups, num_threads())
+        return [torch.tensor(value, dtype=dtype)]
+    value, _, _, _, found, grads = _riesz.value_and_grad(sentence, numbers, rows, groups, num_threads())
+    if learnt is None:
+        of_learnt = torch.zeros(0, dtype=dtype)
+    else:
+        of_learnt = torch.tensor(found, dtype=learnt.dtype, device=learnt.device)
+    return [torch.tensor(value, dtype=dtype), of_learnt, *map(torch.from_numpy, grads)]
+
+
+def on_device(loss: Loss, rows: Tensor, labels: Tensor | None, with_grad: bool) -> _whole.Outcome:
+    """The same in operations of torch, where the rows are: [K, N, d]."""
+    views, images, _ = rows.shape
+    with without_autocast(rows):
+        unit, lengths = _whole.normalize(rows)
+        groups, sizes = group_sizes(labels, images, rows.device)
+        batch = Batch(views, images, groups is not None)
+        own = Block(unit, 0, groups)
+        return _whole.evaluate(loss, loss.numbers, own, lengths, batch, sizes, with_grad)
+
+
+def without_autocast(rows: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Products of unit rows are taken in their own precision."""
+    return torch.autocast(rows.device.type, enabled=False)
+
+
+def group_sizes(labels: Tensor | None, images: int, device: torch.device) -> tuple[Tensor | None, Tensor]:
+    """The group of each image, if some image has company, and how many images its group has."""
+    if labels is None:
+        return None, torch.ones(images, dtype=torch.int64, device=device)
+    _, groups, counts = torch.unique(labels.to(device), return_inverse=True, return_counts=True)
+    return (groups, counts[groups]) if counts.numel() < images else (None, torch.ones_like(groups))
+
+
+@_loss.register_fake
+def _(
+    views: Sequence[Tensor],
+    labels: Tensor | None,
+    learnt: Tensor | None,
+    sentence: str,
+    numbers: Sequence[float],
+    with_grad: bool,
+) -> list[Tensor]:
+    value = views[0].new_empty(())
+    if not with_grad:
+        return [value]
+    of_learnt = views[0].new_empty(0) if learnt is None else torch.empty_like(learnt)
+    return [
+        value,
+        of_learnt,
+        *(torch.empty_like(view, memory_format=torch.contiguous_format) for view in views),
+    ]
+
+
+class _Refuse(torch.autograd.Function):
+    """Gradients as they are; but whoever differentiates them once more is told that this is not had, instead of silently
+    getting zero."""
+
+    @staticmethod
+    def forward(grad: Tensor, *inputs: Tensor) -> Tensor:
+        return grad.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError(
+            "riesz has first derivatives only; the gradient of a loss cannot be differentiated again"
+        )
+
+
+class _Given(torch.autograd.Function):
+    """A value whose gradients are known already: those of each input."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, grads: Sequence[Tensor], *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(*grads, *inputs)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad_value: Tensor) -> tuple[Any, ...]:
+        count = len(ctx.saved_tensors) // 2
+        grads, inputs = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        given = [_Refuse.apply((grad_value * grad).to(grad.dtype), *inputs) for grad in grads]
+        return None, None, *given
+
+
+def with_gradients(value: Tensor, grads: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
+    """``value`` as a function of ``inputs`` with these gradients; nothing is computed in backward."""
+    found: Tensor = _Given.apply(value, grads, *inputs)
+    return found
+
+
+class _Loss(torch.autograd.Function):
+    """Value and gradients in forward, the gradients times what comes back in backward."""
+
+    @staticmethod
+    def forward(
+        sentence: str,
+        numbers: tuple[float, ...],
+        labels: Tensor | None,
+        learnt: Tensor | None,
+        *views: Tensor,
+    ) -> tuple[Tensor, ...]:
+        return tuple(_loss(list(views), labels, learnt, sentence, list(numbers), True))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        _, _, _, learnt, *views = inputs
+        _, *grads = output
+        ctx.mark_non_differentiable(*grads)
+        ctx.learns = learnt is not None
+        ctx.save_for_backward(*grads, *([learnt] if ctx.learns else []), *views)
+
+    @staticmethod
+    def backward(ctx: Any, grad_value: Tensor, *_: Any) -> tuple[Any, ...]:
+        saved = ctx.saved_tensors
+        views = (len(saved) - 1 - int(ctx.learns)) // 2
+        of_learnt, grads, inputs = saved[0], saved[1 : 1 + views], saved[1 + views :]
+        given = [_Refuse.apply(grad_value * grad, *inputs) for grad in grads]
+        learnt = _Refuse.apply((grad_value * of_learnt).to(of_learnt.dtype), *inputs) if ctx.learns else None
+        return None, None, None, learnt, *given
+
+
+def apply(loss: Loss, views: Sequence[Tensor], labels: Tensor | None, learnt: Tensor | None) -> Tensor:
+    """The loss of checked views, differentiable in them and in ``learnt``."""
+    inputs = [*views, *([] if learnt is None else [learnt])]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
+        value: Tensor = _Loss.apply(loss.sentence, loss.numbers, labels, learnt, *views)[0]
+        return value
+    value = _loss(list(views), labels, learnt, loss.sentence, list(loss.numbers), False)[0]
+    return value
+
+
+def checked(views: Sequence[Any]) -> list[Tensor]:
+    """Views of one shape, device and precision; half precision becomes float32. Or a sentence."""
+    if not views:
+        raise ValueError("there is no view")
+    for place, view in enumerate(views, 1):
+        if not isinstance(view, Tensor):
+            raise TypeError(f"view {place} is a {type(view).__name__}; a tensor is expected")
+        if view.dim() != 2:
+            raise ValueError(
+                f"view {place} has the shape {list(view.shape)}; rows of numbers are expected, n × d"
+            )
+        if view.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+            raise TypeError(f"view {place} is of {view.dtype}; a floating type is expected")
+        if view.device != views[0].device:
+            raise ValueError(f"views are on {views[0].device} and on {view.device}")
+        if view.shape != views[0].shape:
+            (n, d), (m, e) = views[0].shape, view.shape
+            raise ValueError(f"views differ: {n} × {d} and {m} × {e}")
+    if views[0].shape[1] == 0:
+        raise ValueError(f"view 1 is {views[0].shape[0]} × 0; there are no rows")
+    double = any(view.dtype == torch.float64 for view in views)
+    return [view.to(torch.float64 if double else torch.float32) for view in views]
+
+
+def checked_labels(labels: Any, images: int) -> Tensor | None:
+    """Whole numbers, one for each image."""
+    if labels is None:
+        return None
+    given: Tensor = torch.as_tensor(labels)
+    if given.dim() != 1:
+        raise ValueError(f"labels have the shape {list(given.shape)}; one for each image is expected")
+    if given.dtype.is_floating_point or given.dtype.is_complex:
+        raise TypeError(f"labels are of {given.dtype}; whole numbers are expected")
+    if given.shape[0] != images:
+        raise ValueError(f"{given.shape[0]} labels for {images} images")
+    return given.to(torch.int64)
+
+
+def is_learnt(*numbers: Any) -> bool:
+    """Whether some number of a loss is a tensor, whose gradient is wanted."""
+    return any(isinstance(number, Tensor) for number in numbers)
+
+
+def learnt_numbers(*numbers: Any) -> Tensor:
+    """Numbers of a loss, some of which are tensors, as one tensor."""
+    like = next(number for number in numbers if isinstance(number, Tensor))
+    for number in numbers:
+        if isinstance(number, Tensor) and number.numel() != 1:
+            raise ValueError(
+                f"a number of the loss has the shape {list(number.shape)}; one number is expected"
+            )
+    return torch.stack(
+        [
+            number.reshape(()) if isinstance(number, Tensor) else like.new_tensor(float(number))
+            for number in numbers
+        ]
+    )

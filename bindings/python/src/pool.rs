@@ -1,0 +1,51 @@
+//! Threads. rayon's global pool does not survive `fork`: a child would wait for threads that only its parent has. So work
+//! runs in pools of our own, made when first asked for and told apart by process.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+struct Entry {
+    process: u32,
+    pool: Arc<ThreadPool>,
+}
+
+/// Locked only by who holds the GIL and does not let go of it meanwhile. `os.fork` holds the GIL as well, so a child never
+/// inherits it locked.
+static POOLS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+/// The processors that this process may use: affinity and cgroup quotas count.
+#[pyfunction]
+pub(crate) fn available_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+fn pool(_gil: Python<'_>, threads: usize) -> PyResult<Arc<ThreadPool>> {
+    if threads == 0 {
+        return Err(PyValueError::new_err("0 threads; at least 1 is needed"));
+    }
+    let process = std::process::id();
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    // Those of the parent are left alone: to end them would be to wait for threads that are not here.
+    let ours = |entry: &&Entry| entry.process == process && entry.pool.current_num_threads() == threads;
+    if let Some(entry) = pools.iter().find(ours) {
+        return Ok(Arc::clone(&entry.pool));
+    }
+    let pool =
+        ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("riesz-{i}")).build().map_err(
+            |error| PyRuntimeError::new_err(format!("{threads} threads cannot be started: {error}")),
+        )?;
+    let pool = Arc::new(pool);
+    pools.push(Entry { process, pool: Arc::clone(&pool) });
+    Ok(pool)
+}
+
+/// Runs `work` on so many threads, without the GIL.
+pub(crate) fn run<R: Send>(py: Python<'_>, threads: usize, work: impl FnOnce() -> R + Send) -> PyResult<R> {
+    let pool = pool(py, threads)?;
+    let outcome = py.detach(|| pool.install(work));
+    py.check_signals()?;
+    Ok(outcome)
+}

@@ -1,0 +1,400 @@
+//! Parquet files of images, as data hubs keep them: a column of groups with `bytes` (an encoded image) and `path`, and a column of
+//! labels, whose names the schema's `huggingface` entry may have.
+//!
+//! Row groups are read when one of their images is asked for, and kept within a budget; beyond it an image costs the page
+//! that it lies in.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use parquet::basic::{LogicalType, Type};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::schema::types::ColumnDescriptor;
+
+use super::decode::decode;
+use super::shards;
+use super::tree::Tree;
+use super::{Image, Opened, Source};
+use crate::{Error, Result};
+
+/// Bytes of encoded images that are kept once they were read.
+const KEPT: usize = 1 << 30;
+
+/// Columns of images that are taken where several would do.
+const IMAGES: [&str; 2] = ["image", "img"];
+
+/// Columns of labels, the first that is there.
+const LABELS: [&str; 6] = ["label", "labels", "fine_label", "class", "target", "category"];
+
+/// Opens the parquet files of `tree`; `None` if it has none.
+///
+/// # Errors
+/// If a file is damaged, or has no column of images.
+pub(super) fn open(tree: &Tree) -> Result<Option<Opened>> {
+    if super::images::are_in(tree) {
+        return Ok(None);
+    }
+    let files: Vec<PathBuf> = tree.entries.iter().map(|entry| tree.place.join(&entry.path)).collect();
+    let files: Vec<PathBuf> =
+        files.into_iter().filter(|path| is_parquet(path, tree.kind == "file")).collect();
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let files = files.into_iter().map(Table::open).collect::<Result<Vec<_>>>()?;
+    let (train, test, left_aside) = shards::by_split(files, |file| file.path.as_path());
+    let classes = Classes::of(train.iter().chain(test.iter().flatten()));
+    let source = |name: &'static str, files: Vec<Table>| -> Box<dyn Source> {
+        Box::new(Images::new(name, files, &classes))
+    };
+    Ok(Some(Opened {
+        kind: "parquet of images".to_owned(),
+        notes: [&tree.notes[..], &left_aside[..]].concat(),
+        train: source("train", train),
+        test: test.map(|files| source("test", files)),
+        classes: classes.names,
+    }))
+}
+
+/// By the ending; a file that was named alone by its first bytes.
+fn is_parquet(path: &Path, alone: bool) -> bool {
+    let mut start = [0; 4];
+    match alone {
+        false => path.extension().is_some_and(|end| end == "parquet"),
+        true => File::open(path)
+            .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start))
+            .is_ok_and(|()| start == *b"PAR1"),
+    }
+}
+
+/// One file.
+struct Table {
+    path: PathBuf,
+    metadata: Arc<ParquetMetaData>,
+    /// The leaf column of encoded images.
+    images: usize,
+    /// The column of labels, as words; empty if there is none.
+    words: Vec<Option<String>>,
+    /// The names of the classes, if the file has them.
+    names: Option<Vec<String>>,
+    /// Whether the labels are whole numbers.
+    numbers: bool,
+}
+
+impl Table {
+    fn open(path: PathBuf) -> Result<Self> {
+        let wrong = |error: ParquetError| damaged(&path, &error);
+        let file = File::open(&path).map_err(|error| Error::io(&path, &error))?;
+        let length = file.metadata().map_err(|error| Error::io(&path, &error))?.len();
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(wrong)?;
+        let schema = metadata.file_metadata().schema_descr();
+        let images = image_column(schema.columns()).map_err(|why| Error::input(why).at(path.display()))?;
+        let mut rows = 0_u64;
+        for group in metadata.row_groups() {
+            rows = rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
+        }
+        if rows > length {
+            return Err(Error::input(format!(
+                "{}: claims {rows} images in {length} bytes; it is damaged",
+                path.display()
+            )));
+        }
+        let flat = |name: &str| {
+            schema.columns().iter().position(|column| {
+                let parts = column.path().parts();
+                parts.len() == 1 && parts[0] == name && column.max_rep_level() == 0
+            })
+        };
+        let labels = LABELS.iter().find_map(|&name| Some((name, flat(name)?)));
+        let names = labels.and_then(|(name, _)| names(&metadata, name));
+        let numbers = labels.is_some_and(|(_, column)| {
+            matches!(schema.column(column).physical_type(), Type::INT32 | Type::INT64)
+        });
+        let mut table = Self {
+            path: path.clone(),
+            metadata: Arc::new(metadata),
+            images,
+            words: Vec::new(),
+            names,
+            numbers,
+        };
+        if let Some((name, column)) = labels {
+            for group in 0..table.metadata.num_row_groups() {
+                let read = table.words(group, column).map_err(wrong)?;
+                let read = read.ok_or_else(|| {
+                    Error::input(format!(
+                        "{}: column {name} holds neither whole numbers nor text",
+                        path.display()
+                    ))
+                })?;
+                table.words.extend(read);
+            }
+            if table.words.len() as u64 != rows {
+                let found = table.words.len();
+                return Err(Error::input(format!(
+                    "{}: promises {rows} rows and has {found} labels; it is damaged",
+                    path.display()
+                )));
+            }
+        }
+        Ok(table)
+    }
+
+    fn rows_of(&self, group: usize) -> usize {
+        usize::try_from(self.metadata.row_group(group).num_rows()).unwrap_or(0)
+    }
+
+    /// A reader of a column of a row group, with a file of its own.
+    fn reader(&self, group: usize, column: usize) -> std::result::Result<ColumnReader, ParquetError> {
+        let chunk = self.metadata.row_group(group).column(column);
+        let file = Arc::new(File::open(&self.path)?);
+        let pages = SerializedPageReader::new(file, chunk, self.rows_of(group), None)?;
+        let schema = self.metadata.file_metadata().schema_descr();
+        Ok(get_column_reader(schema.column(column), Box::new(pages)))
+    }
+
+    /// The labels of a row group; `None` for a column of another type.
+    fn words(
+        &self,
+        group: usize,
+        column: usize,
+    ) -> std::result::Result<Option<Vec<Option<String>>>, ParquetError> {
+        let full = self.metadata.file_metadata().schema_descr().column(column).max_def_level();
+        let count = self.rows_of(group);
+        Ok(Some(match self.reader(group, column)? {
+            ColumnReader::Int32ColumnReader(mut reader) => values(&mut reader, count, full, i32::to_string)?,
+            ColumnReader::Int64ColumnReader(mut reader) => values(&mut reader, count, full, i64::to_string)?,
+            ColumnReader::ByteArrayColumnReader(mut reader) => {
+                values(&mut reader, count, full, |word| String::from_utf8_lossy(word.data()).into_owned())?
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Encoded images of a row group: `count` of them from row `first` on; `None` where there is none.
+    fn images(
+        &self,
+        group: usize,
+        first: usize,
+        count: usize,
+    ) -> std::result::Result<Vec<Option<ByteArray>>, ParquetError> {
+        let full = self.metadata.file_metadata().schema_descr().column(self.images).max_def_level();
+        match self.reader(group, self.images)? {
+            ColumnReader::ByteArrayColumnReader(mut reader) => {
+                reader.skip_records(first)?;
+                values::<ByteArrayType, _>(&mut reader, count, full, ByteArray::clone)
+            }
+            _ => Err(ParquetError::General("the column of images is of another type".to_owned())),
+        }
+    }
+}
+
+/// The next `count` values of a column without lists; `None` where one is missing.
+fn values<D: DataType, T>(
+    reader: &mut ColumnReaderImpl<D>,
+    count: usize,
+    full: i16,
+    value: impl Fn(&D::T) -> T,
+) -> std::result::Result<Vec<Option<T>>, ParquetError> {
+    let (mut defined, mut found, mut records) = (Vec::new(), Vec::new(), 0);
+    while records < count {
+        let (read, _, _) = reader.read_records(count - records, Some(&mut defined), None, &mut found)?;
+        if read == 0 {
+            return Err(ParquetError::General("a column has fewer rows than it promises".to_owned()));
+        }
+        records += read;
+    }
+    let mut found = found.iter().map(value);
+    if full == 0 {
+        return Ok(found.map(Some).collect());
+    }
+    Ok(defined.iter().map(|&level| if level == full { found.next() } else { None }).collect())
+}
+
+/// The leaf that holds encoded images.
+fn image_column(columns: &[Arc<ColumnDescriptor>]) -> std::result::Result<usize, String> {
+    let root = |column: &ColumnDescriptor| column.path().parts().first().cloned().unwrap_or_default();
+    let is_text = |column: &ColumnDescriptor| matches!(column.logical_type_ref(), Some(LogicalType::String));
+    let holds_images = |column: &ColumnDescriptor| {
+        let parts = column.path().parts();
+        let named = match parts {
+            [_, bytes] => bytes == "bytes",
+            [only] => IMAGES.contains(&only.as_str()),
+            _ => false,
+        };
+        named && column.max_rep_level() == 0 && column.physical_type() == Type::BYTE_ARRAY && !is_text(column)
+    };
+    let found: Vec<usize> = (0..columns.len()).filter(|&i| holds_images(&columns[i])).collect();
+    let usual = |&i: &usize| IMAGES.contains(&root(&columns[i]).as_str());
+    match found[..] {
+        [only] => Ok(only),
+        [] => {
+            let all: BTreeSet<String> = columns.iter().map(|column| root(column)).collect();
+            Err(format!(
+                "has no column of images; expected image or img with the encoded images as its field bytes, found {}",
+                all.into_iter().collect::<Vec<_>>().join(", ")
+            ))
+        }
+        _ => found.iter().copied().find(usual).ok_or_else(|| {
+            let names: Vec<String> = found.iter().map(|&i| root(&columns[i])).collect();
+            format!("has several columns of images ({}); one named image or img is taken", names.join(", "))
+        }),
+    }
+}
+
+/// The names of the classes of a column, if the schema's `huggingface` entry has them.
+fn names(metadata: &ParquetMetaData, column: &str) -> Option<Vec<String>> {
+    let entries = metadata.file_metadata().key_value_metadata()?;
+    let entry = entries.iter().find(|entry| entry.key == "huggingface")?;
+    let value: serde_json::Value = serde_json::from_str(entry.value.as_deref()?).ok()?;
+    let names = value.pointer("/info/features")?.get(column)?.get("names")?.as_array()?;
+    names.iter().map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+/// The classes of all files.
+struct Classes {
+    names: Vec<String>,
+    /// Whether a label is a place in `names`, as the schema says; otherwise it is one of them.
+    are_places: bool,
+}
+
+impl Classes {
+    fn of<'a>(files: impl Iterator<Item = &'a Table> + Clone) -> Self {
+        if let Some(names) = files.clone().find_map(|file| file.names.as_ref().filter(|_| file.numbers)) {
+            return Self { names: names.clone(), are_places: true };
+        }
+        let words: BTreeSet<&str> =
+            files.flat_map(|file| file.words.iter().flatten()).map(String::as_str).collect();
+        Self { names: shards::class_names(words), are_places: false }
+    }
+
+    /// The class of a label; none for a number outside the names, as unlabelled images have −1.
+    fn class(&self, word: &str) -> Option<u32> {
+        let place = match self.are_places {
+            true => word.parse().ok().filter(|&place: &usize| place < self.names.len()),
+            false => self.names.iter().position(|name| name == word),
+        };
+        place.and_then(|place| u32::try_from(place).ok())
+    }
+}
+
+/// The images of some files, one after another.
+struct Images {
+    name: &'static str,
+    groups: Vec<Group>,
+    files: Vec<Table>,
+    labels: Vec<Option<u32>>,
+    len: usize,
+    /// Bytes that may still be kept.
+    room: AtomicUsize,
+}
+
+/// A row group.
+struct Group {
+    file: usize,
+    /// Its place in the file.
+    place: usize,
+    /// The number of its first image among all.
+    first: usize,
+    rows: usize,
+    /// Its encoded images, once they were read, if there was room.
+    kept: Mutex<Kept>,
+}
+
+enum Kept {
+    NotYet,
+    Images(Arc<[Option<ByteArray>]>),
+    NoRoom,
+}
+
+impl Images {
+    fn new(name: &'static str, mut files: Vec<Table>, classes: &Classes) -> Self {
+        let (mut groups, mut labels, mut len) = (Vec::new(), Vec::new(), 0);
+        let mut known = std::collections::BTreeMap::<String, Option<u32>>::new();
+        for (index, file) in files.iter_mut().enumerate() {
+            for place in 0..file.metadata.num_row_groups() {
+                let rows = file.rows_of(place);
+                groups.push(Group { file: index, place, first: len, rows, kept: Mutex::new(Kept::NotYet) });
+                len += rows;
+            }
+            for word in std::mem::take(&mut file.words) {
+                labels.push(word.and_then(|word| {
+                    let class = classes.class(&word);
+                    *known.entry(word).or_insert(class)
+                }));
+            }
+            labels.resize(len, None);
+        }
+        Self { name, groups, files, labels, len, room: AtomicUsize::new(KEPT) }
+    }
+
+    /// The encoded image `index`.
+    fn encoded(&self, index: usize) -> std::result::Result<Option<ByteArray>, (PathBuf, ParquetError)> {
+        let group = &self.groups[self.groups.partition_point(|group| group.first <= index) - 1];
+        let file = &self.files[group.file];
+        let row = index - group.first;
+        let wrong = |error| (file.path.clone(), error);
+        let mut kept = group.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Kept::NotYet = *kept {
+            let bytes = file.metadata.row_group(group.place).column(file.images).uncompressed_size();
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            let take = |room: usize| room.checked_sub(bytes);
+            *kept = match self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+                Ok(_) => Kept::Images(file.images(group.place, 0, group.rows).map_err(wrong)?.into()),
+                Err(_) => Kept::NoRoom,
+            };
+        }
+        if let Kept::Images(images) = &*kept {
+            return Ok(images[row].clone());
+        }
+        // Others may read the group meanwhile.
+        drop(kept);
+        let mut one = file.images(group.place, row, 1).map_err(wrong)?;
+        Ok(one.pop().flatten())
+    }
+}
+
+impl Source for Images {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("{}/{index:05}", self.name)
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.labels[index]
+    }
+
+    fn image(&self, index: usize) -> Result<Image> {
+        let bytes = self.encoded(index).map_err(|(path, error)| damaged(&path, &error))?;
+        let bytes = bytes.ok_or_else(|| {
+            Error::input("has no bytes; an image that is only named by a path is not read")
+                .at(self.name(index))
+        })?;
+        decode(bytes.data()).map_err(|reason| Error::input(reason).at(self.name(index)))
+    }
+}
+
+/// The sentence for a file that cannot be read.
+fn damaged(path: &Path, error: &ParquetError) -> Error {
+    let told = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let what = match error {
+        ParquetError::NYI(what) | ParquetError::General(what)
+            if what.contains("feature must be enabled") || what.contains("Disabled feature") =>
+        {
+            format!(
+                "is compressed in a way that is not read ({told}); uncompressed and Snappy, LZ4 and Gzip are"
+            )
+        }
+        _ => format!("the parquet file is damaged or truncated: {told}"),
+    };
+    Error::input(format!("{}: {what}", path.display()))
+}

@@ -1,0 +1,77 @@
+//! Networks on Burn's devices as encoders: rows, losses and updates stay where they are, and only numbers for the log come to
+//! the host.
+
+use riesz::Matrix;
+use riesz::engine::Value;
+use riesz::loss::Loss;
+
+use super::Encoder;
+use crate::network::Role;
+use crate::network::burn::{Engine, matrix, rows};
+use crate::optim::Update;
+use crate::tensors::{NamedTensor, matched};
+use crate::{Result, device_loss};
+
+impl Encoder for Engine {
+    fn image_shape(&self) -> [usize; 3] {
+        self.network().image_shape()
+    }
+
+    fn dims(&self) -> [usize; 2] {
+        self.network().dims()
+    }
+
+    fn describe(&self) -> String {
+        self.network().describe()
+    }
+
+    fn embed(&self, images: &[f32]) -> (Matrix<f32>, Matrix<f32>) {
+        let [h, z] = Self::embed(self, images);
+        (matrix(h), matrix(z))
+    }
+
+    fn forward(&mut self, images: &[f32]) -> Matrix<f32> {
+        let [_, z] = Self::forward(self, images);
+        matrix(z)
+    }
+
+    fn backward(&mut self, of_z: &Matrix<f32>) {
+        let of_z = rows(of_z, self.device());
+        Self::backward(self, of_z);
+    }
+
+    fn update(&mut self, update: &mut Update<'_>) {
+        for tensor in self.tensors_mut() {
+            let Role::Learned { decays } = tensor.spec.role else { continue };
+            let gradient = tensor.gradient.take().expect("a backward pass came before");
+            tensor.values = update.on_burn(&tensor.spec.name, decays, tensor.values.clone(), gradient);
+        }
+    }
+
+    fn named_tensors(&self) -> Vec<NamedTensor> {
+        let named = self.tensors().iter().map(|tensor| NamedTensor {
+            name: tensor.spec.name.clone(),
+            shape: tensor.spec.shape.clone(),
+            values: tensor.values.to_data().try_into_vec().expect("networks compute in f32"),
+        });
+        let mut all: Vec<NamedTensor> = named.collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    fn load(&mut self, tensors: &[NamedTensor]) -> Result<()> {
+        let own = self.tensors().iter().map(|tensor| (&tensor.spec.name[..], &tensor.spec.shape[..]));
+        let given = matched(own, tensors)?;
+        for (place, given) in given.into_iter().enumerate() {
+            self.set(place, &given.values);
+        }
+        Ok(())
+    }
+
+    fn value_and_grad(&mut self, loss: &Loss, images: &[f32], views: usize) -> Result<Value> {
+        let [_, z] = Self::forward(self, images);
+        let outcome = device_loss::value_and_grad(loss, z, views)?;
+        Self::backward(self, outcome.grad);
+        Ok(outcome.value)
+    }
+}
