@@ -82,6 +82,7 @@ pub struct TrainArgs {
 /// Bad use or input; an interruption after saving; a loss that is no longer finite.
 pub fn run(args: &TrainArgs) -> Result<()> {
     let started = Instant::now();
+    set_threads(args.threads)?;
     let (recipe, origin) = args.resolved()?;
     let device = device::open(&args.device)?;
     let described = device.described(&args.device);
