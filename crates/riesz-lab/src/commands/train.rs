@@ -83,11 +83,7 @@ pub struct TrainArgs {
 pub fn run(args: &TrainArgs) -> Result<()> {
     let started = Instant::now();
     set_threads(args.threads)?;
-    let (text, origin) = args.recipe_text()?;
-    let mut recipe = Recipe::resolve(&text, &args.overrides(&text), &origin)?;
-    if let Some(data) = &args.data {
-        recipe.data = DataRecipe { source: absolute(data), ..recipe.data };
-    }
+    let (recipe, origin) = args.resolved()?;
     let device = device::open(&args.device)?;
     let described = device.described(&args.device);
     let plan = Plan::new(recipe, device)?;
@@ -170,6 +166,27 @@ pub fn finish(
 }
 
 impl TrainArgs {
+    /// Those that say what is trained; the others as they are without flags.
+    pub(super) fn of(
+        data: Option<String>,
+        recipe: Option<String>,
+        batch: Option<usize>,
+        backbone: Option<String>,
+        set: Vec<String>,
+    ) -> Self {
+        Self { data, recipe, batch, backbone, set, ..Self::default() }
+    }
+
+    /// The recipe with the flags laid over it, and where it is from.
+    pub(super) fn resolved(&self) -> Result<(Recipe, String)> {
+        let (text, origin) = self.recipe_text()?;
+        let mut recipe = Recipe::resolve(&text, &self.overrides(&text), &origin)?;
+        if let Some(data) = &self.data {
+            recipe.data = DataRecipe { source: absolute(data), ..recipe.data };
+        }
+        Ok((recipe, origin))
+    }
+
     /// The recipe's text and where it is from: the one asked for; for data alone, the built-in one for images of
     /// that size; else the built-in default.
     fn recipe_text(&self) -> Result<(String, String)> {
