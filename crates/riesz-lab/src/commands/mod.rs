@@ -11,6 +11,7 @@ pub mod loss;
 pub mod loss_flags;
 pub mod recipes;
 pub mod report;
+pub mod reproduce;
 pub mod runs;
 pub mod sphere;
 pub mod sweep;
