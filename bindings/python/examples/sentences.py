@@ -61,11 +61,15 @@ if __name__ == "__main__":
         loss = riesz.torch.cached_backward(embed, chunks, criterion)
         optimizer.step()
         if step % 20 == 0:
-            print(f"step {step}: loss {loss.item():.3f}, temperature {float(criterion.temperature.detach()):.3f}")
+            print(
+                f"step {step}: loss {loss.item():.3f}, temperature {float(criterion.temperature.detach()):.3f}"
+            )
     with torch.no_grad():
         z = nn.functional.normalize(bag(net, [hashed(sentence.split()) for sentence in corpus]))
         report = riesz.geometry(z)
-        print(f"{len(corpus)} sentences: {report.verdict} Effective rank {report.effective_rank:.1f} of {report.dim}.")
+        print(
+            f"{len(corpus)} sentences: {report.verdict} Effective rank {report.effective_rank:.1f} of {report.dim}."
+        )
         query = "how much memory does the loss take for a large batch"
         best = (z @ nn.functional.normalize(bag(net, [hashed(query.split())]))[0]).topk(3).indices
         print(f"\nnearest to {query!r}:", *(f"- {corpus[i]}" for i in best), sep="\n")

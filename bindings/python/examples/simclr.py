@@ -11,7 +11,9 @@ from torch import nn
 from torchvision.transforms import v2
 
 FOLDER = Path(__file__).parents[3] / "data" / "fashion-mnist-12k"
-AUGMENT = v2.Compose([v2.RandomResizedCrop(28, (0.4, 1.0)), v2.RandomHorizontalFlip(), v2.ColorJitter(0.8, 0.8)])
+AUGMENT = v2.Compose(
+    [v2.RandomResizedCrop(28, (0.4, 1.0)), v2.RandomHorizontalFlip(), v2.ColorJitter(0.8, 0.8)]
+)
 
 
 def images(split):
@@ -24,7 +26,9 @@ def encoder(d=64):
     layers = []
     for wide, narrow in ((1, 16), (16, 32), (32, 64)):
         layers += [nn.Conv2d(wide, narrow, 3, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, d))
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, d)
+    )
 
 
 def train(criterion, steps, batch=256, seed=0, rate=0.05):

@@ -162,7 +162,11 @@ def test_every_backbone_loads(tmp_path: Path, backbone: str, stem: str, size: in
     write(tmp_path / "encoder.safetensors", tensors, about(backbone, stem, size, channels))
     loaded = rt.load_encoder(tmp_path)
     x = torch.rand(2, channels, size, size)
-    assert not loaded.training and torch.equal(loaded(x), made.eval()(x)) and torch.equal(loaded.embed(x), made.embed(x))
+    assert (
+        not loaded.training
+        and torch.equal(loaded(x), made.eval()(x))
+        and torch.equal(loaded.embed(x), made.embed(x))
+    )
     tensors.popitem()
     write(tmp_path / "encoder.safetensors", tensors, about(backbone, stem, size, channels))
     with pytest.raises(ValueError, match="lacks"):
@@ -195,7 +199,12 @@ def test_an_encoder_of_riesz_train_gives_the_same(tmp_path: Path) -> None:
     for i, picture in enumerate(pictures):
         Image.fromarray(picture).save(folder / f"{i:02}.png")
     run, rows = tmp_path / "run", tmp_path / "rows.npy"
-    settings = ["data.limit=256", "evaluation.pairs=50", "evaluation.references=60", "evaluation.epoch-references=50"]
+    settings = [
+        "data.limit=256",
+        "evaluation.pairs=50",
+        "evaluation.references=60",
+        "evaluation.epoch-references=50",
+    ]
     train = ["train", "--run", str(run), "--epochs", "1"]
     for setting in settings:
         train += ["--set", setting]

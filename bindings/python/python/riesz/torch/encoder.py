@@ -43,7 +43,9 @@ def load_encoder(run: str | os.PathLike[str]) -> Encoder:
     if path.is_dir():
         path /= "encoder.safetensors"
         if not path.exists():
-            raise ValueError(f"{run} has no encoder.safetensors; `riesz train` writes it when it has finished")
+            raise ValueError(
+                f"{run} has no encoder.safetensors; `riesz train` writes it when it has finished"
+            )
     tensors, about = _read(path)
     recipe = json.loads(about["encoder"])
     size, channels = int(about["size"]), int(about["channels"])
@@ -53,9 +55,13 @@ def load_encoder(run: str | os.PathLike[str]) -> Encoder:
     encoder = Encoder(backbone, projector, size, channels)
     missing, unexpected = encoder.load_state_dict(tensors, strict=False)
     # Counters of batches, and the last shift that the projector does not learn.
-    missing = [name for name in missing if not name.endswith("num_batches_tracked") and name != "projector.4.bias"]
+    missing = [
+        name for name in missing if not name.endswith("num_batches_tracked") and name != "projector.4.bias"
+    ]
     if missing or unexpected:
-        raise ValueError(f"{path} lacks {missing} and has {unexpected} besides what a {recipe['backbone']} has")
+        raise ValueError(
+            f"{path} lacks {missing} and has {unexpected} besides what a {recipe['backbone']} has"
+        )
     return encoder.eval()
 
 
