@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
 use riesz::engine::{Engine, Fused};
 use riesz::loss::{Anchors, Link, Loss, Role};
 use riesz::rng::{Key, permutation};
 use riesz::{Matrix, Points};
 
 use crate::Result;
-use crate::encoder::Encoder;
+use crate::device::Device;
+use crate::encoder;
 use crate::report::mean_and_deviation;
 use crate::run::Run;
 use crate::sphere::theory::{gradient, pull_left};
@@ -39,8 +39,8 @@ pub(super) struct Bias {
 pub(super) fn bias(cell: &Path, device: &Device) -> Result<Bias> {
     let run = Run::open(cell)?;
     let plan = Plan::for_evaluation(run.recipe()?, device.clone())?;
-    let encoder = Encoder::open(&run.path("encoder.safetensors"), device)?;
-    let [u, v] = HeldOut::new(&plan)?.views(&encoder)?.map(|view| view.to_f64());
+    let encoder = encoder::open(&run.path("encoder.safetensors"), device)?;
+    let [u, v] = HeldOut::new(&plan)?.views(&*encoder)?.map(|view| view.to_f64());
     let pairs = u.len();
     let whole = value(&plan.loss, &u, &v)?;
     let mut values = Vec::new();
@@ -91,7 +91,7 @@ pub(super) fn gradients(cell: &Path, device: &Device) -> Result<Vec<Moment>> {
         if let Some(place) = checkpoint {
             encoder.load(&Checkpoint::load(&run.path(place))?.encoder)?;
         }
-        let [u, v] = held_out.views(&encoder)?.map(|view| view.to_f64());
+        let [u, v] = held_out.views(&*encoder)?.map(|view| view.to_f64());
         let points = u.len().min(PAIRS);
         let first: Vec<usize> = (0..points).collect();
         let [u, v] = [chosen(&u, &first), chosen(&v, &first)];
