@@ -52,7 +52,7 @@ fn step(engine: &mut Engine, optimizer: &mut Optimizer, images: &[f32], of_z: &m
         of_z.copy_from_slice(engine.forward(images, Mode::Train).1);
         engine.backward(of_z);
     });
-    [of_engine, asked(|| optimizer.step(engine, 0.01))]
+    [of_engine, asked(|| engine.update(&mut optimizer.step(0.01)))]
 }
 
 fn residual(imagenet_stem: bool, residual: Residual, widths: &[usize]) -> Network {

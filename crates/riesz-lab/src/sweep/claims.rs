@@ -3,13 +3,12 @@
 //! One number is the effect. Its 95 % interval over seeds decides: above 0 the claim is supported; below the least effect that
 //! would matter it is not supported; otherwise it is undecided at this scale.
 
-use burn::tensor::Device;
-
 use super::compare::groups;
 use super::folder::Folder;
 use super::probes;
 use super::results::{Line, Quantity, Results};
 use super::statistics::{Paired, holm};
+use crate::device::Device;
 use crate::report::mean_and_deviation;
 use crate::{Error, Result};
 

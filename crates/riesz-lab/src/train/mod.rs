@@ -239,7 +239,7 @@ pub fn seconds_a_step(plan: &Plan) -> Result<f64> {
         let mut before = Instant::now();
         // The time until a batch is there counts: where views are made more slowly than used, that is the pace.
         for batch in batches::prepare(scope, &images, &plan.augment, plan.schedule(), 0, last) {
-            update(&mut encoder, &mut optimizer, plan, &batch, 0.0)?;
+            update(&mut *encoder, &mut optimizer, plan, &batch, 0.0)?;
             seconds.push(before.elapsed().as_secs_f64());
             before = Instant::now();
         }
