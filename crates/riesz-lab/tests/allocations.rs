@@ -10,6 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use riesz::rng::Key;
+use riesz_lab::encoder::Encoder;
 use riesz_lab::network::cpu::{Engine, Mode};
 use riesz_lab::network::{Builder, Network, Residual, Stage, VitSize};
 use riesz_lab::optim::{OptimRecipe, Optimizer, Rule, Scaling};
