@@ -1,5 +1,6 @@
 """Training steps of riesz's encoders as PyTorch runs them: forward, backward and SGD with momentum on two views of a batch,
-channels_last, without a loss (the gradient of z is given). One JSON line for each network and way.
+channels_last, without a loss (the gradient of z is given). One JSON line for each network and way; `peak_bytes`: by how much the
+memory that the system holds for the process rose at most, which is fair for the first network and way of a process only.
 
 venv/bin/python bench/step.py [--threads 2] [--networks small28,small32,resnet18,vit] [--ways eager,compile]
 """
@@ -61,9 +62,18 @@ NETWORKS = {
 }
 
 
+def status(key):
+    """Bytes of an entry of this process's status."""
+    with open("/proc/self/status") as file:
+        return next(1024 * int(line.split()[1]) for line in file if line.startswith(key))
+
+
 def measure(name, way, seconds):
     """The median of a number of steps that fit in the time, three at least, after two more."""
     build, width, shape, batch = NETWORKS[name]
+    before = status("VmRSS:")
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # The high-water mark begins anew.
     projector = nn.Sequential(
         nn.Linear(width, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU(inplace=True),
         nn.Linear(HIDDEN, OUTPUT, bias=False), nn.BatchNorm1d(OUTPUT),
@@ -85,7 +95,7 @@ def measure(name, way, seconds):
     calls = max(3, int(seconds / step())) | 1
     times = sorted(step() for _ in range(calls))
     return {"network": name, "way": way, "batch": batch, "steps": calls, "seconds": times[calls // 2],
-            "images_per_second": batch / times[calls // 2]}
+            "images_per_second": batch / times[calls // 2], "peak_bytes": status("VmHWM:") - before}
 
 
 def main():

@@ -32,6 +32,8 @@ for name, column in [("fixed", fixed), ("f16", lists(pa.float16())), ("f32", lis
 with pa.OSFile(str(HERE / "stream.arrow"), "wb") as file, pa.ipc.new_stream(file, table(fixed).schema) as stream:
     stream.write_table(table(fixed))
 parquet.write_table(table(lists(pa.float32())), HERE / "zstd.parquet", compression="zstd")
+parquet.write_table(table(fixed), HERE / "zstd2.parquet", compression="zstd", row_group_size=17, data_page_version="2.0")
+feather.write_feather(table(fixed), HERE / "packed.feather", compression="zstd")
 uneven = [list(map(float, row)) for row in rows]
 uneven[23] = uneven[23][:5]
 parquet.write_table(table(pa.array(uneven, type=pa.list_(pa.float32()))), HERE / "uneven.parquet")

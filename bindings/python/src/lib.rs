@@ -7,12 +7,14 @@
 //! | `rows` | arrays in, arrays out |
 //! | `value` | value and gradient |
 //! | `geometry` | the state that takes rows and merges, and what is read from it |
+//! | `spread` | own rows against a block of others' |
 //! | `pool` | threads: as many as asked for, anew in a forked process |
 
 mod geometry;
 mod losses;
 mod pool;
 mod rows;
+mod spread;
 mod value;
 
 use pyo3::prelude::*;
@@ -26,5 +28,7 @@ fn _riesz(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pool::available_threads, module)?)?;
     module.add_function(wrap_pyfunction!(geometry::metrics, module)?)?;
     module.add_class::<geometry::GeometryState>()?;
+    module.add_function(wrap_pyfunction!(spread::log_sums, module)?)?;
+    module.add_function(wrap_pyfunction!(spread::sweep, module)?)?;
     Ok(())
 }

@@ -39,7 +39,8 @@ def run(count: int, work: Callable[[int, int], Any], seconds: float = 240.0) -> 
     answers = spawn.Queue()
     port = _port()
     processes = [
-        spawn.Process(target=_start, args=(rank, count, port, work, answers), daemon=True) for rank in range(count)
+        spawn.Process(target=_start, args=(rank, count, port, work, answers), daemon=True)
+        for rank in range(count)
     ]
     for process in processes:
         process.start()
@@ -80,4 +81,6 @@ def labels(sizes: list[int], rank: int | None = None) -> torch.Tensor:
 
 def encoder() -> torch.nn.Module:
     torch.manual_seed(3)
-    return torch.nn.Sequential(torch.nn.Linear(FEATURES, 9), torch.nn.Tanh(), torch.nn.Linear(9, DIM)).double()
+    return torch.nn.Sequential(
+        torch.nn.Linear(FEATURES, 9), torch.nn.Tanh(), torch.nn.Linear(9, DIM)
+    ).double()

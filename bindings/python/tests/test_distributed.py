@@ -109,7 +109,9 @@ def others(rank: int, count: int) -> None:
         assert abs(float(rt.NTXentLoss(0.2, group="world", exchange="ring")(own, v)) - float(want)) < 1e-12
 
     alone = [dist.new_group([member]) for member in range(count)][rank]
-    assert float(rt.NTXentLoss(0.2, group=alone)(u, v)) == pytest.approx(float(rt.nt_xent_loss(u, v, 0.2)), abs=1e-12)
+    assert float(rt.NTXentLoss(0.2, group=alone)(u, v)) == pytest.approx(
+        float(rt.nt_xent_loss(u, v, 0.2)), abs=1e-12
+    )
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         silent = rt.NTXentLoss(0.2)
@@ -119,7 +121,10 @@ def others(rank: int, count: int) -> None:
     # The same error on every process, and none hangs.
     wide = ranks.DIM if rank else ranks.DIM + 1
     for sentence, call in [
-        ("ranks differ: rank 0 has dimension 7, rank 1 6", lambda c: c(torch.ones(3, wide), torch.ones(3, wide))),
+        (
+            "ranks differ: rank 0 has dimension 7, rank 1 6",
+            lambda c: c(torch.ones(3, wide), torch.ones(3, wide)),
+        ),
         ("differ in the type", lambda c: c(u.float(), v.float()) if rank else c(u, v)),
         ("differ in the labels", lambda c: c(u, v, labels=range(4) if rank else None)),
         (

@@ -117,6 +117,81 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (got.grad - want.grad).abs().max() < 1e-12 * max(1.0, float(want.grad.abs().max())), loss
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
+def test_the_engines_sweeps_over_parts_are_those_on_tensors(dtype: Any) -> None:
+    """Three parts of a batch of several tiles, each against each, by the engine and by operations of torch."""
+    from riesz.torch import _blocks, _engine
+
+    counts, images = [230, 1, 69], 300
+    rows = torch.stack([view.detach() for view in views(images, 16, 7)])
+    rows = torch.nn.functional.normalize(rows, dim=2).to(dtype)
+    for loss in (*EVERY, losses.nt_xent(0.004), losses.siglip(100.0)):
+        labels = torch.arange(images) % 90 if loss.name in LABELED else None
+        groups, sizes = _op.group_sizes(labels, images, rows.device)
+        terms = _blocks.terms(loss.sentence, loss.numbers)
+        batch = _blocks.Batch(2, images, groups is not None)
+        of_engine = _engine.Engine(
+            loss.sentence, loss.numbers, batch, None if groups is None else groups.tolist()
+        )
+        firsts = [sum(counts[:i]) for i in range(3)]
+        parts = [slice(first, first + count) for first, count in zip(firsts, counts)]
+        blocks = [
+            _blocks.Block(rows[:, part].contiguous(), part.start, None if groups is None else groups[part])
+            for part in parts
+        ]
+        whole = _blocks.Block(rows, 0, groups)
+        logs = [
+            torch.zeros(2, images).double() if log is None else log
+            for log in _blocks.log_sums(terms, whole, whole)
+        ]
+        anchors = [
+            [_blocks.Anchors(_blocks.anchors(term, batch, block, sizes[part]).factor) for term in terms]
+            for block, part in zip(blocks, parts)
+        ]
+        for known, part in zip(anchors, parts):
+            for term, of_term, log in zip(terms, known, logs):
+                # Any finite number serves where there is no pair.
+                of_term.log_sum = log[:, part].clamp(min=-1e3) if term.is_logarithmic else None
+        tolerance = 1e-11 if dtype == torch.float64 else 3e-6 * (1.0 + golden_steepness(loss))
+        of_own = []
+        for own, own_anchors in zip(blocks, anchors):
+            shares = torch.zeros(2, len(terms), 2, dtype=torch.float64)
+            grads = torch.zeros(2, *own.rows.shape, dtype=dtype)
+            for other, other_anchors in zip(blocks, anchors):
+                found = [engine.log_sums(terms, own, other) for engine in (_blocks, of_engine)]
+                for want, got in zip(*found):
+                    assert (want is None) == (got is None)
+                    if want is not None and got is not None:
+                        used = (
+                            own_anchors[0].factor * 0
+                            + torch.stack([a.factor for a in own_anchors]).abs().sum(0)
+                            > 0
+                        )
+                        want, got = want[used], got[used]
+                        assert torch.equal(torch.isinf(want), torch.isinf(got)), loss
+                        finite = torch.isfinite(want)
+                        off = (want[finite] - got[finite]).abs() / want[finite].abs().clamp(min=1.0)
+                        assert off.numel() == 0 or off.max() < tolerance, (loss, off.max())
+                for i, engine in enumerate((_blocks, of_engine)):
+                    sums = engine.sweep(terms, own, own_anchors, other, other_anchors, grads[i])
+                    told = [[float(one.value), float(one.slope)] for one in sums]
+                    shares[i] += torch.tensor(told, dtype=torch.float64)
+            # Terms may cancel, their rounding does not.
+            scale = max(float(grads[0].abs().max()), golden_steepness(loss) / images)
+            off = float((grads[0] - grads[1]).abs().max())
+            assert off < tolerance * scale, (loss, off / scale)
+            of_own.append(shares)
+        # The engine halves what is of two parts, so that shares agree in sum.
+        shares = torch.stack(of_own).sum(0)
+        assert (shares[0] - shares[1]).abs().max() < tolerance * max(1.0, float(shares[0].abs().max())), loss
+
+
+def golden_steepness(loss: Loss) -> float:
+    """How much a weight changes, relatively, for a change of a cosine."""
+    words = dict(loss.words)
+    return max(1.0 / float(words.get("temperature", 1.0)), float(words.get("scale", 1.0)), 10.0)
+
+
 def test_sweeps_run_where_there_are_no_numbers() -> None:
     """The meta device has shapes alone: nothing in the two sweeps may look at a number, which would make a GPU wait."""
     from riesz.torch import _blocks

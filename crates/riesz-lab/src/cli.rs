@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::Result;
 use crate::commands::{
-    bench, compare, data, embed, eval, export, geometry, loss, recipes, report, runs, sphere, sweep, train,
+    bench, compare, data, embed, eval, export, geometry, loss, recipes, report, reproduce, runs, sphere,
+    sweep, train,
 };
 
 /// Contrastive representation learning as energy minimization on the sphere.
@@ -33,6 +34,8 @@ enum Verb {
     Train(train::TrainArgs),
     /// Run a grid of recipes and seeds, and report it
     Sweep(sweep::SweepArgs),
+    /// Try the paper's experimental claims, and say how they stand
+    Reproduce(reproduce::ReproduceArgs),
     /// Evaluate the encoder of a run again: kNN, linear probe, retrieval of the other view
     Eval(eval::EvalArgs),
     /// Embed images with a run's encoder, to npy, parquet or safetensors
@@ -68,6 +71,7 @@ impl Cli {
         match &self.verb {
             Verb::Train(args) => train::run(args),
             Verb::Sweep(args) => sweep::run(args),
+            Verb::Reproduce(args) => reproduce::run(args),
             Verb::Eval(args) => eval::run(args),
             Verb::Embed(args) => embed::run(args),
             Verb::Export(args) => export::run(args),

@@ -34,6 +34,7 @@ pub mod sphere;
 pub mod sweep;
 pub mod tensorboard;
 pub mod tensors;
+pub mod throughput;
 pub mod train;
 mod zip;
 

@@ -73,7 +73,7 @@ fn what_cannot_be_compared_is_one_sentence() {
     for (arguments, expected) in [
         (&["a.npy", "few.npy"][..], "few.npy: has fewer rows"),
         (&["few.npy", "a.npy"], "a.npy: has more rows"),
-        (&["a.npy", "zero.npy"], "B, in the block from row 0: row 39"),
+        (&["a.npy", "zero.npy"], "zero.npy: row 39 has length"),
         (&["a.npy", "b.npy", "--k", "40"], "--k is 40"),
         (&["a.npy", "b.npy", "--fail-if", "rank < 3"], "rank is unknown"),
         (&["a.npy", "b.npy", "--fail-if", "rank_a = 3"], "found `= 3`"),
@@ -87,4 +87,34 @@ fn what_cannot_be_compared_is_one_sentence() {
             "{err}"
         );
     }
+}
+
+#[test]
+fn a_bad_row_is_named_by_its_file_and_memory_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, 100);
+    let rows = embeddings::read(&here.join("a.npy"), None).unwrap().into_f32();
+    std::fs::create_dir_all(here.join("parts")).unwrap();
+    let write_part = |name: &str, range: std::ops::Range<usize>, bad: Option<(usize, f32)>| {
+        let mut part = Matrix::new(rows.as_slice()[range.start * 16..range.end * 16].to_vec(), 16);
+        if let Some((row, x)) = bad {
+            part.row_mut(row).fill(x);
+        }
+        embeddings::write_npy(&here.join(name), &part).unwrap();
+    };
+    let refused = |arguments: &[&str], expected: &[&str]| {
+        let output = riesz(here, &[&["compare"], arguments].concat());
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), err.trim_end().lines().count()), (Some(2), 1), "{err}");
+        expected.iter().for_each(|word| assert!(err.contains(word), "`{word}` is not in: {err}"));
+    };
+    write_part("parts/x.npy", 0..40, None);
+    for (x, word) in [(0.0, "zero row"), (f32::NAN, "not finite")] {
+        write_part("parts/y.npy", 40..100, Some((7, x)));
+        refused(&["a.npy", "parts"], &["parts/y.npy: row 7 has ", word]);
+        refused(&["parts", "a.npy"], &["parts/y.npy: row 7 has ", word]);
+    }
+    refused(&["a.npy", "b.npy", "--memory", "1MB"], &["16 and 16", "--memory allows 0.0 GB", "--sample"]);
+    refused(&["a.npy", "parts/x.npy"], &["parts/x.npy: has fewer rows"]);
 }

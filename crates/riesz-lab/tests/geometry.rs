@@ -58,7 +58,8 @@ fn every_container_gives_the_same_numbers() {
     for entry in std::fs::read_dir(&tables).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let is_good = ["fixed", "f16", "f32", "f64", "stream"].iter().any(|good| name.starts_with(good));
+        let is_good =
+            ["fixed", "f16", "f32", "f64", "stream", "zstd"].iter().any(|good| name.starts_with(good));
         if !is_good || name.ends_with(".py") {
             continue;
         }
@@ -67,7 +68,7 @@ fn every_container_gives_the_same_numbers() {
         let got = report(&tables, &[&name]);
         assert_eq!((&got.metrics, &got.singular_values), (&want.metrics, &want.singular_values), "{name}");
     }
-    assert_eq!(read, 9);
+    assert_eq!(read, 11);
     let named = report(&tables, &["two.parquet", "--column", "other"]);
     assert_eq!(named.metrics, want.metrics);
 
@@ -155,6 +156,16 @@ fn bad_files_get_one_sentence_with_the_file_and_the_row() {
     let end = footer.len() - 8;
     footer[end..end + 4].copy_from_slice(&0x00ff_ffff_u32.to_le_bytes());
     refused("footer.parquet", &footer, &["not a whole parquet file"]);
+    for name in ["zstd.parquet", "zstd2.parquet"] {
+        // Every page's frame, without the number that each begins with.
+        let mut page = std::fs::read(tables.join(name)).unwrap();
+        for at in 0..page.len() - 4 {
+            if page[at..at + 4] == [0x28, 0xb5, 0x2f, 0xfd] {
+                page[at] = 0;
+            }
+        }
+        refused(&format!("damaged-{name}"), &page, &["cannot be unpacked"]);
+    }
     refused("empty.csv", b"", &["is empty"]);
     refused("head.csv", b"a,b\n", &["has no rows"]);
     refused("word.csv", b"a,b\n1,2\n3,x\n", &["row 1, column 1", "`x` is not a number"]);
@@ -168,7 +179,7 @@ fn bad_files_get_one_sentence_with_the_file_and_the_row() {
         ("null.parquet", &["row 9", "null"]),
         ("integers.parquet", &["lists of f16, f32 or f64", "INT32"]),
         ("empty.parquet", &["no rows"]),
-        ("zstd.parquet", &["compressed", "zstd"]),
+        ("packed.feather", &["compressed", "LZ4"]),
     ] {
         refuses(&riesz(&tables, &["geometry", name]), &[&[name][..], expected].concat());
     }
@@ -193,6 +204,77 @@ fn bad_files_get_one_sentence_with_the_file_and_the_row() {
     refuses(&riesz(here, &["geometry", "mixed/a.npy", "--labels", "x"]), &["no column x"]);
     std::fs::write(here.join("labels.txt"), "a\nb\n").unwrap();
     refuses(&riesz(here, &["geometry", "mixed/a.npy", "--labels", "labels.txt"]), &["2 labels for 50 rows"]);
+}
+
+#[test]
+fn two_rows_of_one_value_are_a_pair_and_a_third_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let rows = cloud(7, 5, 8);
+    let mut unit = rows.to_f64();
+    normalize(&mut unit).unwrap();
+    let apart = |i: usize, j: usize| -> f64 {
+        unit.row(i).iter().zip(unit.row(j)).map(|(a, b)| (a - b).powi(2)).sum()
+    };
+    let names = ["a", "b", "a", "c", "b", "d", "e"].map(str::to_owned);
+    let labels = [Some(1), None, Some(2), Some(2), None, Some(1), Some(9)];
+    embeddings::write_parquet(&here.join("rows.parquet"), &names, Some(&labels), &rows).unwrap();
+    let mut csv = ["item,e0,e1,e2,e3,e4\n".to_owned(), "item,e0,e1,e2,e3,e4\n".to_owned()];
+    for (i, name) in names.iter().enumerate() {
+        let numbers: Vec<String> = rows.row(i).iter().map(f32::to_string).collect();
+        csv[i / 4].push_str(&format!("{name},{}\n", numbers.join(",")));
+    }
+    std::fs::write(here.join("first.csv"), &csv[0]).unwrap();
+    std::fs::write(here.join("second.csv"), &csv[1]).unwrap();
+    let alone = "--pair-by: 3 rows with a value that no other row has; they are in no pair";
+    let some =
+        "--pair-by: 1 row with a value that no other row has, 2 rows without a value; they are in no pair";
+    for (arguments, pairs, note) in [
+        // Text, integers with holes, and pairs whose rows are in different files.
+        (&["rows.parquet", "--pair-by", "name"][..], [(0, 2), (1, 4)], alone),
+        (&["rows.parquet", "--pair-by", "label"], [(0, 5), (2, 3)], some),
+        (&["first.csv", "second.csv", "--pair-by", "item"], [(0, 2), (1, 4)], alone),
+    ] {
+        let found = report(here, arguments);
+        let want = pairs.iter().map(|&(i, j)| apart(i, j)).sum::<f64>() / 2.0;
+        let got = found.value("alignment").unwrap();
+        // A CSV has decimals, which are nearest to the f32s but not they.
+        assert!((got - want).abs() < 1e-7, "{arguments:?}: {got} for {want}");
+        assert!(found.notes.iter().any(|said| said == note), "{:?}", found.notes);
+    }
+    let pairs = ["x", "y", "y", "x"].map(str::to_owned);
+    let four = Matrix::new(rows.as_slice()[..20].to_vec(), 5);
+    embeddings::write_parquet(&here.join("pairs.parquet"), &pairs, None, &four).unwrap();
+    let whole = report(here, &["pairs.parquet", "--pair-by", "name"]);
+    assert!((whole.value("alignment").unwrap() - 0.5 * (apart(0, 3) + apart(1, 2))).abs() < 1e-12);
+    assert!(whole.notes.iter().all(|said| !said.contains("--pair-by")), "{:?}", whole.notes);
+    // Nothing in the column: no pair, and no alignment.
+    let none = report(here, &["pairs.parquet", "--pair-by", "label"]);
+    assert!(
+        none.value("alignment").is_none() && none.notes[0].contains("4 rows without a value"),
+        "{none:?}"
+    );
+
+    let refused = |arguments: &[&str], expected: &[&str]| {
+        refuses(&riesz(here, &[&["geometry"], arguments].concat()), expected);
+    };
+    let third = "item,e0,e1\nq,1,2\nq,2,1\nr,1,1\nq,3,1\n";
+    std::fs::write(here.join("third.csv"), third).unwrap();
+    refused(
+        &["third.csv", "--pair-by", "item"],
+        &["third.csv: row 3 is the third with the value q", "two rows a value"],
+    );
+    // The third may come in another file, where rows are counted anew.
+    std::fs::write(here.join("more.csv"), "item,e0,e1\ns,1,2\nr,2,1\nr,2,3\n").unwrap();
+    refused(
+        &["more.csv", "third.csv", "--pair-by", "item"],
+        &["third.csv: row 2 is the third with the value r"],
+    );
+    refused(&["rows.parquet", "--pair-by", "no"], &["no column no", "name"]);
+    refused(
+        &["rows.parquet", "--pair-by", "embedding"],
+        &["column embedding holds FLOAT", "text or integers"],
+    );
 }
 
 /// The example of docs/geometry-partials.md, and what its table says.

@@ -1,7 +1,5 @@
 //! The CPU engine of networks: embedding in parts is embedding, and the same bits for any number of threads.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use riesz::rng::{Key, normal};
 use riesz_lab::encoder::{Backbone, EncoderRecipe, ProjectorRecipe, Stem};
 use riesz_lab::network::cpu::{EMBEDDED, Engine, Mode};

@@ -178,18 +178,32 @@ impl<'a, T: Scalar> Points<'a, T> {
 /// Names the first row that holds a number that is not finite, or whose length is below 10⁻¹² (a zero row has no
 /// direction). `rows` is left as it was.
 pub fn normalize<T: Scalar>(rows: &mut Matrix<T>) -> Result<Vec<f64>, Error> {
-    let mut lengths = vec![0.0; rows.len()];
-    rows::dots(&rows.data, &rows.data, rows.dim, &mut lengths);
-    for (i, length) in lengths.iter_mut().enumerate() {
+    normalize_from(rows, 0)
+}
+
+/// [`normalize`] for a block of rows of which the first is row `first` of its source: errors count from there.
+///
+/// # Errors
+/// As [`normalize`].
+pub fn normalize_from<T: Scalar>(rows: &mut Matrix<T>, first: u64) -> Result<Vec<f64>, Error> {
+    let lengths = lengths(&rows.data, rows.dim, first)?;
+    rows::divide(&mut rows.data, rows.dim, &lengths);
+    Ok(lengths)
+}
+
+/// ‖z‖ of each row, or the error of [`normalize`], with rows counted from `first`.
+pub(crate) fn lengths<T: Scalar>(data: &[T], dim: usize, first: u64) -> Result<Vec<f64>, Error> {
+    let mut lengths = vec![0.0; data.len() / dim];
+    rows::dots(data, data, dim, &mut lengths);
+    for (row, length) in (first..).zip(&mut lengths) {
         *length = length.sqrt();
         if !length.is_finite() {
-            return Err(Error::new(format!("row {i} has a number that is not finite")));
+            return Err(Error::new(format!("row {row} has a number that is not finite")));
         }
         if *length < 1e-12 {
-            return Err(Error::new(format!("row {i} has length {length:e}: a zero row has no direction")));
+            return Err(Error::new(format!("row {row} has length {length:e}: a zero row has no direction")));
         }
     }
-    rows::divide(&mut rows.data, rows.dim, &lengths);
     Ok(lengths)
 }
 

@@ -72,6 +72,13 @@ fn to_atom(dim: usize, s: f64) -> f64 {
     2.0 * ideal::cdf_integral(dim, s) - s
 }
 
+/// W₁ of a law with the cosine −1 for this share of pairs and 0 for all others: F̂ is the share from −1 to 0, and F crosses it.
+fn of_opposites(dim: usize, share: f64) -> f64 {
+    let q = ideal::quantile(dim, share);
+    let area = |a: f64, b: f64| ideal::cdf_integral(dim, b) - ideal::cdf_integral(dim, a);
+    share * (q + 1.0) - area(-1.0, q) + area(q, 0.0) + share * q + 1.0 - area(0.0, 1.0)
+}
+
 #[test]
 fn the_simplex() {
     let d = 8;
@@ -121,15 +128,7 @@ fn the_cross_polytope() {
     known.extend([
         ("alignment", Some(0.0)),
         ("uniformity", Some((opposite * (-8.0_f64).exp() + (1.0 - opposite) * (-4.0_f64).exp()).ln())),
-        // F̂ is 1/15 from −1 to 0, and F crosses it.
-        (
-            "wasserstein_uniformity",
-            Some({
-                let q = ideal::quantile(d, opposite);
-                let area = |a: f64, b: f64| ideal::cdf_integral(d, b) - ideal::cdf_integral(d, a);
-                opposite * (q + 1.0) - area(-1.0, q) + area(q, 0.0) + opposite * q + 1.0 - area(0.0, 1.0)
-            }),
-        ),
+        ("wasserstein_uniformity", Some(of_opposites(d, opposite))),
         ("alpha_req", None),
         ("gaussian_uniformity", Some(0.0)),
         ("mean_cosine", Some(-opposite)),
@@ -189,6 +188,81 @@ fn two_antipodes() {
         ("near_duplicates", Some(0.0)),
     ]);
     holds("antipodes", &rows, &known, 1e-13);
+}
+
+/// `low`'s rows, put into the space that k of the 16 rows of Hadamard's matrix span: entries ±¼, so that nothing is rounded
+/// but the coordinates themselves.
+fn in_sixteen(low: &Matrix<f64>) -> Matrix<f64> {
+    let mut rows = Matrix::zeros(low.len(), 16);
+    for i in 0..low.len() {
+        for (axis, x) in [3_u32, 6, 9, 13, 14, 15].into_iter().zip(low.row(i)) {
+            for (column, to) in (0_u32..).zip(rows.row_mut(i)) {
+                *to += if (axis & column).count_ones() % 2 == 0 { 0.25 * x } else { -0.25 * x };
+            }
+        }
+    }
+    rows
+}
+
+/// A cross-polytope of four dimensions within sixteen: every metric exactly.
+#[test]
+fn a_cross_polytope_in_a_subspace() {
+    let (k, d) = (4, 16);
+    let mut low = Matrix::zeros(2 * k, k);
+    for i in 0..k {
+        low.row_mut(i)[i] = 1.0;
+        low.row_mut(k + i)[i] = -1.0;
+    }
+    let opposite = 1.0 / (2 * k - 1) as f64;
+    let mut known = alike(k as f64);
+    // Eight points have eight singular values, four of them 0.
+    known.extend(smoothed(k, 2 * k));
+    known.extend([
+        ("alignment", Some(0.0)),
+        ("uniformity", Some((opposite * (-8.0_f64).exp() + (1.0 - opposite) * (-4.0_f64).exp()).ln())),
+        ("wasserstein_uniformity", Some(of_opposites(d, opposite))),
+        ("alpha_req", None),
+        // ‖m‖ = 0; four of 1/√4 − 1/√16, twelve of 1/√16.
+        ("gaussian_uniformity", Some(1.0)),
+        ("mean_cosine", Some(-opposite)),
+        ("intrinsic_dimension", None),
+        // Fewer than ten others.
+        ("hubness", None),
+        ("near_duplicates", Some(0.0)),
+    ]);
+    holds("cross-polytope in a subspace", &in_sixteen(&low), &known, 1e-12);
+}
+
+/// A harmonic frame: x_j = (cos 2πfj/n, sin 2πfj/n) √(2/k) for f = 1 … k/2 is tight, so that σ = √(n/k) k times, with mean 0
+/// and ⟨x_j, x_l⟩ = (2/k) Σ cos 2πf(j − l)/n.
+#[test]
+fn a_tight_frame_in_a_subspace() {
+    let (n, k, d) = (1000, 6, 16);
+    let angle = |f: usize, j: usize| 2.0 * std::f64::consts::PI * (f * j % n) as f64 / n as f64;
+    let mut low = Matrix::zeros(n, k);
+    for j in 0..n {
+        for (f, two) in (1..).zip(low.row_mut(j).chunks_exact_mut(2)) {
+            let length = (2.0 / k as f64).sqrt();
+            (two[0], two[1]) = (length * angle(f, j).cos(), length * angle(f, j).sin());
+        }
+    }
+    let cosine = |m: usize| (1..=k / 2).map(|f| angle(f, m).cos()).sum::<f64>() * 2.0 / k as f64;
+    let mean = (1..n).map(|m| (4.0 * cosine(m) - 4.0).exp()).sum::<f64>() / (n - 1) as f64;
+    let near = (1..n).filter(|&m| cosine(m) >= NEAR_DUPLICATE).count() * n / 2;
+    let mut known = alike(k as f64);
+    known.extend(smoothed(k, d));
+    let gaussian = k as f64 * (1.0 / (k as f64).sqrt() - 0.25).powi(2) + (d - k) as f64 / d as f64;
+    known.extend([
+        ("uniformity", Some(mean.ln())),
+        ("gaussian_uniformity", Some(gaussian.sqrt())),
+        ("mean_cosine", Some(-1.0 / (n - 1) as f64)),
+        ("near_duplicates", Some(near as f64)),
+    ]);
+    let found = of(&in_sixteen(&low));
+    for (name, want) in known {
+        let (got, want) = (found[name].unwrap(), want.unwrap());
+        assert!((got - want).abs() <= 1e-9 * want.abs().max(1.0), "tight frame, {name}: {got} for {want}");
+    }
 }
 
 /// Uniform points of a k-dimensional subspace: W₁ and the rest by what is known of many such points.

@@ -24,6 +24,27 @@ def value(
 ) -> float: ...
 def terms(sentence: str, numbers: Sequence[float]) -> list[Term]: ...
 def available_threads() -> int: ...
+def log_sums(
+    sentence: str,
+    numbers: Sequence[float],
+    images: int,
+    groups: Sequence[int] | None,
+    own: tuple[Rows, int],
+    other: tuple[Rows, int],
+    threads: int,
+) -> list[Rows]: ...
+def sweep(
+    sentence: str,
+    numbers: Sequence[float],
+    images: int,
+    groups: Sequence[int] | None,
+    own: tuple[Rows, int],
+    own_ends: Sequence[tuple[Rows, Rows]],
+    other: tuple[Rows, int],
+    other_ends: Sequence[tuple[Rows, Rows]],
+    grad: Rows,
+    threads: int,
+) -> list[tuple[float, float]]: ...
 def metrics() -> list[tuple[str, str, str, str, str, bool]]: ...
 
 class GeometryState:

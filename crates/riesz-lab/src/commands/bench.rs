@@ -1,4 +1,4 @@
-//! `riesz bench`: how fast losses are evaluated on this machine.
+//! `riesz bench`: how fast losses are evaluated on this machine, and how fast it trains ([`super::bench_train`]).
 
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct BenchArgs {
 enum Verb {
     /// Value and gradient of losses on unit rows: time, operations a second, memory
     Loss(LossArgs),
+    /// A recipe's training on the CPU: images a second, the parts of a step, memory
+    Train(super::bench_train::BenchTrainArgs),
 }
 
 /// Arguments of `riesz bench loss`.
@@ -79,7 +81,13 @@ struct LossArgs {
 /// # Errors
 /// Bad use.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let Verb::Loss(args) = &args.verb;
+    match &args.verb {
+        Verb::Loss(args) => run_loss(args),
+        Verb::Train(args) => super::bench_train::run(args),
+    }
+}
+
+fn run_loss(args: &LossArgs) -> Result<()> {
     memory::one_arena();
     super::train::set_threads(args.threads)?;
     let losses = args.losses()?;

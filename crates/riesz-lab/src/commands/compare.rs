@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::console::{out, outln};
 use crate::geometry::compare::{Comparison, Settings, check_name, compare};
 use crate::geometry::condition::Condition;
-use crate::geometry::{inputs, table};
+use crate::geometry::{self, inputs, table};
 use crate::{Error, Result, interrupt};
 
 /// Arguments of `riesz compare`.
@@ -39,6 +39,9 @@ pub struct CompareArgs {
     /// The seed of the sample
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Most memory to take
+    #[arg(long, default_value = "4GB", value_parser = geometry::size)]
+    memory: u64,
     /// Everything as JSON
     #[arg(long)]
     json: bool,
@@ -66,6 +69,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         sample: args.sample,
         seed: args.seed,
         neighbors: args.k,
+        memory: args.memory,
         quiet: args.quiet,
     };
     let found =

@@ -40,7 +40,7 @@ pub struct GeometryArgs {
     /// Files with the other view of each row, in the same order: alignment
     #[arg(long, num_args = 1.., conflicts_with = "pair_by")]
     pairs: Vec<PathBuf>,
-    /// A column whose equal values make two rows a matched pair: alignment
+    /// A column whose equal values make two rows a matched pair: alignment; a third row of a value is refused
     #[arg(long, value_name = "COLUMN")]
     pair_by: Option<String>,
     /// Labels: a text file with one a line, or a column: kNN, linear probe, LiDAR, silhouette

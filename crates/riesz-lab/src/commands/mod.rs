@@ -1,6 +1,7 @@
 //! One file a verb: its arguments and what it does; and `loss_flags`, which several take.
 
 pub mod bench;
+pub mod bench_train;
 pub mod compare;
 pub mod data;
 pub mod embed;
@@ -11,6 +12,7 @@ pub mod loss;
 pub mod loss_flags;
 pub mod recipes;
 pub mod report;
+pub mod reproduce;
 pub mod runs;
 pub mod sphere;
 pub mod sweep;

@@ -1,16 +1,20 @@
-//! `riesz runs`: the runs in a folder, with their results.
+//! `riesz runs`: the runs in a folder, with their results; or how two runs differ.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::console::{errln, out, outln};
 use crate::recipe::Recipe;
 use crate::report::{self, Summary};
 use crate::run::{Epoch, Event, Run};
+use crate::sweep::QUANTITIES;
 use crate::{Error, Result};
 
 /// Arguments of `riesz runs`.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct RunsArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// The folder that holds run folders
     #[arg(default_value = "runs")]
     folder: PathBuf,
@@ -22,11 +26,32 @@ pub struct RunsArgs {
     table: bool,
 }
 
-/// Lists.
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// The recipe keys, metrics and circumstances in which two runs differ
+    Diff(DiffArgs),
+}
+
+/// Arguments of `riesz runs diff`.
+#[derive(clap::Args)]
+struct DiffArgs {
+    /// A run folder
+    a: PathBuf,
+    /// Another
+    b: PathBuf,
+    /// JSON, for machines
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists, or compares.
 ///
 /// # Errors
 /// If the folder cannot be read.
 pub fn run(args: &RunsArgs) -> Result<()> {
+    if let Some(Verb::Diff(args)) = &args.verb {
+        return diff(args);
+    }
     let entries = std::fs::read_dir(&args.folder).map_err(|error| Error::io(&args.folder, &error))?;
     let mut folders: Vec<PathBuf> =
         entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
@@ -90,6 +115,105 @@ pub fn run(args: &RunsArgs) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// A line of a comparison: what, there, and here.
+type Line = (String, String, String);
+
+fn diff(args: &DiffArgs) -> Result<()> {
+    let [a, b] = [Side::of(&args.a)?, Side::of(&args.b)?];
+    let recipe = differing(&a.recipe, &b.recipe);
+    let circumstances = differing(&a.circumstances, &b.circumstances);
+    if args.json {
+        let metrics: Vec<serde_json::Value> = QUANTITIES
+            .iter()
+            .zip(a.values.iter().zip(&b.values))
+            .filter(|(_, (a, b))| a != b)
+            .map(|(quantity, (a, b))| serde_json::json!([quantity.name, a, b]))
+            .collect();
+        outln!(
+            "{}",
+            serde_json::json!({
+                "schema_version": 1,
+                "a": args.a.display().to_string(),
+                "b": args.b.display().to_string(),
+                "recipe": recipe,
+                "metrics": metrics,
+                "circumstances": circumstances,
+            })
+        );
+        return Ok(());
+    }
+    let word = |side: &Side, place: usize| {
+        side.values[place].map_or_else(|| "–".to_owned(), |value| QUANTITIES[place].tell(value))
+    };
+    let metrics: Vec<Line> = (0..QUANTITIES.len())
+        .filter(|&place| a.values[place] != b.values[place])
+        .map(|place| (QUANTITIES[place].title.to_owned(), word(&a, place), word(&b, place)))
+        .collect();
+    for (title, lines) in
+        [("recipe", recipe), ("metrics (accuracies in %)", metrics), ("circumstances", circumstances)]
+    {
+        match lines.is_empty() {
+            true => outln!("{title}: the same"),
+            false => outln!("{title}"),
+        }
+        for (key, a, b) in lines {
+            outln!("  {key:<34} {a:>24}  {b:>24}");
+        }
+    }
+    Ok(())
+}
+
+/// A run as it is compared.
+struct Side {
+    /// Keys with dots and their values.
+    recipe: Vec<(String, String)>,
+    /// One a quantity; none where the run has no metrics yet.
+    values: Vec<Option<f64>>,
+    /// What made it.
+    circumstances: Vec<(String, String)>,
+}
+
+impl Side {
+    fn of(folder: &Path) -> Result<Self> {
+        let run = Run::open(folder)?;
+        let table: toml::Table =
+            run.recipe()?.to_toml().parse().expect("a written recipe is a table, as it was read from one");
+        let mut recipe = Vec::new();
+        flatten("", &table, &mut recipe);
+        let summary = run.is_finished()?.then(|| Summary::load(&run)).transpose()?;
+        let values = QUANTITIES.iter().map(|quantity| quantity.of(summary.as_ref()?)).collect();
+        let environment = summary.as_ref().and_then(|summary| summary.environment.as_object());
+        let told = |key: &str| {
+            let value = environment?.get(key)?;
+            Some((key.to_owned(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        };
+        let circumstances =
+            ["riesz", "commit", "processor", "device", "threads"].into_iter().filter_map(told).collect();
+        Ok(Self { recipe, values, circumstances })
+    }
+}
+
+fn flatten(place: &str, table: &toml::Table, found: &mut Vec<(String, String)>) {
+    for (key, value) in table {
+        let key = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
+        match value {
+            toml::Value::Table(inner) => flatten(&key, inner, found),
+            value => found.push((key, value.to_string())),
+        }
+    }
+}
+
+/// Keys whose values differ, or that one side lacks.
+fn differing(a: &[(String, String)], b: &[(String, String)]) -> Vec<Line> {
+    let mut keys: Vec<&String> = a.iter().chain(b).map(|(key, _)| key).collect();
+    keys.sort();
+    keys.dedup();
+    let of = |side: &[(String, String)], key: &String| {
+        side.iter().find(|(other, _)| other == key).map_or_else(|| "–".to_owned(), |(_, value)| value.clone())
+    };
+    keys.into_iter().map(|key| (key.clone(), of(a, key), of(b, key))).filter(|(_, a, b)| a != b).collect()
 }
 
 /// What is told of a run.

@@ -5,28 +5,36 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::train::{carry_out, set_threads};
-use crate::console::{errln, outln};
+use crate::console::{errln, out, outln};
 use crate::progress::duration;
 use crate::protocols::Measure;
 use crate::report::Summary;
 use crate::run::Run;
-use crate::sweep::{Cell, Folder, Grid, Score, State};
+use crate::sweep::{
+    Cell, Folder, Grid, QUANTITIES, Results, Score, State, all_comparisons, choices, plain, render,
+};
 use crate::train::{Manner, Plan};
-use crate::{Error, Result, device, interrupt};
+use crate::{Error, Result, atomic, device, interrupt};
 
 /// Arguments of `riesz sweep`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   riesz sweep grid.toml                                     all cells in turn; the same command goes on
   riesz sweep grid.toml --list | xargs -P 2 -d '\\n' -n 1 sh -c   two at a time
   riesz sweep grid.toml --cell $SLURM_ARRAY_TASK_ID         one cell of a job array
   riesz sweep report grid                                   tables, comparisons and plots of what is finished
 
 Any number of workers may run one grid: a cell belongs to one of them at a time, and a finished cell is not run again. docs/sweep.md
-in the repository describes grid files. Exit code 1 if a cell failed; the others were run.")]
+in the repository describes grid files. Exit code 1 if a cell failed; the others were run."
+)]
 pub struct SweepArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// The grid file (TOML)
-    grid: PathBuf,
+    #[arg(required = true)]
+    grid: Option<PathBuf>,
     /// The folder in which the grid's folder NAME lies
     #[arg(long, default_value = "sweeps")]
     folder: PathBuf,
@@ -47,12 +55,35 @@ pub struct SweepArgs {
     quiet: bool,
 }
 
-/// Runs, or lists.
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Tables, comparisons and plots of a grid's finished cells: report.html, results.csv and results.parquet
+    Report(ReportArgs),
+}
+
+/// Arguments of `riesz sweep report`.
+#[derive(clap::Args)]
+struct ReportArgs {
+    /// The grid's folder, or its name
+    name: String,
+    /// The folder in which the grid's folder NAME lies
+    #[arg(long, default_value = "sweeps")]
+    folder: PathBuf,
+    /// All results and comparisons as JSON, for machines
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs, lists, or reports.
 ///
 /// # Errors
 /// A grid that cannot be run; a cell that failed, after the others were run; an interruption.
 pub fn run(args: &SweepArgs) -> Result<()> {
-    let grid = Grid::read(&args.grid)?;
+    let grid = match (&args.verb, &args.grid) {
+        (Some(Verb::Report(args)), _) => return report(&Folder::open(&args.folder, &args.name)?, args.json),
+        (None, Some(grid)) => Grid::read(grid)?,
+        (None, None) => return Err(Error::input("name a grid file, or `report` and a grid's folder")),
+    };
     let folder = Folder::create_or_continue(&args.folder, &grid)?;
     if args.list {
         return list(&grid, &folder);
@@ -72,6 +103,41 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     };
     let worker = Worker { grid: &grid, folder: &folder, device: &args.device, quiet: args.quiet };
     worker.run(&cells)
+}
+
+/// Writes `report.html`, `results.csv` and `results.parquet`, and prints the tables.
+///
+/// # Errors
+/// If the folder is of another version, no cell is finished, or the disk refuses.
+pub(super) fn report(folder: &Folder, json: bool) -> Result<()> {
+    let results = Results::read(folder)?;
+    if results.lines.is_empty() {
+        let why = results.missing.first().map_or_else(String::new, |(cell, why)| format!(" ({cell}: {why})"));
+        return Err(Error::input(format!("{}: no cell is finished yet{why}", folder.root().display())));
+    }
+    let place = |name: &str| folder.root().join(name);
+    results.write_csv(&place("results.csv"))?;
+    results.write_parquet(&place("results.parquet"))?;
+    atomic::write_bytes(&place("report.html"), render(&results)?.as_bytes())?;
+    if json {
+        let names: Vec<&str> = QUANTITIES.iter().map(|quantity| quantity.name).collect();
+        outln!(
+            "{}",
+            serde_json::json!({
+                "schema_version": 1,
+                "name": results.contents.name,
+                "quantities": names,
+                "cells": results.lines,
+                "comparisons": all_comparisons(&results),
+                "choices": results.contents.select.as_ref().map(|selection| choices(&results, selection)),
+                "missing": results.missing,
+            })
+        );
+        return Ok(());
+    }
+    out!("{}", plain(&results));
+    outln!("\n{}", place("report.html").display());
+    Ok(())
 }
 
 fn list(grid: &Grid, folder: &Folder) -> Result<()> {

@@ -83,11 +83,7 @@ pub struct TrainArgs {
 pub fn run(args: &TrainArgs) -> Result<()> {
     let started = Instant::now();
     set_threads(args.threads)?;
-    let (text, origin) = args.recipe_text()?;
-    let mut recipe = Recipe::resolve(&text, &args.overrides(&text), &origin)?;
-    if let Some(data) = &args.data {
-        recipe.data = DataRecipe { source: absolute(data), ..recipe.data };
-    }
+    let (recipe, origin) = args.resolved()?;
     let device = device::open(&args.device)?;
     let described = device.described(&args.device);
     let plan = Plan::new(recipe, device)?;
@@ -121,6 +117,7 @@ pub fn carry_out(
     device: &str,
     manner: Manner,
 ) -> Result<(Run, Summary)> {
+    let encoder = plan.encoder()?.describe();
     let (run, found) = match Run::create_or_continue(root, &plan.recipe)? {
         Found::New(run) => (run, "new run"),
         Found::Unfinished(run) => (run, "continuing"),
@@ -129,7 +126,7 @@ pub fn carry_out(
     let elsewhere = environment::record(&run, device, start.step())?;
     if !manner.quiet {
         let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
-        tell(plan, origin, &format!("{found} in {}{step}", root.display()), device)?;
+        tell(plan, origin, &format!("{found} in {}{step}", root.display()), device, &encoder);
     }
     for note in start.note.iter().chain(&elsewhere) {
         errln!("note       {note}");
@@ -169,6 +166,27 @@ pub fn finish(
 }
 
 impl TrainArgs {
+    /// Those that say what is trained; the others as they are without flags.
+    pub(super) fn of(
+        data: Option<String>,
+        recipe: Option<String>,
+        batch: Option<usize>,
+        backbone: Option<String>,
+        set: Vec<String>,
+    ) -> Self {
+        Self { data, recipe, batch, backbone, set, ..Self::default() }
+    }
+
+    /// The recipe with the flags laid over it, and where it is from.
+    pub(super) fn resolved(&self) -> Result<(Recipe, String)> {
+        let (text, origin) = self.recipe_text()?;
+        let mut recipe = Recipe::resolve(&text, &self.overrides(&text), &origin)?;
+        if let Some(data) = &self.data {
+            recipe.data = DataRecipe { source: absolute(data), ..recipe.data };
+        }
+        Ok((recipe, origin))
+    }
+
     /// The recipe's text and where it is from: the one asked for; for data alone, the built-in one for images of
     /// that size; else the built-in default.
     fn recipe_text(&self) -> Result<(String, String)> {
@@ -227,7 +245,7 @@ fn absolute(data: &str) -> String {
 }
 
 /// Says, before anything long happens, what is about to happen.
-fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str) -> Result<()> {
+fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &str) {
     let recipe = &plan.recipe;
     errln!("riesz {}  {origin}, {where_to}", env!("CARGO_PKG_VERSION"));
     errln!(
@@ -245,7 +263,7 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str) -> Result<()> {
         errln!("note       {note}");
     }
     errln!("device     {device}");
-    errln!("encoder    {}", plan.encoder()?.describe());
+    errln!("encoder    {encoder}");
     errln!("loss       {}", recipe.loss.describe());
     errln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
     errln!(
@@ -261,7 +279,6 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str) -> Result<()> {
             plan.data.train.len()
         );
     }
-    Ok(())
 }
 
 /// CPU threads at most.

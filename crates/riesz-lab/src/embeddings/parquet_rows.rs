@@ -2,6 +2,7 @@
 //! block by block. Fixed-size lists are lists in the file.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -12,7 +13,7 @@ use parquet::schema::types::ColumnDescriptor;
 use riesz::{Matrix, Scalar};
 
 use super::stream::{BLOCK, Block, Source, Wanted};
-use super::{Failure, Rows};
+use super::{Failure, Rows, parquet_zstd};
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -21,6 +22,8 @@ const USUAL: &str = "embedding";
 
 struct Parquet {
     reader: SerializedFileReader<File>,
+    /// The same file, for columns whose pages are unpacked here.
+    file: Arc<File>,
     /// The column of embeddings, and those of texts.
     column: usize,
     texts: Vec<usize>,
@@ -37,6 +40,7 @@ struct Parquet {
 
 /// The rows of a parquet file.
 pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
+    let again = Arc::new(file.try_clone()?);
     let reader = SerializedFileReader::new(file).map_err(not_whole)?;
     let metadata = reader.metadata().file_metadata();
     let schema = metadata.schema_descr();
@@ -48,8 +52,19 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
     if rows == 0 {
         return Err(Failure::Content("has no rows".to_owned()));
     }
-    let mut parquet =
-        Parquet { reader, column, texts, name, rows, dim: 0, group: 0, open: None, done: 0, ahead: None };
+    let mut parquet = Parquet {
+        reader,
+        file: again,
+        column,
+        texts,
+        name,
+        rows,
+        dim: 0,
+        group: 0,
+        open: None,
+        done: 0,
+        ahead: None,
+    };
     parquet.ahead = parquet.read(1)?;
     Ok(Box::new(parquet))
 }
@@ -66,10 +81,7 @@ fn is_list(column: &ColumnDescriptor) -> bool {
     column.max_rep_level() == 1 && (matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE) || is_half)
 }
 
-fn choose(
-    columns: &[std::sync::Arc<ColumnDescriptor>],
-    name: Option<&str>,
-) -> std::result::Result<usize, String> {
+fn choose(columns: &[Arc<ColumnDescriptor>], name: Option<&str>) -> std::result::Result<usize, String> {
     let lists: Vec<usize> = (0..columns.len()).filter(|&i| is_list(&columns[i])).collect();
     let listed = |of: &[usize]| of.iter().map(|&i| root(&columns[i])).collect::<Vec<_>>().join(", ");
     if let Some(name) = name {
@@ -104,10 +116,7 @@ fn choose(
     }
 }
 
-fn text_column(
-    columns: &[std::sync::Arc<ColumnDescriptor>],
-    name: &str,
-) -> std::result::Result<usize, String> {
+fn text_column(columns: &[Arc<ColumnDescriptor>], name: &str) -> std::result::Result<usize, String> {
     let found = columns.iter().position(|column| root(column) == name);
     let column = found.ok_or_else(|| {
         format!(
@@ -155,12 +164,13 @@ impl Parquet {
                 }
                 None => {
                     let group = self.reader.get_row_group(self.group).map_err(not_whole)?;
-                    let column = group.get_column_reader(self.column).map_err(not_whole)?;
-                    let texts = self
-                        .texts
-                        .iter()
-                        .map(|&text| group.get_column_reader(text))
-                        .collect::<Result<_, _>>();
+                    let open = |column: usize| {
+                        let unpacked =
+                            parquet_zstd::column(&self.file, self.reader.metadata(), self.group, column)?;
+                        unpacked.map_or_else(|| group.get_column_reader(column), Ok)
+                    };
+                    let texts = self.texts.iter().map(|&text| open(text)).collect::<Result<_, _>>();
+                    let column = open(self.column).map_err(not_whole)?;
                     self.open.insert((column, texts.map_err(not_whole)?))
                 }
             };
@@ -286,7 +296,7 @@ fn not_whole(error: ParquetError) -> Failure {
             if what.contains("feature must be enabled") || what.contains("Disabled feature") =>
         {
             Failure::Content(format!(
-                "is compressed in a way that riesz does not read ({}); uncompressed and Snappy, LZ4 and Gzip are read",
+                "is compressed in a way that riesz does not read ({}); uncompressed and Snappy, LZ4, Gzip and Zstandard are read",
                 one_line(&what)
             ))
         }

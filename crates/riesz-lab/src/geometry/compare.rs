@@ -4,7 +4,7 @@
 //! delete-a-group jackknife (20 groups) over at most 3,000 of the items, scaled to all of them by the root of their numbers.
 
 use riesz::geometry::{
-    Estimate, Findings, Joint, METRICS, NEAR_DUPLICATE, Pairwise, Sampled, Sampling, Spectrum,
+    Estimate, Findings, Joint, METRICS, NEAR_DUPLICATE, Pairwise, Sampled, Sampling, Spectrum, State,
 };
 use riesz::rng::{Key, permutation};
 use riesz::{Matrix, Points};
@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use super::feed::{self, Input};
 use super::{SCHEMA_VERSION, Value, pairwise};
-use crate::embeddings::Rows;
 use crate::embeddings::stream::Wanted;
 use crate::progress::Progress;
 use crate::protocols::knn;
@@ -32,6 +31,8 @@ pub struct Settings {
     pub seed: u64,
     /// k of the kNN overlap.
     pub neighbors: usize,
+    /// Most bytes to take.
+    pub memory: u64,
     /// No progress.
     pub quiet: bool,
 }
@@ -129,17 +130,13 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
     let mut progress = Progress::new("reading", "MB", 0, feed::bytes(a).div_ceil(1 << 20), settings.quiet);
     let mut bytes = 0;
     feed::each(a, &wanted, Some((b, &other)), |part| {
-        let Some(partners) = part.partners else { return Ok(()) };
-        let first = rows;
-        let unit = |rows: &Rows, name: &str| -> Result<Matrix<f64>> {
-            let mut rows = rows.to_f64();
-            riesz::normalize(&mut rows)
-                .map_err(|error| Error::from(error).at(format!("{name}, in the block from row {first}")))?;
-            Ok(rows)
-        };
-        let (u, v) = (unit(&part.block.rows, "A")?, unit(&partners, "B")?);
+        let Some(v) = &part.partners else { return Ok(()) };
+        let u = part.unit(a)?;
+        if joint.is_none() {
+            check_memory([u.dim(), v.dim()], settings)?;
+        }
         let sampling = Sampling { rows: settings.sample, key };
-        joint.get_or_insert_with(|| Joint::new([u.dim(), v.dim()], sampling)).push(&u, &v)?;
+        joint.get_or_insert_with(|| Joint::new([u.dim(), v.dim()], sampling)).push(&u, v)?;
         rows += u.len() as u64;
         bytes += part.bytes;
         progress.advance(part.bytes >> 20, || format!("{rows} rows, {} MB", bytes >> 20));
@@ -183,6 +180,26 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
         ],
         metrics: metrics.collect(),
     })
+}
+
+/// Refuses what would take more memory than is allowed, before a row is kept.
+fn check_memory(dims: [usize; 2], settings: &Settings) -> Result<()> {
+    let (dim, sample) = (dims[0] + dims[1], settings.sample);
+    // The state of rows side by side, its triangle taken apart, the sample thrice (in f64 twice), neighbors, blocks.
+    let state = State::bytes(dim, 0) + 5 * 8 * (dim as u128 + 1).pow(2);
+    let pairwise = sample as u128 * (20 * dim as u128 + 1600) + (40 << 20);
+    let needed = state + pairwise + (200 << 20);
+    if needed > u128::from(settings.memory) {
+        return Err(Error::input(format!(
+            "rows of {} and {} numbers side by side with a sample of {sample} take {:.1} GB, and --memory allows {:.1} GB; \
+             lower --sample, or allow more",
+            dims[0],
+            dims[1],
+            needed as f64 / 1e9,
+            settings.memory as f64 / 1e9
+        )));
+    }
+    Ok(())
 }
 
 /// The mean share of a row's k nearest in A that are so in B, among the rows looked at.

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use riesz::{Matrix, normalize_from};
 use walkdir::WalkDir;
 
-use crate::embeddings::Rows;
 use crate::embeddings::stream::{self, Block, ENDINGS, Stream, Wanted};
 use crate::{Error, Result};
 
@@ -77,10 +77,25 @@ pub(super) struct Part {
     pub input: usize,
     /// Rows and texts.
     pub block: Block,
-    /// As many rows of the other files.
-    pub partners: Option<Rows>,
+    /// The place of its first row in its file.
+    pub first: u64,
+    /// As many rows of the other files, scaled to unit length.
+    pub partners: Option<Matrix<f64>>,
     /// The share of its file that the block is, in bytes.
     pub bytes: u64,
+}
+
+impl Part {
+    /// The rows scaled to unit length.
+    ///
+    /// # Errors
+    /// Names the file and the first row that has no direction.
+    pub(super) fn unit(&self, inputs: &[Input]) -> Result<Matrix<f64>> {
+        let mut rows = self.block.rows.to_f64();
+        normalize_from(&mut rows, self.first)
+            .map_err(|error| Error::from(error).at(inputs[self.input].path.display()))?;
+        Ok(rows)
+    }
 }
 
 /// One file after the other.
@@ -88,6 +103,8 @@ struct Files<'a> {
     inputs: &'a [Input],
     wanted: &'a Wanted,
     next: usize,
+    /// Rows read of the open file.
+    done: u64,
     open: Option<Stream>,
     /// The first file and its dimension, which all must have.
     dim: Option<(usize, &'a Path)>,
@@ -95,7 +112,7 @@ struct Files<'a> {
 
 impl<'a> Files<'a> {
     fn new(inputs: &'a [Input], wanted: &'a Wanted) -> Self {
-        Self { inputs, wanted, next: 0, open: None, dim: None }
+        Self { inputs, wanted, next: 0, done: 0, open: None, dim: None }
     }
 
     fn next(&mut self) -> Result<Option<Part>> {
@@ -103,6 +120,7 @@ impl<'a> Files<'a> {
             let Some(stream) = &mut self.open else {
                 let Some(input) = self.inputs.get(self.next) else { return Ok(None) };
                 self.next += 1;
+                self.done = 0;
                 let stream = stream::open(&input.path, self.wanted)?;
                 let (dim, first) = *self.dim.get_or_insert((stream.dim(), &input.path));
                 if stream.dim() != dim {
@@ -124,7 +142,9 @@ impl<'a> Files<'a> {
                         let bytes = u128::from(size(stream.path())) * block.rows.len() as u128;
                         (bytes / u128::from(rows.max(1))) as u64
                     });
-                    return Ok(Some(Part { input, block, partners: None, bytes: share }));
+                    let first = self.done;
+                    self.done += block.rows.len() as u64;
+                    return Ok(Some(Part { input, block, first, partners: None, bytes: share }));
                 }
                 None => self.open = None,
             }
@@ -156,7 +176,7 @@ pub(super) fn each(
             loop {
                 let part = files.next().and_then(|part| match (part, &mut others) {
                     (Some(mut part), Some(others)) => {
-                        part.partners = Some(others.take(&part.block.rows)?);
+                        part.partners = Some(others.take(part.block.rows.len())?);
                         Ok(Some(part))
                     }
                     (None, Some(others)) => others.end().map(|()| None),
@@ -177,36 +197,35 @@ pub(super) fn each(
 /// The rows of the other files, as many at a time as are asked for.
 struct Partners<'a> {
     files: Files<'a>,
-    waiting: Option<Rows>,
+    /// Unit rows that nobody has asked for yet, row after row.
+    waiting: Vec<f64>,
+    dim: usize,
 }
 
 impl<'a> Partners<'a> {
     fn new(inputs: &'a [Input], wanted: &'a Wanted) -> Self {
-        Self { files: Files::new(inputs, wanted), waiting: None }
+        Self { files: Files::new(inputs, wanted), waiting: Vec::new(), dim: 1 }
     }
 
     fn place(&self) -> String {
         self.files.inputs.first().map_or_else(String::new, |input| input.path.display().to_string())
     }
 
-    fn take(&mut self, rows: &Rows) -> Result<Rows> {
-        while self.waiting.as_ref().map_or(0, Rows::len) < rows.len() {
+    fn take(&mut self, rows: usize) -> Result<Matrix<f64>> {
+        while self.waiting.len() / self.dim < rows {
             let Some(part) = self.files.next()? else {
                 return Err(Error::input("has fewer rows than what it is paired with").at(self.place()));
             };
-            match &mut self.waiting {
-                None => self.waiting = Some(part.block.rows),
-                Some(waiting) => waiting.extend(part.block.rows),
-            }
+            let unit = part.unit(self.files.inputs)?;
+            self.dim = unit.dim();
+            self.waiting.extend(unit.into_vec());
         }
-        let Some(waiting) = self.waiting.take() else { return Err(Error::input("a block without rows")) };
-        let (taken, rest) = waiting.split_at(rows.len());
-        self.waiting = rest;
-        Ok(taken)
+        let rest = self.waiting.split_off(rows * self.dim);
+        Ok(Matrix::new(std::mem::replace(&mut self.waiting, rest), self.dim))
     }
 
     fn end(&mut self) -> Result<()> {
-        if self.waiting.is_some() || self.files.next()?.is_some() {
+        if !self.waiting.is_empty() || self.files.next()?.is_some() {
             return Err(Error::input("has more rows than what it is paired with").at(self.place()));
         }
         Ok(())

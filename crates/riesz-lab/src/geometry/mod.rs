@@ -5,17 +5,16 @@ pub mod compare;
 pub mod condition;
 mod feed;
 pub mod labels;
+mod matched;
 mod page;
 pub mod partial;
 pub mod table;
 mod verdict;
 
-use std::collections::BTreeMap;
-
-use riesz::geometry::{Estimate, Findings, METRICS, Metric, Pairwise, Sampled, Sampling, State, alignment};
+use riesz::Points;
+use riesz::geometry::{Estimate, Findings, METRICS, Metric, Pairwise, Sampled, Sampling, State};
 use riesz::rng::Key;
 use riesz::sphere::ideal;
-use riesz::{Matrix, Points};
 use serde::{Deserialize, Serialize};
 
 use crate::embeddings::Rows;
@@ -23,6 +22,7 @@ use crate::embeddings::stream::Wanted;
 use crate::progress::Progress;
 use crate::{Error, Result};
 pub use feed::{Input, inputs};
+use matched::{Groups, Matched};
 pub use page::render;
 pub use verdict::{Finding, Tone, verdict};
 
@@ -93,8 +93,8 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
         inputs.iter().map(|input| Source { name: input.name.clone(), rows: 0 }).collect();
     let key = Key::new(settings.seed).stream("sample");
     let mut state: Option<State> = None;
-    let mut matched = (0.0, 0);
-    let mut waiting = Waiting::new(settings.memory / 4);
+    let mut matched = Matched::default();
+    let mut groups = Groups::new(settings.memory / 4);
     let mut classes = settings.labels.as_ref().map(|_| labels::Classes::default());
     let total = feed::bytes(inputs).div_ceil(1 << 20);
     let mut progress = Progress::new("reading", "MB", 0, total, settings.quiet);
@@ -119,13 +119,16 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
         }
         .map_err(place)?;
         if let Some(partners) = &part.partners {
-            add_matched(&mut matched, rows, partners).map_err(|error| error.at("--pairs"))?;
+            matched.add(&part.unit(inputs)?, partners)?;
         }
         let mut texts = part.block.texts.iter();
         if settings.pair_by.is_some()
-            && let Some(groups) = texts.next()
+            && let Some(values) = texts.next()
         {
-            waiting.add(rows, groups, &mut matched).map_err(|error| error.at(input.path.display()))?;
+            let rows = part.unit(inputs)?;
+            groups
+                .add(&rows, values, part.first, &mut matched)
+                .map_err(|error| error.at(input.path.display()))?;
         }
         if label_column.is_some()
             && let (Some(classes), Some(words)) = (&mut classes, texts.next())
@@ -142,12 +145,7 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
     progress.finish();
     let state = state.ok_or_else(|| Error::input("there are no rows"))?;
     let mut notes = Vec::new();
-    if !waiting.rows.is_empty() {
-        notes.push(format!(
-            "{} rows have a value of their own in the column of --pair-by, and no partner",
-            waiting.rows.len()
-        ));
-    }
+    notes.extend(groups.note());
     if let (Some(classes), Some(wanted)) = (&mut classes, &settings.labels) {
         wanted.read_file(classes)?;
         if classes.of.len() as u64 != state.rows() {
@@ -160,6 +158,7 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
         }
     }
     let (seed, sample) = (settings.seed, settings.sample);
+    let matched = (matched.sum, matched.pairs);
     Ok(Gathered { state, sources, matched, seed, sample, labels: classes, notes })
 }
 
@@ -178,62 +177,6 @@ fn check_memory(dim: usize, settings: &Settings) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// Σ ‖u − v‖² of rows scaled to unit length.
-fn add_matched(matched: &mut (f64, u64), u: &Rows, v: &Rows) -> Result<()> {
-    if u.dim() != v.dim() {
-        return Err(Error::input(format!(
-            "has rows of {} numbers; they are paired with rows of {}",
-            v.dim(),
-            u.dim()
-        )));
-    }
-    let (mut u, mut v) = (u.to_f64(), v.to_f64());
-    riesz::normalize(&mut u)?;
-    riesz::normalize(&mut v)?;
-    let mean = alignment(Points::new(&u)?, Points::new(&v)?)?;
-    matched.0 += mean * u.len() as f64;
-    matched.1 += u.len() as u64;
-    Ok(())
-}
-
-/// Rows whose partner has not come yet, by their group.
-struct Waiting {
-    rows: BTreeMap<String, Option<Vec<f64>>>,
-    bytes: u64,
-    most: u64,
-}
-
-impl Waiting {
-    fn new(most: u64) -> Self {
-        Self { rows: BTreeMap::new(), bytes: 0, most }
-    }
-
-    fn add(&mut self, rows: &Rows, groups: &[String], matched: &mut (f64, u64)) -> Result<()> {
-        let rows = rows.to_f64();
-        let bytes = 8 * rows.dim() as u64 + 64;
-        for (i, group) in groups.iter().enumerate() {
-            match self.rows.remove(group) {
-                None => {
-                    self.rows.insert(group.clone(), Some(rows.row(i).to_vec()));
-                    self.bytes += bytes;
-                    if self.bytes > self.most {
-                        return Err(Error::input(
-                            "too many rows wait for the other row of their pair; sort the file by that column",
-                        ));
-                    }
-                }
-                Some(Some(other)) => {
-                    self.bytes -= bytes;
-                    let one = |row: &[f64]| Rows::F64(Matrix::new(row.to_vec(), row.len()));
-                    add_matched(matched, &one(&other), &one(rows.row(i)))?;
-                }
-                Some(None) => {}
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Gathered {

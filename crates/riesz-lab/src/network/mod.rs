@@ -133,6 +133,24 @@ impl Network {
         self.layers[0].shape
     }
 
+    /// Multiply-adds of an image's way forward and back, as the layers' definitions have them: one product forward; back one for
+    /// the weights, and one for the input if that is no image.
+    pub fn training_multiply_adds(&self) -> f64 {
+        let products = self.layers.iter().map(|layer| {
+            let input = layer.inputs.first().map_or(0, |&input| self.layers[input].channels());
+            let of_output = match layer.op {
+                Op::Convolve { kernel, .. } => kernel * kernel * input,
+                Op::Linear { .. } => input,
+                // Scores, and what they mix.
+                Op::Attention { .. } => 2 * layer.shape[0],
+                _ => 0,
+            };
+            let passes = if layer.inputs.first() == Some(&0) { 2 } else { 3 };
+            (passes * of_output * layer.size()) as f64
+        });
+        products.sum()
+    }
+
     /// The layers that read layer `i`.
     pub fn readers(&self, i: usize) -> impl Iterator<Item = usize> {
         (i + 1..self.layers.len()).filter(move |&j| self.layers[j].inputs.contains(&i))

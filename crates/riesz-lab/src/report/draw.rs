@@ -32,14 +32,38 @@ pub(crate) struct Chart<'a> {
     pub(crate) include: Option<f64>,
 }
 
+/// What a chart may have besides its curves.
+#[derive(Default)]
+pub(crate) struct Extras {
+    /// Places and words below the axis, instead of numbers; then curves have dots at their points.
+    pub(crate) ticks: Vec<(f64, String)>,
+    /// Areas.
+    pub(crate) bands: Vec<Band>,
+}
+
+/// An area between two curves.
+pub(crate) struct Band {
+    /// The CSS class that colors it.
+    pub(crate) class: &'static str,
+    /// (x, lower y, upper y).
+    pub(crate) points: Vec<(f64, f64, f64)>,
+}
+
 const MARGIN: (f64, f64, f64, f64) = (8.0, 8.0, 34.0, 48.0);
 
 /// A chart with axes, ticks and curves.
-pub(crate) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
+pub(crate) fn chart(frame: &Chart<'_>, curves: &[Curve]) -> String {
+    chart_with(frame, curves, &Extras::default())
+}
+
+/// As [`chart`], with more.
+pub(crate) fn chart_with(chart: &Chart<'_>, curves: &[Curve], extras: &Extras) -> String {
     let y_of = |y: f64| if chart.logarithmic { y.log10() } else { y };
     let all: Vec<(f64, f64)> = curves
         .iter()
         .flat_map(|curve| curve.points.iter().map(|&(x, y)| (x, y_of(y))))
+        .chain(extras.bands.iter().flat_map(|band| band.points.iter().map(|&(x, low, _)| (x, y_of(low)))))
+        .chain(extras.bands.iter().flat_map(|band| band.points.iter().map(|&(x, _, high)| (x, y_of(high)))))
         .filter(|(x, y)| x.is_finite() && y.is_finite())
         .collect();
     let (width, height) = chart.size;
@@ -53,6 +77,9 @@ pub(crate) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
         return svg;
     }
     let (x_low, x_high) = widen(range(all.iter().map(|p| p.0)));
+    // Words below the first and the last place have room.
+    let beside = if extras.ticks.is_empty() { 0.0 } else { 0.06 * (x_high - x_low) };
+    let (x_low, x_high) = (x_low - beside, x_high + beside);
     let (y_low, y_high) = widen(range(all.iter().map(|p| p.1).chain(chart.include.map(y_of))));
     let across = |x: f64| left + (x - x_low) / (x_high - x_low) * (width - left - right);
     let up = |y: f64| height - bottom - (y - y_low) / (y_high - y_low) * (height - top - bottom);
@@ -76,13 +103,19 @@ pub(crate) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
             y = up(tick),
         );
     }
-    for tick in ticks(x_low, x_high, 6).into_iter().filter(|tick| !chart.whole || tick.fract() == 0.0) {
+    let x_ticks = if extras.ticks.is_empty() {
+        let ticks = ticks(x_low, x_high, 6).into_iter().filter(|tick| !chart.whole || tick.fract() == 0.0);
+        ticks.map(|tick| (tick, number(tick))).collect()
+    } else {
+        extras.ticks.clone()
+    };
+    for (tick, words) in x_ticks {
         let _ = write!(
             svg,
             r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
             across(tick),
             height - bottom + 16.0,
-            number(tick)
+            escape(&words)
         );
     }
     let _ = write!(
@@ -94,6 +127,18 @@ pub(crate) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
         escape(chart.x_label),
         y = height - bottom,
     );
+    for band in &extras.bands {
+        let forth = band.points.iter().map(|&(x, _, high)| (x, high));
+        let back = band.points.iter().rev().map(|&(x, low, _)| (x, low));
+        let corners: Vec<String> = forth
+            .chain(back)
+            .filter(|&(_, y)| y_of(y).is_finite())
+            .map(|(x, y)| format!("{:.1} {:.1}", across(x), up(y_of(y))))
+            .collect();
+        if !corners.is_empty() {
+            let _ = write!(svg, r#"<path class="area {}" d="M{}Z"/>"#, band.class, corners.join("L"));
+        }
+    }
     for curve in curves {
         let mut path = String::new();
         let mut pen = 'M';
@@ -123,9 +168,8 @@ pub(crate) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
             );
         }
         let name = escape(&curve.name);
-        if drawn.len() == 1 {
-            let place = curve.points.iter().find(|p| y_of(p.1).is_finite());
-            if let Some(&(x, y)) = place {
+        if drawn.len() == 1 || !extras.ticks.is_empty() {
+            for &(x, y) in curve.points.iter().filter(|p| y_of(p.1).is_finite()) {
                 let _ = write!(
                     svg,
                     r#"<circle class="dot {}" cx="{:.1}" cy="{:.1}" r="3"><title>{name}</title></circle>"#,
@@ -134,7 +178,8 @@ pub(crate) fn chart(chart: &Chart<'_>, curves: &[Curve]) -> String {
                     up(y_of(y))
                 );
             }
-        } else {
+        }
+        if drawn.len() > 1 {
             let _ =
                 write!(svg, r#"<path class="line {}" d="{path}"><title>{name}</title></path>"#, curve.class);
         }

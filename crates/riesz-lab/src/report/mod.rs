@@ -17,6 +17,7 @@ use crate::{Error, Result, atomic};
 pub use page::render;
 pub use plain::plain;
 pub use seeds::markdown;
+pub(crate) use seeds::mean_and_deviation;
 pub use verdict::{Tone, Verdict, verdict};
 
 /// The style of pages.

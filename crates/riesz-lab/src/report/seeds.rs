@@ -91,7 +91,8 @@ fn seed_and_rest(summary: &Summary) -> Result<(u64, toml::Table)> {
     Ok((seed as u64, recipe))
 }
 
-fn mean_and_deviation(numbers: &[f64]) -> (f64, Option<f64>) {
+/// Mean and standard deviation of a sample (n − 1); a single number has no deviation.
+pub(crate) fn mean_and_deviation(numbers: &[f64]) -> (f64, Option<f64>) {
     let n = numbers.len() as f64;
     let mean = numbers.iter().sum::<f64>() / n;
     let squares: f64 = numbers.iter().map(|x| (x - mean).powi(2)).sum();

@@ -31,7 +31,7 @@ pub struct Folder {
 /// `cells.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contents {
-    /// [`SCHEMA_VERSION`].
+    /// The version of this file's form.
     pub schema_version: u32,
     /// The program's version that wrote it.
     pub riesz: String,

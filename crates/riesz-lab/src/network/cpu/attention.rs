@@ -7,6 +7,8 @@ use rayon::prelude::*;
 use riesz::elementary::{Real, widest};
 use riesz::product::{add_weighted_rows_transposed, rows_by_rows, weighted_rows};
 
+use super::scratch::{Scratch, enough, with_scratch};
+
 /// The sizes of one image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
@@ -47,19 +49,21 @@ pub(super) fn attend(sizes: Sizes, x: &[f32], shares: &mut [f32], out: &mut [f32
     let row = sizes.row();
     let images = out.par_chunks_mut(t * row).zip(shares.par_chunks_mut(sizes.shares()));
     images.zip(x.par_chunks(3 * t * row)).for_each(|((out, shares), x)| {
-        let mut rows = vec![0.0; 4 * t * width];
-        let (q, rest) = rows.split_at_mut(t * width);
-        let (k, rest) = rest.split_at_mut(t * width);
-        let (v, mixed) = rest.split_at_mut(t * width);
-        for (head, shares) in (0..heads).zip(shares.chunks_exact_mut(t * t)) {
-            for (which, part) in [&mut *q, &mut *k, &mut *v].into_iter().enumerate() {
-                sizes.part(x, which, head, part);
+        with_scratch(|Scratch { head: rows, .. }| {
+            let rows = enough(rows, 4 * t * width);
+            let (q, rest) = rows.split_at_mut(t * width);
+            let (k, rest) = rest.split_at_mut(t * width);
+            let (v, mixed) = rest.split_at_mut(t * width);
+            for (head, shares) in (0..heads).zip(shares.chunks_exact_mut(t * t)) {
+                for (which, part) in [&mut *q, &mut *k, &mut *v].into_iter().enumerate() {
+                    sizes.part(x, which, head, part);
+                }
+                rows_by_rows(q, k, width, shares);
+                softmax(shares, t, 1.0 / (width as f32).sqrt());
+                weighted_rows(shares, v, t, width, mixed);
+                sizes.put(mixed, 0, head, row, out);
             }
-            rows_by_rows(q, k, width, shares);
-            softmax(shares, t, 1.0 / (width as f32).sqrt());
-            weighted_rows(shares, v, t, width, mixed);
-            sizes.put(mixed, 0, head, row, out);
-        }
+        });
     });
 }
 
@@ -71,33 +75,35 @@ pub(super) fn attend_back(sizes: Sizes, g: &[f32], x: &[f32], shares: &[f32], to
     let images = to.par_chunks_mut(3 * t * row).zip(g.par_chunks(t * row));
     images.zip(x.par_chunks(3 * t * row).zip(shares.par_chunks(sizes.shares()))).for_each(
         |((to, g), (x, shares))| {
-            let mut rows = vec![0.0; 5 * t * width + t * t];
-            let (of_scores, rows) = rows.split_at_mut(t * t);
-            let mut parts = rows.chunks_exact_mut(t * width);
-            let [q, k, v, of_mixed, out] = std::array::from_fn(|_| parts.next().expect("five parts"));
-            for (head, shares) in (0..heads).zip(shares.chunks_exact(t * t)) {
-                for (which, part) in [&mut *q, &mut *k, &mut *v].into_iter().enumerate() {
-                    sizes.part(x, which, head, part);
-                }
-                for (part, g) in of_mixed.chunks_exact_mut(width).zip(g.chunks_exact(row)) {
-                    part.copy_from_slice(&g[head * width..(head + 1) * width]);
-                }
-                out.fill(0.0);
-                add_weighted_rows_transposed(shares, of_mixed, t, width, out);
-                sizes.put(out, 2, head, 3 * row, to);
-                rows_by_rows(of_mixed, v, width, of_scores);
-                for (of_scores, shares) in of_scores.chunks_exact_mut(t).zip(shares.chunks_exact(t)) {
-                    let mean: f32 = of_scores.iter().zip(shares).map(|(g, share)| g * share).sum();
-                    for (g, share) in of_scores.iter_mut().zip(shares) {
-                        *g = (*g - mean) * share * scale;
+            with_scratch(|Scratch { head: rows, .. }| {
+                let rows = enough(rows, 5 * t * width + t * t);
+                let (of_scores, rows) = rows.split_at_mut(t * t);
+                let mut parts = rows.chunks_exact_mut(t * width);
+                let [q, k, v, of_mixed, out] = std::array::from_fn(|_| parts.next().expect("five parts"));
+                for (head, shares) in (0..heads).zip(shares.chunks_exact(t * t)) {
+                    for (which, part) in [&mut *q, &mut *k, &mut *v].into_iter().enumerate() {
+                        sizes.part(x, which, head, part);
                     }
+                    for (part, g) in of_mixed.chunks_exact_mut(width).zip(g.chunks_exact(row)) {
+                        part.copy_from_slice(&g[head * width..(head + 1) * width]);
+                    }
+                    out.fill(0.0);
+                    add_weighted_rows_transposed(shares, of_mixed, t, width, out);
+                    sizes.put(out, 2, head, 3 * row, to);
+                    rows_by_rows(of_mixed, v, width, of_scores);
+                    for (of_scores, shares) in of_scores.chunks_exact_mut(t).zip(shares.chunks_exact(t)) {
+                        let mean: f32 = of_scores.iter().zip(shares).map(|(g, share)| g * share).sum();
+                        for (g, share) in of_scores.iter_mut().zip(shares) {
+                            *g = (*g - mean) * share * scale;
+                        }
+                    }
+                    weighted_rows(of_scores, k, t, width, out);
+                    sizes.put(out, 0, head, 3 * row, to);
+                    out.fill(0.0);
+                    add_weighted_rows_transposed(of_scores, q, t, width, out);
+                    sizes.put(out, 1, head, 3 * row, to);
                 }
-                weighted_rows(of_scores, k, t, width, out);
-                sizes.put(out, 0, head, 3 * row, to);
-                out.fill(0.0);
-                add_weighted_rows_transposed(of_scores, q, t, width, out);
-                sizes.put(out, 1, head, 3 * row, to);
-            }
+            });
         },
     );
 }

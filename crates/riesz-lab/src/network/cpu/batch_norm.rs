@@ -17,6 +17,8 @@ pub(super) struct BatchNorm {
     /// For each slot of the layer that reads it Σ g and Σ g (x − mean) of each channel; of one slot if no reader took them.
     pub(super) sums: Vec<f64>,
     pub(super) is_summed: bool,
+    /// Their sum.
+    totals: Vec<f64>,
 }
 
 impl BatchNorm {
@@ -29,7 +31,7 @@ impl BatchNorm {
         let [gamma, beta, mean, variance] = tensors else { unreachable!("a batch norm has four tensors") };
         let (gamma, beta) = (&gamma.values, &beta.values);
         self.moments.count = 0.0;
-        for chunk in batch.into_iter().flatten() {
+        for chunk in batch.into_iter().flatten().filter(|chunk| chunk.count > 0.0) {
             self.moments.add(chunk);
         }
         let Moments { count, mean: of_batch, squares } = &self.moments;
@@ -58,16 +60,17 @@ impl BatchNorm {
 
     /// Takes the sums, and leaves what the gradient of its input is made of, and those of γ and β.
     pub(super) fn set_back(&mut self, c: usize, count: f64, tensors: &mut [Tensor]) {
-        let mut totals = vec![0.0; 2 * c];
+        self.totals.clear();
+        self.totals.resize(2 * c, 0.0);
         for sums in self.sums.chunks_exact(2 * c) {
-            for (total, sum) in totals.iter_mut().zip(sums) {
+            for (total, sum) in self.totals.iter_mut().zip(sums) {
                 *total += sum;
             }
         }
-        let (plain, centered) = totals.split_at(c);
+        let (plain, centered) = self.totals.split_at(c);
         let deviation = &self.deviation;
         let factor = |i: usize| f64::from(tensors[0].values[i]) / deviation[i];
-        self.back.mean.clone_from(&self.norm.mean);
+        self.back.mean.copy(&self.norm.mean);
         self.back.of_gradient.set(c, |i| factor(i) as f32);
         self.back.of_value.set(c, |i| (-factor(i) * centered[i] / (deviation[i].powi(2) * count)) as f32);
         self.back.constant.set(c, |i| (-factor(i) * plain[i] / count) as f32);

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use super::kernels::{self, Gather, Multiply, Panels, Start};
 use super::loops::{self, Cut, Moments, Norm, NormGradient};
 use super::scratch::{Scratch, enough, with_scratch};
+use super::tokens;
 use super::winograd::{self, Room, Winograd};
 
 /// Numbers of a chunk's copies: so many that they stay in the second-level cache.
@@ -35,6 +36,8 @@ const SLOTS: usize = 1 << 24;
 pub(super) enum Read<'a> {
     Plain(&'a [f32]),
     Normed(&'a [f32], &'a Norm),
+    /// x Φ(x) of these.
+    Gelu(&'a [f32]),
 }
 
 /// The gradient with respect to a layer's outcome: as it is, or on the way through the normalization after it.
@@ -72,6 +75,8 @@ pub(super) struct Convolution {
     places: Vec<usize>,
     /// The same pixels in the output.
     targets: Vec<usize>,
+    /// The same pixels in the staged gradient.
+    gradients: Vec<usize>,
     /// Rows of the kernel in the staged input.
     segments: Vec<usize>,
     back: Option<Back>,
@@ -135,6 +140,9 @@ impl Convolution {
         let places =
             pixels().map(|(i, y, x)| ((i * staged_h + y * stride) * staged_w + x * stride) * c).collect();
         let targets = pixels().map(|(i, y, x)| ((i * out_h + y) * out_w + x) * o).collect();
+        let before = back.as_ref().map_or(0, |back| back.before);
+        let place = |i: usize, y: usize, x: usize| ((i * back_h + y + before) * back_w + x + before) * o;
+        let gradients = pixels().map(|(i, y, x)| place(i, y, x)).collect();
         let segments = (0..kernel).map(|row| row * staged_w * c).collect();
         let back = back.map(|back| back.of_chunk(chunk, input, output));
         Self {
@@ -147,6 +155,7 @@ impl Convolution {
             slot,
             places,
             targets,
+            gradients,
             segments,
             back,
             winograd,
@@ -204,45 +213,48 @@ impl Convolution {
         }
     }
 
-    /// out = convolution of x, plus `bias`; and the moments of each chunk's outcome, if there is room for them.
+    /// out = convolution of x, plus `bias`; and the moments of each chunk's outcome, if they are wanted.
     pub(super) fn forward(
         &self,
         x: Read<'_>,
         panels: &Panels,
         bias: Option<&[f32]>,
         out: &mut [f32],
-        moments: Option<&mut Vec<Moments>>,
+        moments: &mut Vec<Moments>,
+        wants_moments: bool,
     ) {
         let (size, out_size) = (product(self.input), product(self.output));
         let chunks = out.len().div_ceil(self.chunk * out_size);
-        let mut unused = Vec::new();
-        let wants_moments = moments.is_some();
-        let moments = moments.unwrap_or(&mut unused);
-        moments.resize_with(chunks, Moments::default);
+        if moments.len() < chunks {
+            moments.resize_with(chunks, Moments::default);
+        }
+        let (moments, others) = moments.split_at_mut(chunks);
+        others.iter_mut().for_each(|moments| moments.count = 0.0);
         out.par_chunks_mut(self.chunk * out_size).zip(moments).enumerate().for_each(|(i, (out, moments))| {
             let images = out.len() / out_size;
             let pixels = out.len() / self.output[2];
             let start = bias.map_or(Start::Zero, Start::Bias);
-            with_scratch(|Scratch { x: staged, room, .. }| {
+            with_scratch(|Scratch { x: staged, room, lanes, means, .. }| {
                 let staged = self.stage(x, i * self.chunk * size, images, staged);
                 if let Some(winograd) = &self.winograd {
-                    return winograd.forward(staged, panels, start, out, room);
+                    winograd.forward(staged, panels, start, out, room);
+                } else {
+                    kernels::multiply(Multiply {
+                        x: staged,
+                        places: &self.places[..pixels],
+                        segments: &self.segments,
+                        length: self.kernel * self.input[2],
+                        panels,
+                        sheet: 0,
+                        start,
+                        out,
+                        targets: &self.targets[..pixels],
+                    });
                 }
-                kernels::multiply(Multiply {
-                    x: staged,
-                    places: &self.places[..pixels],
-                    segments: &self.segments,
-                    length: self.kernel * self.input[2],
-                    panels,
-                    sheet: 0,
-                    start,
-                    out,
-                    targets: &self.targets[..pixels],
-                });
+                if wants_moments {
+                    moments.set(out, self.output[2], lanes, means);
+                }
             });
-            if wants_moments {
-                moments.set(out, self.output[2]);
-            }
         });
     }
 
@@ -263,6 +275,7 @@ impl Convolution {
                 match x {
                     Read::Plain(x) => row.copy_from_slice(&x[from..from + w * c]),
                     Read::Normed(x, norm) => loops::normalize(norm, &x[from..from + w * c], row),
+                    Read::Gelu(x) => tokens::gelu_part(&x[from..from + w * c], row),
                 }
             }
         }
@@ -283,26 +296,25 @@ impl Convolution {
     ) {
         let (size, channels, outputs) = (product(self.input), self.input[2], self.output[2]);
         let slots = self.slots(n);
-        let mut no_bias = vec![0.0; if of_bias.is_some() { 0 } else { slots * outputs }];
+        // What nobody asked for has a number for each slot, which is not used.
+        let (mut no_bias, mut no_sums, mut no_gradient) =
+            ([0.0; MOST_SLOTS], [0.0; MOST_SLOTS], [0.0; MOST_SLOTS]);
         let wants_bias = of_bias.is_some();
-        let of_bias = of_bias.unwrap_or(&mut no_bias);
-        let (mut no_gradient, mut no_sums) = (Vec::new(), vec![0.0; slots * 2 * channels]);
-        let (gradient, add, norm, sums) = match input {
-            Some(Input { gradient, add, norm: Some((y, norm, sums)) }) => {
-                (gradient, add, Some((y, norm)), sums)
-            }
-            Some(Input { gradient, add, norm: None }) => (gradient, add, None, &mut no_sums[..]),
-            None => (&mut no_gradient[..], false, None, &mut no_sums[..]),
+        let (of_bias, bias_part) = of_bias.map_or((&mut no_bias[..slots], 1), |bias| (bias, outputs));
+        let wants_input = input.is_some();
+        let (gradient, gradient_part, add, norm) = input
+            .map_or((&mut no_gradient[..slots], 1, false, None), |input| {
+                (input.gradient, self.slot * size, input.add, input.norm)
+            });
+        let (norm, sums, sums_part) = match norm {
+            Some((y, norm, sums)) => (Some((y, norm)), sums, 2 * channels),
+            None => (None, &mut no_sums[..slots], 1),
         };
-        let wants_input = !gradient.is_empty();
-        // A slot has its part of each; those that nobody asked for are empty.
-        let mut gradients: Vec<&mut [f32]> = gradient.chunks_mut(self.slot * size).collect();
-        gradients.resize_with(slots, Default::default);
         of_weights
             .par_chunks_mut(self.weights())
-            .zip(of_bias.par_chunks_mut(outputs))
-            .zip(sums.par_chunks_mut(2 * channels))
-            .zip(gradients)
+            .zip(of_bias.par_chunks_mut(bias_part))
+            .zip(sums.par_chunks_mut(sums_part))
+            .zip(gradient.par_chunks_mut(gradient_part))
             .enumerate()
             .with_max_len(1)
             .for_each(|(slot, (((of_weights, of_bias), sums), gradient))| {
@@ -313,13 +325,14 @@ impl Convolution {
                 let last = n.min(first + self.slot);
                 for from in (first..last).step_by(self.chunk) {
                     let images = self.chunk.min(last - from);
-                    with_scratch(|Scratch { x: staged, gradient: staged_gradient, room }| {
+                    with_scratch(|scratch| {
+                        let Scratch { x: staged, gradient: staged_gradient, room, lanes, .. } = scratch;
                         let staged = self.stage(x, from * size, images, staged);
                         let staged_gradient = self.stage_gradient(of_output, from, images, staged_gradient);
                         self.gather(images, staged, staged_gradient, of_weights, room);
                         if wants_bias {
                             // Zeros around add nothing.
-                            loops::sum(staged_gradient, outputs, of_bias);
+                            loops::sum(staged_gradient, outputs, lanes, of_bias);
                         }
                         if wants_input {
                             let place = (from - first) * size;
@@ -328,7 +341,7 @@ impl Convolution {
                             if let Some((y, norm)) = norm {
                                 let y = &y[from * size..(from + images) * size];
                                 let cut = if norm.relu { Cut::Norm(norm) } else { Cut::Nowhere };
-                                loops::cut_and_sum(gradient, y, &norm.mean, cut, sums);
+                                loops::cut_and_sum(gradient, y, &norm.mean, cut, lanes, sums);
                             }
                         }
                     });
@@ -381,27 +394,13 @@ impl Convolution {
         }
         let [h, w, o] = self.output;
         let pixels = images * h * w;
-        let moved: Vec<usize>;
-        let targets = match &self.back {
-            None => &self.targets[..pixels],
-            Some(back) => {
-                let [rows, columns] = back.staged;
-                let place = |i: usize, y: usize, x: usize| {
-                    ((i * rows + y + back.before) * columns + x + back.before) * o
-                };
-                moved = (0..images)
-                    .flat_map(|i| (0..h).flat_map(move |y| (0..w).map(move |x| place(i, y, x))))
-                    .collect();
-                &moved[..]
-            }
-        };
         kernels::gather(Gather {
             x: staged,
             places: &self.places[..pixels],
             segments: &self.segments,
             length: self.kernel * self.input[2],
             y: gradient,
-            targets,
+            targets: &self.gradients[..pixels],
             columns: o,
             add: true,
             out: of_weights,

@@ -4,6 +4,9 @@
 //! of few channels has one inner loop; sums run in as many lanes, of up to [`BLOCK`] numbers each in `f32`, and end in `f64`.
 
 use pulp::Arch;
+use rayon::prelude::*;
+
+use super::scratch::enough;
 
 /// Coefficients are repeated up to this width.
 const WIDTH: usize = 64;
@@ -22,6 +25,11 @@ fn width(c: usize) -> usize {
 }
 
 impl Wide {
+    /// Takes the numbers of another.
+    pub(super) fn copy(&mut self, other: &Self) {
+        self.numbers.clone_from(&other.numbers);
+    }
+
     /// Takes one number for each of `c` channels.
     pub(super) fn set(&mut self, c: usize, number: impl Fn(usize) -> f32) {
         self.numbers.clear();
@@ -115,22 +123,21 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// Of some pixels of `c` channels.
-    pub(super) fn set(&mut self, x: &[f32], c: usize) {
+    /// Of some pixels of `c` channels, with room for lanes and means.
+    pub(super) fn set(&mut self, x: &[f32], c: usize, room: &mut Vec<f32>, means: &mut Wide) {
         self.count = (x.len() / c) as f64;
         for sums in [&mut self.mean, &mut self.squares] {
             sums.clear();
             sums.resize(c, 0.0);
         }
-        sum(x, c, &mut self.mean);
+        sum(x, c, room, &mut self.mean);
         for mean in &mut self.mean {
             *mean /= self.count;
         }
         let width = width(c);
-        let mut means = Wide::default();
         means.set(c, |i| self.mean[i] as f32);
         let means = &means.numbers[..];
-        lanes(x, c, &mut self.squares, |block, sums| {
+        lanes(x, c, room, &mut self.squares, |block, sums| {
             Arch::new().dispatch(|| {
                 for x in block.chunks(width) {
                     for ((sum, &x), &mean) in sums.iter_mut().zip(x).zip(means) {
@@ -144,7 +151,9 @@ impl Moments {
     /// Of these and those together (Chan et al. 1983).
     pub(super) fn add(&mut self, other: &Self) {
         if self.count == 0.0 {
-            self.clone_from(other);
+            self.count = other.count;
+            self.mean.clone_from(&other.mean);
+            self.squares.clone_from(&other.squares);
             return;
         }
         let count = self.count + other.count;
@@ -158,9 +167,9 @@ impl Moments {
 }
 
 /// Adds each channel's sum to `sums`.
-pub(super) fn sum(x: &[f32], c: usize, sums: &mut [f64]) {
+pub(super) fn sum(x: &[f32], c: usize, room: &mut Vec<f32>, sums: &mut [f64]) {
     let width = width(c);
-    lanes(x, c, sums, |block, sums| {
+    lanes(x, c, room, sums, |block, sums| {
         Arch::new().dispatch(|| {
             for x in block.chunks(width) {
                 for (sum, &x) in sums.iter_mut().zip(x) {
@@ -172,12 +181,18 @@ pub(super) fn sum(x: &[f32], c: usize, sums: &mut [f64]) {
 }
 
 /// Runs `add` over blocks of `x`, with fresh lanes each, and adds the lanes of a channel to `sums`.
-fn lanes(x: &[f32], c: usize, sums: &mut [f64], mut add: impl FnMut(&[f32], &mut [f32])) {
+fn lanes(
+    x: &[f32],
+    c: usize,
+    room: &mut Vec<f32>,
+    sums: &mut [f64],
+    mut add: impl FnMut(&[f32], &mut [f32]),
+) {
     let width = width(c);
-    let mut lanes = vec![0.0; width];
+    let lanes = enough(room, width);
     for block in x.chunks(width * BLOCK) {
         lanes.fill(0.0);
-        add(block, &mut lanes);
+        add(block, lanes);
         for (i, &lane) in lanes.iter().enumerate() {
             sums[i % c] += f64::from(lane);
         }
@@ -197,10 +212,17 @@ pub(super) enum Cut<'a> {
 
 /// Zeros `g` where the outcome was cut off, and adds each channel's Σ g and Σ g (x − mean) to `sums` (all of the former, then the
 /// latter).
-pub(super) fn cut_and_sum(g: &mut [f32], x: &[f32], mean: &Wide, cut: Cut<'_>, sums: &mut [f64]) {
+pub(super) fn cut_and_sum(
+    g: &mut [f32],
+    x: &[f32],
+    mean: &Wide,
+    cut: Cut<'_>,
+    room: &mut Vec<f32>,
+    sums: &mut [f64],
+) {
     let (c, mean) = (sums.len() / 2, &mean.numbers[..]);
     let width = mean.len();
-    let mut lanes = vec![0.0_f32; 2 * width];
+    let lanes = enough(room, 2 * width);
     for start in (0..g.len()).step_by(width * BLOCK) {
         let end = g.len().min(start + width * BLOCK);
         let (g, x) = (&mut g[start..end], &x[start..end]);
@@ -253,4 +275,10 @@ pub(super) fn add(sum: &mut [f32], x: &[f32]) {
             *sum += x;
         }
     });
+}
+
+/// The same, dealt to all threads.
+pub(super) fn add_all(sum: &mut [f32], x: &[f32]) {
+    const PART: usize = 1 << 14;
+    sum.par_chunks_mut(PART).zip(x.par_chunks(PART)).for_each(|(sum, x)| add(sum, x));
 }

@@ -1,12 +1,12 @@
 //! The engine that runs networks on processors.
 //!
 //! Everything about a (network, batch) that shapes decide is planned once (`plan`); its buffers are kept, so that a step
-//! allocates nothing of size. Numbers are `f32`, channels last, n images one after another.
+//! after the first allocates nothing. Numbers are `f32`, channels last, n images one after another.
 //!
 //! **What is kept.** A convolution's outcome is written once, and its moments are taken while it is in the cache. The
 //! normalization after it is not written at all if a single layer reads it that can normalize while it reads (a convolution,
-//! another normalization that adds it): such a normalization is *passing*. Only where several layers read, at the end of a
-//! residual block, the normalized, added and cut numbers are written.
+//! another normalization that adds it): such a normalization is *passing*, and so is x Φ(x) before a linear map. Only where
+//! several layers read, at the end of a residual block, the normalized, added and cut numbers are written.
 //!
 //! **The way back** goes the same way: the gradient of a normalization's input is never written, but made while the
 //! convolution before it reads. What it needs are two sums for each channel, which are taken where its gradient is made.
@@ -14,8 +14,9 @@
 //! | file | what |
 //! |---|---|
 //! | `plan` | a pass forward and a pass back over all layers |
+//! | `lives` | which buffer holds which numbers, and how long |
 //! | `kernels` | products of rows that lie anywhere with packed weights |
-//! | `winograd` | 3 × 3 convolutions with a quarter of the multiplications |
+//! | `winograd`, `transforms` | 3 × 3 convolutions with a quarter of the multiplications |
 //! | `convolve` | convolutions and linear maps, forward and back |
 //! | `batch_norm` | moments of a batch, and what its gradient is made of |
 //! | `loops` | passes over numbers: normalization, moments, sums |
@@ -29,11 +30,13 @@ mod attention;
 mod batch_norm;
 mod convolve;
 mod kernels;
+mod lives;
 mod loops;
 mod plan;
 mod pool;
 mod scratch;
 mod tokens;
+mod transforms;
 mod winograd;
 
 use std::ops::Range;
@@ -157,28 +160,23 @@ impl Engine {
         &mut self.tensors
     }
 
-    /// The outcome of layer `i` in the last pass.
-    ///
-    /// # Panics
-    /// If there was none, or the layer's outcome is not written.
-    pub fn outcome(&self, i: usize) -> &[f32] {
-        let map = self.plan.as_ref().expect("a pass was made").outcome(i);
-        assert!(!map.is_empty(), "{} is not written", self.network.layers()[i].name);
-        map
-    }
-
     /// h and z of `images`, `[n, h, w, c]`: rows of the two layers' outcomes. The running moments follow in [`Mode::Train`].
     ///
     /// # Panics
     /// If there is no image, or their numbers are not those of whole images.
     pub fn forward(&mut self, images: &[f32], mode: Mode) -> (&[f32], &[f32]) {
-        let plan = self.plan.take();
-        let plan = self.pass(plan, images, mode);
+        let held = self.plan.take();
+        let mut plan = self.plan_for(held, images, mode);
+        if mode == Mode::Eval {
+            plan.set_weights(&self.tensors, &self.first);
+        }
+        self.pass(&mut plan, images, mode);
         if mode == Mode::Train {
             plan.follow(&mut self.tensors, &self.first);
         }
-        self.plan = Some(plan);
-        (self.outcome(self.network.representation()), self.outcome(self.network.layers().len() - 1))
+        let plan = self.plan.insert(plan);
+        let outcome = |i: usize| plan.outcome(&self.network, i);
+        (outcome(self.network.representation()), outcome(self.network.layers().len() - 1))
     }
 
     /// h and z of `images` in [`Mode::Eval`], each image by itself; so many at a time that all layers' outcomes stay within
@@ -193,10 +191,14 @@ impl Engine {
         let ends = [self.network.representation(), layers.len() - 1];
         let mut rows: [Vec<f32>; 2] = Default::default();
         let mut plan = self.embedding.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for images in images.chunks(images_at_once) {
-            let passed = self.pass(plan.take(), images, Mode::Eval);
+        for (part, images) in images.chunks(images_at_once).enumerate() {
+            let mut passed = self.plan_for(plan.take(), images, Mode::Eval);
+            if part == 0 {
+                passed.set_weights(&self.tensors, &self.first);
+            }
+            self.pass(&mut passed, images, Mode::Eval);
             for (rows, end) in rows.iter_mut().zip(ends) {
-                rows.extend_from_slice(passed.outcome(end));
+                rows.extend_from_slice(passed.outcome(&self.network, end));
             }
             plan = Some(passed);
         }
@@ -210,7 +212,8 @@ impl Engine {
         self.first[i]..self.first.get(i + 1).copied().unwrap_or(self.tensors.len())
     }
 
-    fn pass(&self, held: Option<Plan>, images: &[f32], mode: Mode) -> Plan {
+    /// The plan that was held, if it is one for these images, or another.
+    fn plan_for(&self, held: Option<Plan>, images: &[f32], mode: Mode) -> Plan {
         let size = self.network.layers()[0].size();
         assert!(
             !images.is_empty() && images.len().is_multiple_of(size),
@@ -219,15 +222,14 @@ impl Engine {
         );
         let n = images.len() / size;
         let held = held.filter(|plan| plan.is_for(n, mode));
-        let mut plan = held.unwrap_or_else(|| Plan::new(&self.network, n, mode));
-        if mode == Mode::Eval {
-            plan.set_weights(&self.tensors, &self.first);
-        }
-        plan.show(images);
+        held.unwrap_or_else(|| Plan::new(&self.network, n, mode))
+    }
+
+    fn pass(&self, plan: &mut Plan, images: &[f32], mode: Mode) {
+        plan.show(&self.network, images);
         for i in 1..self.network.layers().len() {
             plan.forward(&self.network, i, &self.tensors[self.tensors_of(i)], mode);
         }
-        plan
     }
 
     /// The gradient of every tensor of Σ z · `of_z`, after a forward pass in [`Mode::Train`].

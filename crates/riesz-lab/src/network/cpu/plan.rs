@@ -5,22 +5,23 @@ use rayon::prelude::*;
 use super::batch_norm::BatchNorm;
 use super::convolve::{Convolution, Input, Read, ReadGradient};
 use super::kernels::Panels;
+use super::lives::Buffers;
 use super::loops::{self, Cut, Moments, Norm};
+use super::scratch::{Scratch, enough, with_scratch};
 use super::{Mode, Tensor, attention, pool, tokens};
 use crate::network::{Layer, Network, Op};
 
 /// What shapes decide, and the buffers.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// For how many images it was made, and how many are shown.
+    room: usize,
     images: usize,
     mode: Mode,
     works: Vec<Work>,
-    /// Outcomes, of layers that are written.
-    maps: Vec<Vec<f32>>,
-    /// Gradients with respect to outcomes.
-    gradients: Vec<Vec<f32>>,
-    /// In which layer's buffer a layer's gradient is.
-    holder: Vec<usize>,
+    /// Where outcomes and gradients are.
+    places: Buffers,
+    buffers: Vec<Vec<f32>>,
     /// Whether a layer's gradient has a first share.
     begun: Vec<bool>,
     /// Slots' gradients of weights.
@@ -29,8 +30,6 @@ pub(super) struct Plan {
     moments: Vec<Moments>,
     /// Weights as they are used: of every layer in [`Mode::Eval`], else those of one layer's use at a time.
     panels: Vec<Panels>,
-    /// Room for a share of a gradient.
-    share: Vec<f32>,
 }
 
 /// What a layer has besides its outcome.
@@ -45,28 +44,31 @@ enum Work {
     Attention(attention::Sizes, Vec<f32>),
 }
 
-/// Whether layer `i` is a normalization whose outcome is not written.
-fn passes(network: &Network, i: usize) -> bool {
+/// Whether layer `i` passes: a normalization or x Φ(x) whose outcome is not written, as its only reader makes it.
+pub(super) fn passes(network: &Network, i: usize) -> bool {
     let layers = network.layers();
-    let Layer { op: Op::BatchNorm { relu, .. }, inputs, .. } = &layers[i] else { return false };
+    let Layer { op, inputs, .. } = &layers[i];
     let mut readers = network.readers(i);
     let (Some(reader), None) = (readers.next(), readers.next()) else { return false };
-    let is_added = layers[reader].inputs.get(1) == Some(&i) && layers[reader].inputs[0] != i;
-    inputs.len() == 1
-        && i != network.representation()
-        && match layers[reader].op {
-            Op::Convolve { .. } | Op::Linear { .. } => true,
-            // What is cut off at 0 could not be told from the sum.
-            Op::BatchNorm { .. } => is_added && !relu,
-            _ => false,
+    let is_multiplied = matches!(layers[reader].op, Op::Convolve { .. } | Op::Linear { .. });
+    let passes = match op {
+        // Added without a max; what is cut off at 0 could not be told from the sum.
+        Op::BatchNorm { relu, .. } => {
+            let is_added = layers[reader].inputs.get(1) == Some(&i) && layers[reader].inputs[0] != i;
+            let adds = matches!(layers[reader].op, Op::BatchNorm { .. });
+            inputs.len() == 1 && (is_multiplied || adds && is_added && !relu)
         }
+        Op::Gelu => is_multiplied && !passes(network, inputs[0]),
+        _ => false,
+    };
+    passes && i != network.representation()
 }
 
 impl Plan {
     /// For passes of `n` images; [`Mode::Eval`] has no way back, and packs no weights for it.
     pub(super) fn new(network: &Network, n: usize, mode: Mode) -> Self {
         let layers = network.layers();
-        let (mut works, mut maps) = (Vec::new(), Vec::new());
+        let mut works = Vec::new();
         for (i, layer) in layers.iter().enumerate() {
             let input = |which: usize| layers[layer.inputs[which]].shape;
             let has_way_back = mode == Mode::Train && layer.inputs.first().is_some_and(|&input| input != 0);
@@ -97,26 +99,26 @@ impl Plan {
                 }
                 _ => Work::Nothing,
             });
-            maps.push(vec![0.0; if passes(network, i) { 0 } else { n * layer.size() }]);
         }
+        let places = Buffers::of(network, mode == Mode::Train);
         Self {
+            room: n,
             images: n,
             mode,
             works,
-            maps,
-            gradients: vec![Vec::new(); layers.len()],
-            holder: (0..layers.len()).collect(),
+            buffers: places.sizes.iter().map(|size| vec![0.0; n * size]).collect(),
+            places,
             begun: vec![false; layers.len()],
             of_weights: Vec::new(),
             of_bias: Vec::new(),
             moments: Vec::new(),
             panels: vec![Panels::default(); if mode == Mode::Eval { layers.len() } else { 1 }],
-            share: Vec::new(),
         }
     }
 
+    /// Whether `images` images can be shown: just as many as it was made for, or fewer if there is no way back.
     pub(super) fn is_for(&self, images: usize, mode: Mode) -> bool {
-        (self.images, self.mode) == (images, mode)
+        self.mode == mode && (images == self.room || mode == Mode::Eval && images < self.room)
     }
 
     /// Of how many images.
@@ -124,14 +126,23 @@ impl Plan {
         self.images
     }
 
-    /// Layer `i`'s outcome; empty if it is not written.
-    pub(super) fn outcome(&self, i: usize) -> &[f32] {
-        &self.maps[i]
+    /// The outcome of layer `i`, while it lives.
+    pub(super) fn outcome<'a>(&'a self, network: &Network, i: usize) -> &'a [f32] {
+        let buffer = self.places.outcomes[i].expect("it is written");
+        &self.buffers[buffer][..self.images * network.layers()[i].size()]
+    }
+
+    /// The gradient with respect to the outcome of layer `i`, while it lives.
+    fn gradient<'a>(&'a self, network: &Network, i: usize) -> &'a [f32] {
+        let buffer = self.places.gradients[i].expect("it was given a gradient");
+        &self.buffers[buffer][..self.images * network.layers()[i].size()]
     }
 
     /// Takes the images.
-    pub(super) fn show(&mut self, images: &[f32]) {
-        self.maps[0].copy_from_slice(images);
+    pub(super) fn show(&mut self, network: &Network, images: &[f32]) {
+        self.images = images.len() / network.layers()[0].size();
+        let buffer = self.places.outcomes[0].expect("it is written");
+        self.buffers[buffer][..images.len()].copy_from_slice(images);
     }
 
     /// Takes the batch's moments into the running ones.
@@ -153,20 +164,25 @@ impl Plan {
     }
 
     /// How layer `i` is read.
-    fn read(&self, network: &Network, i: usize) -> Read<'_> {
+    fn read<'a>(&'a self, network: &Network, i: usize) -> Read<'a> {
         match &self.works[i] {
             Work::BatchNorm(batch_norm) if batch_norm.passes => {
-                Read::Normed(&self.maps[network.layers()[i].inputs[0]], &batch_norm.norm)
+                Read::Normed(self.outcome(network, network.layers()[i].inputs[0]), &batch_norm.norm)
             }
-            _ => Read::Plain(&self.maps[i]),
+            _ if passes(network, i) => Read::Gelu(self.outcome(network, network.layers()[i].inputs[0])),
+            _ => Read::Plain(self.outcome(network, i)),
         }
     }
 
     /// Computes layer `i`.
     pub(super) fn forward(&mut self, network: &Network, i: usize, tensors: &[Tensor], mode: Mode) {
         let layer = &network.layers()[i];
-        let mut map = std::mem::take(&mut self.maps[i]);
         let input = layer.inputs[0];
+        // What passes is not written.
+        let place = self.places.outcomes[i];
+        let mut buffer = place.map(|place| std::mem::take(&mut self.buffers[place])).unwrap_or_default();
+        let numbers = self.images * layer.size();
+        let map = &mut buffer[..place.map_or(0, |_| numbers)];
         match &layer.op {
             Op::Images => unreachable!("images are the first layer alone"),
             Op::Convolve { .. } | Op::Linear { .. } => {
@@ -188,8 +204,9 @@ impl Plan {
                     self.read(network, input),
                     &self.panels[own],
                     bias,
-                    &mut map,
-                    normed.then_some(&mut moments),
+                    map,
+                    &mut moments,
+                    normed,
                 );
                 self.moments = moments;
             }
@@ -201,36 +218,45 @@ impl Plan {
                 batch_norm.set(layer.channels(), tensors, (mode == Mode::Train).then_some(&self.moments[..]));
                 if !batch_norm.passes {
                     let residual = layer.inputs.get(1).map(|&residual| self.read(network, residual));
-                    write(&batch_norm.norm, &self.maps[input], residual, layer, &mut map);
+                    write(&batch_norm.norm, self.outcome(network, input), residual, layer, map);
                 }
                 self.works[i] = Work::BatchNorm(batch_norm);
             }
             Op::MaxPool => {
-                let Work::MaxPool(which) = &mut self.works[i] else { unreachable!("it was planned") };
-                pool::max(&self.maps[input], network.layers()[input].shape, &mut map, which);
+                let Work::MaxPool(mut which) = std::mem::replace(&mut self.works[i], Work::Nothing) else {
+                    unreachable!("it was planned")
+                };
+                pool::max(self.outcome(network, input), network.layers()[input].shape, map, &mut which);
+                self.works[i] = Work::MaxPool(which);
             }
             Op::MeanPool => {
                 let layer = &network.layers()[input];
-                pool::mean(&self.maps[input], layer.size(), layer.channels(), &mut map);
+                pool::mean(self.outcome(network, input), layer.size(), layer.channels(), map);
             }
-            Op::Tokens => tokens::embed(&self.maps[input], &tensors[0].values, &tensors[1].values, &mut map),
+            Op::Tokens => {
+                tokens::embed(self.outcome(network, input), &tensors[0].values, &tensors[1].values, map)
+            }
             Op::LayerNorm => {
-                tokens::normalize(&self.maps[input], &tensors[0].values, &tensors[1].values, &mut map);
+                tokens::normalize(self.outcome(network, input), &tensors[0].values, &tensors[1].values, map);
             }
-            Op::Gelu => tokens::gelu(&self.maps[input], &mut map),
+            // What passes is made by its reader.
+            Op::Gelu if place.is_none() => {}
+            Op::Gelu => tokens::gelu(self.outcome(network, input), map),
             Op::Attention { .. } => {
-                let Work::Attention(sizes, shares) = &mut self.works[i] else {
-                    unreachable!("it was planned")
-                };
-                attention::attend(*sizes, &self.maps[input], shares, &mut map);
+                let work = std::mem::replace(&mut self.works[i], Work::Nothing);
+                let Work::Attention(sizes, mut shares) = work else { unreachable!("it was planned") };
+                attention::attend(sizes, self.outcome(network, input), &mut shares, map);
+                self.works[i] = Work::Attention(sizes, shares);
             }
-            Op::Add => tokens::sum(&self.maps[input], &self.maps[layer.inputs[1]], &mut map),
+            Op::Add => tokens::sum(self.outcome(network, input), self.outcome(network, layer.inputs[1]), map),
             Op::First => {
                 let before = &network.layers()[input];
-                tokens::first(&self.maps[input], before.size(), before.channels(), &mut map);
+                tokens::first(self.outcome(network, input), before.size(), before.channels(), map);
             }
         }
-        self.maps[i] = map;
+        if let Some(place) = place {
+            self.buffers[place] = buffer;
+        }
     }
 
     /// Sends the gradient of layer `i` to its tensors and its inputs.
@@ -242,41 +268,51 @@ impl Plan {
             Op::Images => unreachable!("images are the first layer alone"),
             Op::Convolve { .. } | Op::Linear { .. } => self.convolve_back(network, i, tensors),
             Op::BatchNorm { .. } => self.batch_norm_back(network, i, tensors),
-            Op::MaxPool => self.give(network, input, |plan, to| {
+            Op::MaxPool => self.give(network, i, |plan, to| {
                 let Work::MaxPool(which) = &plan.works[i] else { unreachable!("it was planned") };
-                pool::max_back(plan.gradient(i), which, before.shape, to);
+                pool::max_back(plan.gradient(network, i), which, before.shape, to);
             }),
-            Op::MeanPool => self.give(network, input, |plan, to| {
-                pool::mean_back(plan.gradient(i), before.size(), before.channels(), to);
+            Op::MeanPool => self.give(network, i, |plan, to| {
+                pool::mean_back(plan.gradient(network, i), before.size(), before.channels(), to);
             }),
             Op::Tokens => {
                 let [class, places] = tensors else { unreachable!("tokens have two tensors") };
-                tokens::embed_back(self.gradient(i), &mut class.gradient, &mut places.gradient);
-                self.give(network, input, |plan, to| {
-                    tokens::without_first(plan.gradient(i), layer.size(), layer.channels(), to);
+                tokens::embed_back(self.gradient(network, i), &mut class.gradient, &mut places.gradient);
+                self.give(network, i, |plan, to| {
+                    tokens::without_first(plan.gradient(network, i), layer.size(), layer.channels(), to);
                 });
             }
-            Op::LayerNorm => self.give(network, input, |plan, to| {
-                let [gamma, beta] = tensors else { unreachable!("a normalization has two tensors") };
-                let Tensor { values, gradient: of_gamma, .. } = gamma;
-                let (g, x) = (plan.gradient(i), &plan.maps[input]);
-                tokens::normalize_back(g, x, values, to, of_gamma, &mut beta.gradient);
-            }),
+            Op::LayerNorm => {
+                let mut sums = std::mem::take(&mut self.of_weights);
+                self.give(network, i, |plan, to| {
+                    let [gamma, beta] = tensors else { unreachable!("a normalization has two tensors") };
+                    let Tensor { values, gradient: of_gamma, .. } = gamma;
+                    let (g, x) = (plan.gradient(network, i), plan.outcome(network, input));
+                    tokens::normalize_back(g, x, values, to, of_gamma, &mut beta.gradient, &mut sums);
+                });
+                self.of_weights = sums;
+            }
             Op::Gelu => {
-                self.give(network, input, |plan, to| {
-                    tokens::gelu_back(plan.gradient(i), &plan.maps[input], to)
+                self.give(network, i, |plan, to| {
+                    tokens::gelu_back(plan.gradient(network, i), plan.outcome(network, input), to)
                 });
             }
-            Op::Attention { .. } => self.give(network, input, |plan, to| {
+            Op::Attention { .. } => self.give(network, i, |plan, to| {
                 let Work::Attention(sizes, shares) = &plan.works[i] else { unreachable!("it was planned") };
-                attention::attend_back(*sizes, plan.gradient(i), &plan.maps[input], shares, to);
+                attention::attend_back(
+                    *sizes,
+                    plan.gradient(network, i),
+                    plan.outcome(network, input),
+                    shares,
+                    to,
+                );
             }),
             Op::Add => {
                 self.hand(network, i, layer.inputs[0]);
                 self.hand(network, i, layer.inputs[1]);
             }
-            Op::First => self.give(network, input, |plan, to| {
-                tokens::first_back(plan.gradient(i), before.size(), before.channels(), to);
+            Op::First => self.give(network, i, |plan, to| {
+                tokens::first_back(plan.gradient(network, i), before.size(), before.channels(), to);
             }),
         }
     }
@@ -287,14 +323,19 @@ impl Plan {
             unreachable!("it was planned")
         };
         let (n, input) = (self.images, layers[i].inputs[0]);
+        if input != 0 {
+            convolution.pack_back(&tensors[0].values, &mut self.panels);
+        }
         let slots = convolution.slots(n);
         let mut of_weights = std::mem::take(&mut self.of_weights);
-        of_weights.resize(slots * convolution.weights(), 0.0);
+        let numbers = slots * convolution.weights();
+        let slots_of_weights = enough(&mut of_weights, numbers);
         let mut of_bias = std::mem::take(&mut self.of_bias);
         of_bias.resize(if tensors.len() > 1 { slots * layers[i].channels() } else { 0 }, 0.0);
         let bias = (!of_bias.is_empty()).then_some(&mut of_bias[..]);
 
-        let (mut gradient, add) = self.take_gradient(network, input);
+        let (mut gradient, add) = self.take_gradient(input);
+        let of_input = if input == 0 { 0 } else { n * layers[input].size() };
         let mut normalized = match &mut self.works[input] {
             Work::BatchNorm(batch_norm) if batch_norm.passes && input != 0 => {
                 Some(std::mem::take(&mut batch_norm.sums))
@@ -306,23 +347,22 @@ impl Plan {
         }
         let norm = normalized.as_deref_mut().map(|sums| {
             let Work::BatchNorm(batch_norm) = &self.works[input] else { unreachable!("it was planned") };
-            (&self.maps[layers[input].inputs[0]][..], &batch_norm.norm, sums)
+            (self.outcome(network, layers[input].inputs[0]), &batch_norm.norm, sums)
         });
-        if input != 0 {
-            convolution.pack_back(&tensors[0].values, &mut self.panels);
-        }
-        let to = (input != 0).then_some(Input { gradient: &mut gradient, add, norm });
+        let to = (input != 0).then_some(Input { gradient: &mut gradient[..of_input], add, norm });
         let after = network.readers(i).find(|&reader| layers[reader].inputs[0] == i);
         let of_output = match after.map(|reader| (reader, &self.works[reader])) {
-            Some((reader, Work::BatchNorm(batch_norm))) => {
-                ReadGradient::Normed(self.gradient(reader), &self.maps[i], &batch_norm.back)
-            }
-            _ => ReadGradient::Plain(self.gradient(i)),
+            Some((reader, Work::BatchNorm(batch_norm))) => ReadGradient::Normed(
+                self.gradient(network, reader),
+                self.outcome(network, i),
+                &batch_norm.back,
+            ),
+            _ => ReadGradient::Plain(self.gradient(network, i)),
         };
         let x = self.read(network, input);
-        convolution.backward(n, x, &self.panels, of_output, &mut of_weights, bias, to);
+        convolution.backward(n, x, &self.panels, of_output, slots_of_weights, bias, to);
 
-        convolution.add_slots(&of_weights, &mut tensors[0].gradient);
+        convolution.add_slots(slots_of_weights, &mut tensors[0].gradient);
         if let Some(tensor) = tensors.get_mut(1) {
             let c = layers[i].channels();
             for (j, to) in tensor.gradient.iter_mut().enumerate() {
@@ -346,10 +386,11 @@ impl Plan {
             unreachable!("it was planned")
         };
         if !batch_norm.is_summed {
-            let holder = self.holder[i];
-            let mut g = std::mem::take(&mut self.gradients[holder]);
+            let (mut gradient, _) = self.take_gradient(i);
+            let g = &mut gradient[..self.images * layer.size()];
             let BatchNorm { passes, norm, sums, .. } = &mut *batch_norm;
-            let (size, x, map) = (layer.size(), &self.maps[x][..], &self.maps[i][..]);
+            let size = layer.size();
+            let (x, map) = (self.outcome(network, x), if *passes { &[] } else { self.outcome(network, i) });
             sums.resize(self.images * 2 * c, 0.0);
             g.par_chunks_mut(size).zip(sums.par_chunks_mut(2 * c)).enumerate().for_each(
                 |(image, (g, sums))| {
@@ -360,10 +401,12 @@ impl Plan {
                         (true, false) => Cut::Output(&map[numbers.clone()]),
                     };
                     sums.fill(0.0);
-                    loops::cut_and_sum(g, &x[numbers], &norm.mean, cut, sums);
+                    with_scratch(|Scratch { lanes, .. }| {
+                        loops::cut_and_sum(g, &x[numbers], &norm.mean, cut, lanes, sums);
+                    });
                 },
             );
-            self.gradients[holder] = g;
+            self.put_gradient(i, gradient);
         }
         let count = (self.images * layer.size() / c) as f64;
         batch_norm.set_back(c, count, tensors);
@@ -373,34 +416,31 @@ impl Plan {
         }
     }
 
-    /// The gradient with respect to layer `i`'s outcome.
-    fn gradient(&self, i: usize) -> &[f32] {
-        &self.gradients[self.holder[i]]
-    }
-
     /// Forgets the gradients of the last way back, and takes that of the last layer.
     pub(super) fn begin(&mut self, network: &Network, of_z: &[f32]) {
         self.begun.fill(false);
-        for (i, holder) in self.holder.iter_mut().enumerate() {
-            *holder = i;
-        }
-        self.give(network, network.layers().len() - 1, |_, gradient| gradient.copy_from_slice(of_z));
+        let last = network.layers().len() - 1;
+        let (mut gradient, _) = self.take_gradient(last);
+        gradient[..of_z.len()].copy_from_slice(of_z);
+        self.put_gradient(last, gradient);
     }
 
-    /// Gives layer `to` another share of its gradient, which `write` writes.
-    fn give(&mut self, network: &Network, to: usize, write: impl FnOnce(&Self, &mut [f32])) {
+    /// Gives the input of layer `i` another share of its gradient, which `write` writes.
+    fn give(&mut self, network: &Network, i: usize, write: impl FnOnce(&Self, &mut [f32])) {
+        let to = network.layers()[i].inputs[0];
         if to == 0 {
             return;
         }
-        let (mut gradient, add) = self.take_gradient(network, to);
+        let numbers = self.images * network.layers()[to].size();
+        let (mut gradient, add) = self.take_gradient(to);
         if add {
-            let mut share = std::mem::take(&mut self.share);
-            share.resize(gradient.len(), 0.0);
-            write(self, &mut share);
-            loops::add(&mut gradient, &share);
-            self.share = share;
+            let place = self.places.shares[i].expect("it was planned");
+            let mut share = std::mem::take(&mut self.buffers[place]);
+            write(self, &mut share[..numbers]);
+            loops::add_all(&mut gradient[..numbers], &share[..numbers]);
+            self.buffers[place] = share;
         } else {
-            write(self, &mut gradient);
+            write(self, &mut gradient[..numbers]);
         }
         self.put_gradient(to, gradient);
     }
@@ -408,30 +448,25 @@ impl Plan {
     /// Gives layer `to` the gradient of layer `from` as it is. If it is the first share, both have one buffer: all who read it
     /// as `from`'s do so before another share is added, for they are later layers.
     fn hand(&mut self, network: &Network, from: usize, to: usize) {
-        if self.begun[to] {
-            self.give(network, to, |plan, share| share.copy_from_slice(plan.gradient(from)));
-        } else if to != 0 {
-            self.holder[to] = self.holder[from];
-            self.begun[to] = true;
+        if self.begun[to] && to != 0 {
+            let (mut gradient, _) = self.take_gradient(to);
+            let share = self.gradient(network, from);
+            loops::add_all(&mut gradient[..share.len()], share);
+            self.put_gradient(to, gradient);
         }
+        self.begun[to] = true;
     }
 
-    /// Layer `i`'s gradient, and whether there is a share in it already.
-    fn take_gradient(&mut self, network: &Network, i: usize) -> (Vec<f32>, bool) {
-        if i == 0 {
-            return (Vec::new(), false);
-        }
-        let add = self.begun[i];
-        let mut gradient = std::mem::take(&mut self.gradients[self.holder[i]]);
-        gradient.resize(self.images * network.layers()[i].size(), 0.0);
-        (gradient, add)
+    /// The buffer of layer `i`'s gradient, and whether there is a share in it already.
+    fn take_gradient(&mut self, i: usize) -> (Vec<f32>, bool) {
+        let place = self.places.gradients[i];
+        (place.map(|place| std::mem::take(&mut self.buffers[place])).unwrap_or_default(), self.begun[i])
     }
 
     fn put_gradient(&mut self, i: usize, gradient: Vec<f32>) {
-        if i != 0 {
+        if let Some(place) = self.places.gradients[i] {
             self.begun[i] = true;
-            let holder = self.holder[i];
-            self.gradients[holder] = gradient;
+            self.buffers[place] = gradient;
         }
     }
 }
@@ -445,6 +480,7 @@ fn write(norm: &Norm, x: &[f32], residual: Option<Read<'_>>, layer: &Layer, to: 
         match residual {
             None => loops::normalize(norm, x, to),
             Some(Read::Plain(residual)) => loops::normalize_add(norm, x, &residual[numbers], to),
+            Some(Read::Gelu(_)) => unreachable!("it passes to products alone"),
             Some(Read::Normed(y, of_residual)) => {
                 loops::normalize(of_residual, &y[numbers], to);
                 loops::normalize_add_to(norm, x, to);

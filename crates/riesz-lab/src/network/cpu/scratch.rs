@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::loops::Wide;
 use super::winograd::Room;
 
 /// Room that keeps its length between calls; what is in it is nobody's.
@@ -10,6 +11,10 @@ pub(super) struct Scratch {
     pub(super) x: Vec<f32>,
     pub(super) gradient: Vec<f32>,
     pub(super) room: Room,
+    pub(super) lanes: Vec<f32>,
+    pub(super) means: Wide,
+    /// What attention has of one head.
+    pub(super) head: Vec<f32>,
 }
 
 /// The first `count` numbers of `room`, which grows if it has fewer; what is in them is nobody's.

@@ -7,6 +7,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use riesz::elementary::{Real, widest};
 
+use super::scratch::enough;
 use crate::network::LAYER_EPSILON as EPSILON;
 
 /// Into how many parts a batch is cut for sums over it.
@@ -92,7 +93,7 @@ pub(super) fn normalize(x: &[f32], gamma: &[f32], beta: &[f32], out: &mut [f32])
     });
 }
 
-/// The gradient of [`normalize`]: of x written to `to`; of γ and β.
+/// The gradient of [`normalize`]: of x written to `to`; of γ and β, with room for the parts' sums.
 pub(super) fn normalize_back(
     g: &[f32],
     x: &[f32],
@@ -100,14 +101,15 @@ pub(super) fn normalize_back(
     to: &mut [f32],
     of_gamma: &mut [f32],
     of_beta: &mut [f32],
+    room: &mut Vec<f32>,
 ) {
     let c = gamma.len();
     let rows = part(x.len() / c) * c;
-    let sums: Vec<Vec<f32>> = to
-        .par_chunks_mut(rows)
+    let sums = enough(room, x.len().div_ceil(rows) * 2 * c);
+    sums.fill(0.0);
+    (to.par_chunks_mut(rows).zip(sums.par_chunks_mut(2 * c)))
         .zip(g.par_chunks(rows).zip(x.par_chunks(rows)))
-        .map(|(to, (g, x))| {
-            let mut sums = vec![0.0; 2 * c];
+        .for_each(|((to, sums), (g, x))| {
             let (of_gamma, of_beta) = sums.split_at_mut(c);
             pulp::Arch::new().dispatch(|| {
                 for ((to, g), x) in to.chunks_exact_mut(c).zip(g.chunks_exact(c)).zip(x.chunks_exact(c)) {
@@ -133,12 +135,10 @@ pub(super) fn normalize_back(
                     }
                 }
             });
-            sums
-        })
-        .collect();
+        });
     of_gamma.fill(0.0);
     of_beta.fill(0.0);
-    for sums in sums {
+    for sums in sums.chunks_exact(2 * c) {
         super::loops::add(of_gamma, &sums[..c]);
         super::loops::add(of_beta, &sums[c..]);
     }
@@ -161,8 +161,14 @@ fn normal_law<S: Simd>(x: f32) -> (f32, f32) {
     (below, 0.398_942_3 * power)
 }
 
-/// x Φ(x).
+/// x Φ(x), dealt to all threads.
 pub(super) fn gelu(x: &[f32], out: &mut [f32]) {
+    let rows = part(x.len());
+    out.par_chunks_mut(rows).zip(x.par_chunks(rows)).for_each(|(out, x)| gelu_part(x, out));
+}
+
+/// x Φ(x).
+pub(super) fn gelu_part(x: &[f32], out: &mut [f32]) {
     struct Gelu<'a>(&'a [f32], &'a mut [f32]);
     impl WithSimd for Gelu<'_> {
         type Output = ();
@@ -174,8 +180,7 @@ pub(super) fn gelu(x: &[f32], out: &mut [f32]) {
             }
         }
     }
-    let rows = part(x.len());
-    out.par_chunks_mut(rows).zip(x.par_chunks(rows)).for_each(|(out, x)| widest(Gelu(x, out)));
+    widest(Gelu(x, out));
 }
 
 /// The gradient of [`gelu`], written.

@@ -21,8 +21,11 @@ struct Moment {
     left: f64,
 }
 
-/// The gradient of the terms of one role, along the spheres, all views together.
-fn gradient(loss: &Loss, role: Role, rows: &Matrix<f64>, points: usize) -> Result<Vec<f64>> {
+/// The gradient of the terms of one role, along the spheres, both views together; `rows` are `points` unit rows a view.
+///
+/// # Errors
+/// If the rows are not unit.
+pub(crate) fn gradient(loss: &Loss, role: Role, rows: &Matrix<f64>, points: usize) -> Result<Vec<f64>> {
     let terms = loss.terms.iter().filter(|term| term.role == role).cloned().collect();
     let part = Loss { name: loss.name, terms };
     let dim = rows.dim();
@@ -41,8 +44,11 @@ fn gradient(loss: &Loss, role: Role, rows: &Matrix<f64>, points: usize) -> Resul
 }
 
 /// 1 − the matched pair's share of its anchor's sum where that sum has it, which is what the logarithm takes off the pull;
-/// 1 where repulsion does not run over matched pairs.
-fn pull_left(loss: &Loss, rows: &Matrix<f64>, points: usize) -> f64 {
+/// 1 where repulsion does not run over matched pairs. On average over anchors.
+///
+/// # Panics
+/// If a repulsion over matched pairs is no logarithm of a row's sum.
+pub(crate) fn pull_left(loss: &Loss, rows: &Matrix<f64>, points: usize) -> f64 {
     let mut left = 1.0;
     for term in loss.terms.iter().filter(|term| term.role == Role::Repulsion && term.pairs.matched) {
         assert!(

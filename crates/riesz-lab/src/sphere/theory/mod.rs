@@ -21,6 +21,7 @@ use riesz::sphere::minimize::{Minimum, Problem, Settings};
 
 use crate::Result;
 
+pub(crate) use coupling::{gradient, pull_left};
 pub use pages::{html, markdown};
 
 /// How much is spent.

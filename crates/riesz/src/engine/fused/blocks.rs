@@ -196,7 +196,7 @@ fn crew_size(blocks: usize) -> usize {
 /// Rows of a block: so many that the products run at full speed and so few that a tile with its four panels of rows
 /// stays in the second-level cache; fewer for small batches (`rows` of all views), so that there is a pair for each of
 /// several threads. A multiple of 64, the rows that a product takes at once. A function of shapes alone.
-fn block_size(rows: usize, dim: usize) -> usize {
+pub(super) fn block_size(rows: usize, dim: usize) -> usize {
     let most = if dim <= 192 { 192 } else { 128 };
     (rows / 4).next_multiple_of(64).clamp(64, most)
 }

@@ -13,7 +13,12 @@ pub(super) struct Kin<'a> {
 
 impl<'a> Kin<'a> {
     pub(super) fn new(groups: &Groups<'a>, schedule: &Schedule) -> Self {
-        let ranges = schedule.blocks.iter().take_while(|block| block.view == 0).map(|block| {
+        Self::of_blocks(groups, schedule.blocks.iter().take_while(|block| block.view == 0))
+    }
+
+    /// The same for blocks of one view, in order.
+    pub(super) fn of_blocks<'b>(groups: &Groups<'a>, blocks: impl Iterator<Item = &'b Block>) -> Self {
+        let ranges = blocks.map(|block| {
             let mut sorted = groups.of[block.first..block.end].to_vec();
             sorted.sort_unstable();
             sorted.dedup();

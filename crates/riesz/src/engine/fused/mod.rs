@@ -20,6 +20,7 @@
 //! | `matched` | terms over the matched pairs of a batch without groups |
 //! | `operations` | how many multiply-adds that is |
 //! | `panels` | the rows of each block, and their transpose |
+//! | `spread` | own rows against a block of others', for a batch that is spread over processes |
 //! | `scratch` | each thread's memory |
 
 mod blocks;
@@ -31,8 +32,11 @@ mod operations;
 mod panels;
 mod plan;
 mod scratch;
+mod spread;
 mod sums;
 mod weights;
+
+pub use spread::{Ends, Part, Share, Whole};
 
 use blocks::Schedule;
 use kept::Kept;

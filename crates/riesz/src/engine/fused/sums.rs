@@ -28,6 +28,29 @@ impl<T: Scalar> RowPulls<T> {
         self.part(0, self.pull.len())
     }
 
+    /// Pulls of rows whose logarithms are those of sums over more rows than are here: a factor of the row, and its L if the
+    /// plan takes a logarithm. A factor of 0 is that of no anchor.
+    pub(super) fn of_ends(plan: &Plan<'_, T>, factors: &[f64], log_sums: &[f64]) -> Self {
+        let logarithmic = plan.is_logarithmic();
+        let pull = |(&factor, &log_sum): (&f64, &f64)| match plan.form {
+            _ if factor == 0.0 => 0.0,
+            Form::Power { scale, shift, .. } if logarithmic => factor * scale * (shift - log_sum).exp(),
+            Form::Power { scale, .. } => factor * scale,
+            // The loops multiply by the plan's factor again.
+            Form::Plain => factor / plan.factor,
+            Form::Logarithmic => factor,
+        };
+        let mut pulls = Self::known(factors.iter().zip(log_sums).map(pull));
+        if matches!(plan.form, Form::Logarithmic) {
+            for ((top, &factor), &log_sum) in pulls.top.iter_mut().zip(factors).zip(log_sums) {
+                if factor != 0.0 {
+                    *top = T::from_f64(log_sum);
+                }
+            }
+        }
+        pulls
+    }
+
     /// Pulls that need no log-sum; tops so high that e^{x − top} is 0, where it is asked for.
     fn known(pulls: impl Iterator<Item = f64>) -> Self {
         let pull: Vec<T> = pulls.map(T::from_f64).collect();
@@ -100,15 +123,20 @@ pub(super) fn sweep<T: Scalar>(
 }
 
 /// A term on one tile.
-struct Adding<'a, T> {
-    plan: &'a Plan<'a, T>,
-    cover: Cover<'a>,
-    rows: &'a mut LogSums<T>,
-    columns: Option<&'a mut LogSums<T>>,
+pub(super) struct Adding<'a, T> {
+    pub(super) plan: &'a Plan<'a, T>,
+    pub(super) cover: Cover<'a>,
+    pub(super) rows: &'a mut LogSums<T>,
+    pub(super) columns: Option<&'a mut LogSums<T>>,
 }
 
 /// Adds the entries of a tile of cosines to the log-sums of its rows and columns. Leaves a single term's powers in their place.
-fn add_tile<T: Scalar>(tile: Tile, mut terms: Vec<Adding<'_, T>>, cells: &mut [T], parts: &mut Parts<T>) {
+pub(super) fn add_tile<T: Scalar>(
+    tile: Tile,
+    mut terms: Vec<Adding<'_, T>>,
+    cells: &mut [T],
+    parts: &mut Parts<T>,
+) {
     let width = tile.columns.len();
     let mut copy = Vec::new();
     for (from, cells) in (0..).step_by(STRIP).zip(cells.chunks_mut(STRIP * width)) {

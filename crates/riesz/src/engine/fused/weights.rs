@@ -101,16 +101,21 @@ pub(super) fn sweep<T: Scalar>(
 }
 
 /// A term on one tile.
-struct Weighing<'a, T> {
-    plan: &'a Plan<'a, T>,
-    cover: Cover<'a>,
-    rows: &'a RowPulls<T>,
-    columns: &'a RowPulls<T>,
-    sums: &'a mut Sums,
+pub(super) struct Weighing<'a, T> {
+    pub(super) plan: &'a Plan<'a, T>,
+    pub(super) cover: Cover<'a>,
+    pub(super) rows: &'a RowPulls<T>,
+    pub(super) columns: &'a RowPulls<T>,
+    pub(super) sums: &'a mut Sums,
 }
 
 /// Turns a tile of cosines into the sum of the weights of `terms`.
-fn weigh<T: Scalar>(tile: Tile, terms: &mut [Weighing<'_, T>], cells: &mut [T], parts: &mut Parts<T>) {
+pub(super) fn weigh<T: Scalar>(
+    tile: Tile,
+    terms: &mut [Weighing<'_, T>],
+    cells: &mut [T],
+    parts: &mut Parts<T>,
+) {
     let width = tile.columns.len();
     let (mut cosines, mut part) = (Vec::new(), Vec::new());
     for (from, cells) in (0..).step_by(STRIP).zip(cells.chunks_mut(STRIP * width)) {
@@ -131,7 +136,7 @@ fn weigh<T: Scalar>(tile: Tile, terms: &mut [Weighing<'_, T>], cells: &mut [T], 
 }
 
 /// An entry's weight and value are those of both orders of its pair, and a block with itself has both orders as entries.
-fn once(tile: Tile) -> f64 {
+pub(super) fn once(tile: Tile) -> f64 {
     if tile.is_diagonal() { 0.5 } else { 1.0 }
 }
 

@@ -1,0 +1,146 @@
+"""`riesz.torch` beside eager PyTorch, torch.compile and lightly: NT-Xent forward and backward on raw rows, in turn.
+
+venv/bin/pip install ./bindings/python torch lightly
+venv/bin/python bench/python.py --rounds 5 --m 1024,4096 --d 128 --threads 2        a table
+venv/bin/python bench/python.py --ask ...        the same, but each line of stdin starts a round (for a machine that is made quiet)
+
+M is the number of images, two views each, f32. Ways: `riesz`; `eager`, a cross-entropy of the 2M x 2M matrix as people write
+it; `compile`, that by torch.compile; `lightly`, its NTXentLoss. Each is held to riesz's value and gradient first. Memory is the growth
+of the process's peak over one forward and backward, in a process of its own. `--only riesz` leaves the others out, where a
+matrix of 2M x 2M does not fit.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import sys
+import time
+from pathlib import Path
+
+WAYS = ["riesz", "eager", "compile", "lightly"]
+TEMPERATURE = 0.5
+VALUE, GRADIENT = 1e-5, 1e-4
+
+
+def function(way):
+    import torch
+
+    def eager(z1, z2):
+        z = torch.nn.functional.normalize(torch.cat([z1, z2]))
+        logits = z @ z.T / TEMPERATURE
+        logits = logits.masked_fill(torch.eye(len(z), dtype=torch.bool), float("-inf"))
+        return torch.nn.functional.cross_entropy(logits, torch.arange(len(z)).roll(len(z1)))
+
+    if way == "riesz":
+        import riesz.torch
+
+        return riesz.torch.NTXentLoss(TEMPERATURE)
+    if way == "lightly":
+        from lightly.loss import NTXentLoss
+
+        return NTXentLoss(temperature=TEMPERATURE)
+    return torch.compile(eager, dynamic=False) if way == "compile" else eager
+
+
+def views(m, d):
+    import torch
+
+    draws = torch.Generator().manual_seed(m)
+    center = torch.randn(m, d, generator=draws)
+    return [(center + 0.5 * torch.randn(m, d, generator=draws)).requires_grad_() for _ in range(2)]
+
+
+def call(evaluate, z1, z2):
+    """Seconds of forward and backward, and the value."""
+    z1.grad = z2.grad = None
+    started = time.perf_counter()
+    value = evaluate(z1, z2)
+    value.backward()
+    return time.perf_counter() - started, value.item()
+
+
+def check(way, evaluate, wanted, z1, z2):
+    import torch
+
+    _, value = call(evaluate, z1, z2)
+    grad = torch.cat([z1.grad, z2.grad])
+    if wanted is None:
+        return value, grad
+    apart = abs(value - wanted[0]) / (1 + abs(wanted[0])), float((grad - wanted[1]).norm() / wanted[1].norm())
+    if not (apart[0] <= VALUE and apart[1] <= GRADIENT):
+        sys.exit(f"{way}, M {len(z1)}: apart from riesz by {apart[0]:.1e} and {apart[1]:.1e}: not the same loss")
+    return wanted
+
+
+def memory(way, m, d, threads, answer):
+    """Bytes that the process's peak grows by in one forward and backward."""
+    import torch
+
+    torch.set_num_threads(threads)
+    evaluate = function(way)
+    # What is made once (threads, compiled code) is not the batch's.
+    call(evaluate, *views(64 if way != "compile" else m, d))
+    z1, z2 = views(m, d)
+    # From here on the peak counts (Linux).
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident("VmRSS")
+    call(evaluate, z1, z2)
+    answer.put(resident("VmHWM") - before)
+
+
+def resident(what):
+    """Bytes of "VmRSS", what the process holds, or "VmHWM", its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(what))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--m", default="1024,4096")
+    parser.add_argument("--d", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", default=",".join(WAYS))
+    parser.add_argument("--ask", action="store_true")
+    arguments = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    ways, sizes = arguments.only.split(","), [int(m) for m in arguments.m.split(",")]
+    ready = {}
+    for m in sizes:
+        wanted, rows = None, views(m, arguments.d)
+        for way in ways:
+            evaluate = function(way)
+            wanted = check(way, evaluate, wanted, *rows)
+            ready[m, way] = evaluate, rows
+    seconds = {key: [] for key in ready}
+    print("ready", flush=True)
+    for number in range(arguments.rounds):
+        if arguments.ask and not sys.stdin.readline():
+            break
+        for key, (evaluate, rows) in ready.items():
+            call(evaluate, *rows)
+            seconds[key].append(min(call(evaluate, *rows)[0] for _ in range(2)))
+        print(f"round {number + 1}", flush=True)
+    print(f"\nNT-Xent, d {arguments.d}, {arguments.threads} threads; torch {torch.__version__}\n")
+    print("| M | way | rounds | ms, median (range) of the rounds' best of 2 | riesz / it, median of rounds |")
+    print("|---|---|---|---|---|")
+    for m, way in ready:
+        of_way = [1e3 * s for s in seconds[m, way]]
+        ratio = statistics.median(a / b for a, b in zip(seconds[m, ways[0]], seconds[m, way]))
+        spread = f"{statistics.median(of_way):.1f} ({min(of_way):.1f} to {max(of_way):.1f})"
+        print(f"| {m} | {way} | {len(of_way)} | {spread} | {ratio:.3f} |")
+    print("\n| M | way | peak memory of one forward and backward, MB |", flush=True)
+    print("|---|---|---|")
+    spawn = multiprocessing.get_context("spawn")
+    for m, way in ready:
+        answer = spawn.Queue()
+        process = spawn.Process(target=memory, args=(way, m, arguments.d, arguments.threads, answer))
+        process.start()
+        print(f"| {m} | {way} | {answer.get(timeout=600) / 1e6:.0f} |", flush=True)
+        process.join()
+
+
+if __name__ == "__main__":
+    main()
