@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import pytest
-from riesz import losses
 from riesz.losses import Loss
 
 torch = pytest.importorskip("torch")
