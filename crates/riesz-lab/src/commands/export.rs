@@ -62,7 +62,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         .map_err(|error| error.at(run.path("encoder.safetensors").display()))?;
     let encoder = network.describe();
     let summary = match run.path("metrics.json").exists() {
-        true => Some(Summary::read(&run)?),
+        true => Some(Summary::load(&run)?),
         false => None,
     };
     let name =

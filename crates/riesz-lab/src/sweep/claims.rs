@@ -166,7 +166,8 @@ fn told(effect: &Paired, scale: f64, unit: &str, digits: usize) -> String {
         Some((low, high)) => {
             format!("95 % interval {} to {}, {} seeds", number(low), number(high), effect.seeds)
         }
-        None => "one seed, so no interval".to_owned(),
+        None if effect.seeds == 1 => "one seed, so no interval".to_owned(),
+        None => format!("the same in all of {} seeds, so no interval", effect.seeds),
     };
     format!("{sign}{}{unit}, {interval}", number(effect.mean))
 }
