@@ -98,7 +98,10 @@ def test_affinity_is_honoured() -> None:
 
 def test_ctrl_c_ends_a_loop_of_losses() -> None:
     program = textwrap.dedent("""
+        import signal
         import numpy as np, riesz.numpy
+        # A shell's background jobs begin with the signal ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         rows = np.random.default_rng(0).standard_normal((2, 2000, 64)).astype(np.float32)
         print("ready", flush=True)
         try:
