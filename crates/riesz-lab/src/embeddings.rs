@@ -19,7 +19,6 @@ mod npz;
 mod numbers;
 mod parquet;
 mod parquet_rows;
-mod parquet_zstd;
 mod safetensors;
 pub mod stream;
 mod text;

@@ -23,6 +23,7 @@ pub mod loss_recipe;
 pub mod memory;
 pub mod network;
 pub mod optim;
+mod parquet_columns;
 pub mod progress;
 pub mod protocols;
 pub mod recipe;

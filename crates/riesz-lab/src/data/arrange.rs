@@ -65,7 +65,10 @@ pub(super) struct Arrangement {
     pub(super) notes: Vec<String>,
 }
 
-const HELD_OUT_FOLDERS: [&str; 4] = ["test", "val", "valid", "validation"];
+/// What images to train on are called, by a folder or a word of a file's name.
+pub(super) const TRAIN: &str = "train";
+/// What held-out images are called; of several the first.
+pub(super) const HELD_OUT: [&str; 4] = ["test", "val", "valid", "validation"];
 
 /// Arranges images by their names (relative paths with `/`); `place` is the data's own folder.
 ///
@@ -75,15 +78,14 @@ pub(super) fn arrange(names: &[Cow<'_, str>], labels: &Labels, place: &Path) -> 
     let shared = shared_folders(names);
     let tops: BTreeSet<&str> =
         names.iter().filter_map(|name| Some(name[shared..].split_once('/')?.0)).collect();
-    let held_out =
-        HELD_OUT_FOLDERS.into_iter().find(|folder| tops.contains("train") && tops.contains(folder));
+    let held_out = HELD_OUT.into_iter().find(|folder| tops.contains(TRAIN) && tops.contains(folder));
     let mut split = Split { train: Vec::new(), test: held_out.map(|_| Vec::new()) };
     let mut left_aside = 0;
     for (image, name) in names.iter().enumerate() {
         let rest = &name[shared..];
         match (held_out, rest.split_once('/')) {
             (None, _) => split.train.push((image, rest)),
-            (Some(_), Some(("train", below))) => split.train.push((image, below)),
+            (Some(_), Some((TRAIN, below))) => split.train.push((image, below)),
             (Some(folder), Some((top, below))) if top == folder => {
                 split.test.get_or_insert_default().push((image, below));
             }
@@ -170,7 +172,7 @@ fn class_folder(rest: &str) -> Option<&str> {
 }
 
 /// Each image's class as its number in `classes`.
-fn numbered(class_of: &[Option<&str>], classes: Vec<&str>) -> (Vec<Option<u32>>, Vec<String>) {
+pub(super) fn numbered(class_of: &[Option<&str>], classes: Vec<&str>) -> (Vec<Option<u32>>, Vec<String>) {
     let number: BTreeMap<&str, u32> = classes.iter().zip(0..).map(|(&class, i)| (class, i)).collect();
     let labels = class_of.iter().map(|class| class.map(|class| number[class])).collect();
     (labels, classes.into_iter().map(str::to_owned).collect())

@@ -1,8 +1,9 @@
 //! Labels beside images in an archive, as WebDataset keeps them: `000123.jpg` has its label in `000123.cls` (a word) or in a field of
 //! `000123.json`. Files belong together when their names agree up to the first dot after the last `/`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::arrange::numbered;
 use super::shards::class_names;
 use super::tree::Tree;
 use crate::{Error, Result};
@@ -43,12 +44,12 @@ pub(super) fn labels(tree: &Tree, entries: &[usize]) -> Result<Option<Beside>> {
         let file = parted(&name).and_then(|(key, _)| files.get(key));
         words.push(file.map(|&file| word(tree, file)).transpose()?.flatten());
     }
-    let classes = class_names(words.iter().flatten().map(String::as_str).collect::<BTreeSet<&str>>());
+    let words: Vec<Option<&str>> = words.iter().map(Option::as_deref).collect();
+    let classes = class_names(words.iter().flatten().copied().collect());
     if classes.is_empty() {
         return Ok(None);
     }
-    let number: BTreeMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
-    let label_of = words.iter().map(|word| word.as_ref().map(|word| number[word.as_str()])).collect();
+    let (label_of, classes) = numbered(&words, classes);
     Ok(Some(Beside { label_of, classes }))
 }
 

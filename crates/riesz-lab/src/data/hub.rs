@@ -11,17 +11,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::basic::{LogicalType, Type};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescriptor;
 
 use super::decode::decode;
 use super::shards;
 use super::tree::Tree;
 use super::{Image, Opened, Source};
+use crate::parquet_columns::{self, one_line, unread};
 use crate::{Error, Result};
 
 /// Bytes of encoded images that are kept once they were read.
@@ -152,11 +152,7 @@ impl Table {
 
     /// A reader of a column of a row group, with a file of its own.
     fn reader(&self, group: usize, column: usize) -> std::result::Result<ColumnReader, ParquetError> {
-        let chunk = self.metadata.row_group(group).column(column);
-        let file = Arc::new(File::open(&self.path)?);
-        let pages = SerializedPageReader::new(file, chunk, self.rows_of(group), None)?;
-        let schema = self.metadata.file_metadata().schema_descr();
-        Ok(get_column_reader(schema.column(column), Box::new(pages)))
+        parquet_columns::reader(&Arc::new(File::open(&self.path)?), &self.metadata, group, column)
     }
 
     /// The labels of a row group; `None` for a column of another type.
@@ -271,7 +267,8 @@ impl Classes {
         }
         let words: BTreeSet<&str> =
             files.flat_map(|file| file.words.iter().flatten()).map(String::as_str).collect();
-        Self { names: shards::class_names(words), are_places: false }
+        let names = shards::class_names(words).into_iter().map(str::to_owned).collect();
+        Self { names, are_places: false }
     }
 
     /// The class of a label; none for a number outside the names, as unlabelled images have −1.
@@ -385,16 +382,6 @@ impl Source for Images {
 
 /// The sentence for a file that cannot be read.
 fn damaged(path: &Path, error: &ParquetError) -> Error {
-    let told = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    let what = match error {
-        ParquetError::NYI(what) | ParquetError::General(what)
-            if what.contains("feature must be enabled") || what.contains("Disabled feature") =>
-        {
-            format!(
-                "is compressed in a way that is not read ({told}); uncompressed and Snappy, LZ4 and Gzip are"
-            )
-        }
-        _ => format!("the parquet file is damaged or truncated: {told}"),
-    };
-    Error::input(format!("{}: {what}", path.display()))
+    let broken = || format!("the parquet file is damaged or truncated: {}", one_line(&error.to_string()));
+    Error::input(format!("{}: {}", path.display(), unread(error).unwrap_or_else(broken)))
 }

@@ -215,7 +215,9 @@ fn locate(source: &str, labels: &Labels, progress: Progress<'_>) -> Result<(Stri
         return Ok((format!("{source} ({}, {})", place.display(), opened.kind), opened));
     }
     let path = Path::new(source);
-    if let Some(shards) = shards::named(source)?.filter(|_| !path.exists()) {
+    if !path.exists()
+        && let Some(shards) = shards::named(source)?
+    {
         let tree = shards::list(Path::new(""), shards, progress)?;
         let opened = images::open(&Arc::new(tree), labels)?;
         return Ok((format!("{source} ({})", opened.kind), opened));

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::archive::{self, Taking};
+use super::arrange::{HELD_OUT, TRAIN};
 use super::tree::{Entry, LeftAside, Progress, Tree};
 use crate::{Error, Result};
 
@@ -132,9 +133,6 @@ pub(super) fn by_split<T>(
     (train, Some(test), if left_aside > 0 { vec![note] } else { Vec::new() })
 }
 
-const TRAIN: &str = "train";
-const HELD_OUT: [&str; 4] = ["test", "validation", "valid", "val"];
-
 /// The split that a file's name tells by one of its words.
 fn split(path: &Path) -> Option<&'static str> {
     let name = path.file_name().and_then(OsStr::to_str)?;
@@ -143,13 +141,10 @@ fn split(path: &Path) -> Option<&'static str> {
 }
 
 /// Names of classes in order: by number if all are numbers.
-pub(super) fn class_names(words: BTreeSet<&str>) -> Vec<String> {
+pub(super) fn class_names(words: BTreeSet<&str>) -> Vec<&str> {
     let mut names: Vec<&str> = words.into_iter().collect();
-    if let Some(mut numbers) =
-        names.iter().map(|word| Some((word.parse::<i64>().ok()?, *word))).collect::<Option<Vec<_>>>()
-    {
-        numbers.sort_unstable();
-        names = numbers.into_iter().map(|(_, word)| word).collect();
+    if names.iter().all(|name| name.parse::<i64>().is_ok()) {
+        names.sort_by_key(|name| name.parse::<i64>().ok());
     }
-    names.into_iter().map(str::to_owned).collect()
+    names
 }

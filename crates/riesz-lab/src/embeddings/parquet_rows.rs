@@ -13,7 +13,8 @@ use parquet::schema::types::ColumnDescriptor;
 use riesz::{Matrix, Scalar};
 
 use super::stream::{BLOCK, Block, Source, Wanted};
-use super::{Failure, Rows, parquet_zstd};
+use super::{Failure, Rows};
+use crate::parquet_columns::{self, one_line, unread};
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -163,11 +164,8 @@ impl Parquet {
                     return Ok(None);
                 }
                 None => {
-                    let group = self.reader.get_row_group(self.group).map_err(not_whole)?;
                     let open = |column: usize| {
-                        let unpacked =
-                            parquet_zstd::column(&self.file, self.reader.metadata(), self.group, column)?;
-                        unpacked.map_or_else(|| group.get_column_reader(column), Ok)
+                        parquet_columns::reader(&self.file, self.reader.metadata(), self.group, column)
                     };
                     let texts = self.texts.iter().map(|&text| open(text)).collect::<Result<_, _>>();
                     let column = open(self.column).map_err(not_whole)?;
@@ -285,25 +283,15 @@ fn flat<D: DataType>(
 
 /// The disk's own error where there is one; a codec that is not built in is called that.
 fn not_whole(error: ParquetError) -> Failure {
+    if let Some(what) = unread(&error) {
+        return Failure::Content(what);
+    }
+    let broken = |what: &str| Failure::Content(format!("is not a whole parquet file: {}", one_line(what)));
     match error {
         ParquetError::External(source) => match source.downcast::<std::io::Error>() {
             Ok(disk) => Failure::Disk(*disk),
-            Err(other) => {
-                Failure::Content(format!("is not a whole parquet file: {}", one_line(&other.to_string())))
-            }
+            Err(other) => broken(&other.to_string()),
         },
-        ParquetError::NYI(what) | ParquetError::General(what)
-            if what.contains("feature must be enabled") || what.contains("Disabled feature") =>
-        {
-            Failure::Content(format!(
-                "is compressed in a way that riesz does not read ({}); uncompressed and Snappy, LZ4, Gzip and Zstandard are read",
-                one_line(&what)
-            ))
-        }
-        other => Failure::Content(format!("is not a whole parquet file: {}", one_line(&other.to_string()))),
+        other => broken(&other.to_string()),
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

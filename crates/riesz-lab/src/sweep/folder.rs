@@ -4,7 +4,7 @@
 //! grid.toml       the grid as given
 //! cells.json      what each cell sets; the report reads this and the cells, and no grid
 //! cells/CELL/     an ordinary run folder each; failed.txt in it says why a cell failed
-//! results.csv, results.parquet, report.html, report.json    by `riesz sweep report`
+//! results.csv, results.parquet, report.html    by `riesz sweep report`
 //! ```
 
 use std::path::{Path, PathBuf};

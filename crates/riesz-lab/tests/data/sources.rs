@@ -196,6 +196,9 @@ fn braces_that_do_not_fit_are_told() {
         assert!(message.contains(expected), "{source}: {message}");
     }
     let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join("photos{1");
+    write(odd.join("1.png"), &png(1));
+    assert_eq!(whole(&odd).train.len(), 1, "a folder that is there is no pattern");
     write(folder.path().join("a-0.tar"), &tar(&[("1.png", png(1))]));
     write(folder.path().join("a-1.tar"), b"text");
     let message = refused(&recipe(folder.path().join("a-{0..1}.tar")));
@@ -243,6 +246,8 @@ fn hub_parquet_opens_with_its_splits_and_names() {
         (vec!["9".into(), "10".into()], vec![Some(1), Some(0), None])
     );
     assert_eq!(data.train.image(2).unwrap().pixels[0], 2, "gzip");
+    let data = whole(golden("zstd.parquet"));
+    assert_eq!((data.train.image(2).unwrap().pixels[0], data.train.label(2)), (2, Some(2)), "zstd");
     let message = data.train.image(1).unwrap_err().to_string();
     assert!(message.contains("train/00001") && message.contains("has no bytes"), "{message}");
     let data = whole(golden("words.parquet"));

@@ -1,5 +1,5 @@
-//! Columns of parquet files that are compressed by Zstandard, as Hugging Face's and polars's are. The parquet crate reads them by
-//! a library in C; here its page reader is told that pages are not compressed, and `ruzstd` unpacks what it gives.
+//! Columns of parquet files, also those that are compressed by Zstandard, as Hugging Face's and polars's are. The parquet crate reads
+//! these by a library in C; here its page reader is told that pages are not compressed, and `ruzstd` unpacks what it gives.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,25 +13,49 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 use ruzstd::decoding::StreamingDecoder;
 
-/// The reader of a column of a row group if it is compressed so, else `None`.
-pub(super) fn column(
+/// The reader of a column of a row group.
+///
+/// # Errors
+/// If the file is damaged.
+pub(crate) fn reader(
     file: &Arc<File>,
     metadata: &ParquetMetaData,
     group: usize,
     column: usize,
-) -> Result<Option<ColumnReader>> {
+) -> Result<ColumnReader> {
     let group = metadata.row_group(group);
     let chunk = group.column(column);
-    if chunk.compression_codec() != CompressionCodec::ZSTD {
-        return Ok(None);
-    }
     let rows = usize::try_from(group.num_rows())?;
+    let descriptor = chunk.column_descr_ptr();
+    if chunk.compression_codec() != CompressionCodec::ZSTD {
+        let pages = SerializedPageReader::new(Arc::clone(file), chunk, rows, None)?;
+        return Ok(get_column_reader(descriptor, Box::new(pages)));
+    }
     let most = u64::try_from(chunk.uncompressed_size())?;
     let as_it_is =
         chunk.clone().into_builder().set_compression_codec(CompressionCodec::UNCOMPRESSED).build()?;
     let pages = SerializedPageReader::new(Arc::clone(file), &as_it_is, rows, None)?;
-    let descriptor = chunk.column_descr_ptr();
-    Ok(Some(get_column_reader(descriptor, Box::new(Unpacked { pages, most }))))
+    Ok(get_column_reader(descriptor, Box::new(Unpacked { pages, most })))
+}
+
+/// What to say of a column whose compression is not built in; `None` of other errors.
+pub(crate) fn unread(error: &ParquetError) -> Option<String> {
+    match error {
+        ParquetError::NYI(what) | ParquetError::General(what)
+            if what.contains("feature must be enabled") || what.contains("Disabled feature") =>
+        {
+            Some(format!(
+                "is compressed in a way that riesz does not read ({}); uncompressed and Snappy, LZ4, Gzip and Zstandard are read",
+                one_line(what)
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// An error's text without its line breaks.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Pages, unpacked.
