@@ -1,6 +1,6 @@
 """Sentence embeddings: two views of a sentence by leaving out words, DHEL over a large batch in small chunks, and a search.
 
-`python examples/sentences.py` (half a minute on two cores); the sentences are those of riesz's own documents.
+`python examples/sentences.py` (44 s of CPU time, one measurement); the sentences are those of riesz's own documents.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""SimCLR on the images that come with riesz, in plain PyTorch: `python examples/simclr.py` (about two minutes on two cores)."""
+"""SimCLR on the images that come with riesz, in plain PyTorch: `python examples/simclr.py` (61 s of CPU time, one measurement)."""
 
 import gzip
 from pathlib import Path

@@ -21,6 +21,7 @@ pub mod interrupt;
 pub mod lines;
 pub mod loss_recipe;
 pub mod memory;
+mod names;
 pub mod network;
 pub mod optim;
 mod parquet_columns;

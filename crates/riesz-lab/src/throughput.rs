@@ -138,11 +138,8 @@ impl Step<'_> {
             items.par_iter().map(|&item| data.train.image(item)).collect::<Result<_>>()?;
         let decode = started.elapsed().as_secs_f64();
         let key = Key::new(recipe.seed).stream("augment").at(number as u64);
-        let jobs: Vec<(&Image, Key)> = (0..2)
-            .flat_map(|view| {
-                images.iter().zip(&items).map(move |(image, &item)| (image, key.at(item as u64).at(view)))
-            })
-            .collect();
+        let images: Vec<(usize, &Image)> = items.iter().copied().zip(&images).collect();
+        let jobs = batches::two_views(&images, key);
         let started = Instant::now();
         let views = augment.views(&jobs);
         let augment = started.elapsed().as_secs_f64();

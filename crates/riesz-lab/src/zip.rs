@@ -3,11 +3,12 @@
 //!
 //! What is wrong with a file's content is an error of the kind `InvalidData` that says what; other errors are the disk's.
 
-use std::fmt::Write;
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
 
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
+
+use crate::names::readable;
 
 /// A directory is smaller, of millions of members too.
 const LONGEST_DIRECTORY: u64 = 1 << 30;
@@ -112,7 +113,7 @@ fn member(bytes: &[u8]) -> Option<(Member, &[u8])> {
         _ => Some("is packed by a method that is not read; stored and deflated members are"),
     };
     let packed = Packed { is_deflated, checksum: u32_at(record, 16), length, size, start };
-    Some((Member { name: readable(&bytes[46..46 + name]), size, packed, refusal }, after))
+    Some((Member { name: readable(&bytes[46..46 + name]).into_owned(), size, packed, refusal }, after))
 }
 
 impl Packed {
@@ -166,18 +167,6 @@ impl Read for Content<'_> {
 
 fn wrong(what: &str) -> Error {
     Error::new(ErrorKind::InvalidData, what)
-}
-
-/// A path for people; two different ones stay different.
-fn readable(bytes: &[u8]) -> String {
-    let mut name = String::new();
-    for chunk in bytes.utf8_chunks() {
-        name.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            write!(name, "\\x{byte:02x}").expect("writing to a string succeeds");
-        }
-    }
-    name
 }
 
 /// The content of the extra field `wanted`.

@@ -4,12 +4,16 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod processes;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use riesz::rng::{Key, uniform};
+
+use processes::{finish, start, told};
 
 /// Two losses, three batches, two seeds; small images, no labels, and the shortest evaluation.
 const GRID: &str = "seeds = [1, 2]
@@ -29,24 +33,6 @@ labels = [\"dcl\", \"kcl\"]
 [[grid.axis]]
 batch = [16, 32, 64]
 ";
-
-fn start(folder: &Path, arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_riesz"))
-        .current_dir(folder)
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn finish(folder: &Path, arguments: &[&str]) -> Output {
-    start(folder, arguments).wait_with_output().unwrap()
-}
-
-fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// What a cell leaves that must not depend on who ran it and how often: log, encoder, last checkpoint.
 type Bits = BTreeMap<String, [Vec<u8>; 3]>;

@@ -6,6 +6,7 @@ use super::sweep::{Worker, report};
 use super::train::set_threads;
 use crate::console::{errln, outln};
 use crate::progress::duration;
+use crate::recipe::Recipe;
 use crate::sweep::{self, CLAIMS, Cell, Claim, Folder, Grid, Results, State, built_in};
 use crate::train::{Plan, seconds_a_step};
 use crate::{Result, device, interrupt};
@@ -108,21 +109,19 @@ fn time(grid: &Grid, missing: &[&Cell], device: &str) -> Result<String> {
     let mut measured: Vec<(String, f64)> = Vec::new();
     let mut seconds = 0.0;
     for cell in missing {
-        let plan = Plan::new(cell.recipe.clone(), device.clone())?;
-        let kind = format!(
-            "{} {:?} {:?} {}",
-            cell.recipe.data.source, cell.recipe.encoder, cell.recipe.augment, cell.recipe.batch
-        );
+        let Recipe { data, encoder, augment, batch, epochs, .. } = &cell.recipe;
+        let kind = format!("{data:?} {encoder:?} {augment:?} {batch}");
         let known = measured.iter().find(|(known, _)| *known == kind).map(|(_, seconds)| *seconds);
-        let step = match known {
-            Some(step) => step,
+        let epoch = match known {
+            Some(epoch) => epoch,
             None => {
-                let step = seconds_a_step(&plan)?;
-                measured.push((kind, step));
-                step
+                let plan = Plan::new(cell.recipe.clone(), device.clone())?;
+                let epoch = seconds_a_step(&plan)? * plan.steps() as f64 / *epochs as f64;
+                measured.push((kind, epoch));
+                epoch
             }
         };
-        seconds += step * plan.steps() as f64;
+        seconds += epoch * *epochs as f64;
     }
     Ok(format!(
         "{} of {} cells are to be run: about {} of training here, by a measured step of each size; measuring and evaluating come \

@@ -5,13 +5,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::zipped::Zipped;
-use crate::{Error, Result};
+use crate::{Error, Result, names};
 
 /// What is told while a folder or an archive is listed: how many files were found so far.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(usize);
@@ -230,19 +229,7 @@ impl Tree {
 
 /// A relative path for people: `/` between components, bytes that are not Unicode as `\xff`.
 fn readable(path: &Path) -> Cow<'_, str> {
-    let name: Cow<'_, str> = match path.to_str() {
-        Some(name) => Cow::Borrowed(name),
-        None => {
-            let mut name = String::new();
-            for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
-                name.push_str(chunk.valid());
-                for byte in chunk.invalid() {
-                    write!(name, "\\x{byte:02x}").expect("writing to a string succeeds");
-                }
-            }
-            Cow::Owned(name)
-        }
-    };
+    let name = names::readable(path.as_os_str().as_encoded_bytes());
     if std::path::MAIN_SEPARATOR == '/' {
         return name;
     }

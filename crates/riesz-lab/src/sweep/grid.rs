@@ -25,6 +25,7 @@
 //!
 //! `loss` replaces the whole loss; of other tables only the keys that are written change.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -147,10 +148,11 @@ impl Grid {
             )));
         }
         let mut cells: Vec<Cell> = Vec::new();
+        let mut names = BTreeSet::new();
         for &seed in &written.seeds {
             for setting in &settings {
                 let cell = setting.cell(seed, &base, &recipe_text)?;
-                if cells.iter().any(|other| other.name == cell.name) {
+                if !names.insert(cell.name.clone()) {
                     return Err(Error::input(format!(
                         "two cells are called {}; tell them apart by labels, or drop one",
                         cell.name

@@ -99,11 +99,14 @@ fn batch(
             Err(error) => unreadable.push((item, error.to_string())),
         }
     }
-    let key = Key::new(seed).stream("augment").at(epoch);
-    let jobs: Vec<(&Image, Key)> = (0..2)
-        .flat_map(|view| readable.iter().map(move |&(item, image)| (image, key.at(item as u64).at(view))))
-        .collect();
-    Batch { step, images: readable.len(), views: augment.views(&jobs), unreadable }
+    let views = augment.views(&two_views(&readable, Key::new(seed).stream("augment").at(epoch)));
+    Batch { step, images: readable.len(), views, unreadable }
+}
+
+/// Two views of each image with its item, view-major, and each one's key below `key`.
+pub(crate) fn two_views<'a>(images: &[(usize, &'a Image)], key: Key) -> Vec<(&'a Image, Key)> {
+    let of = |view| images.iter().map(move |&(item, image)| (image, key.at(item as u64).at(view)));
+    (0..2).flat_map(of).collect()
 }
 
 /// A source whose decoded images are kept, as long as they fit a budget of bytes.
