@@ -299,8 +299,12 @@ impl Results {
             out.close()?;
         }
         let mut out = group.next_column()?.ok_or_else(few)?;
-        let seeds: Vec<i64> =
-            self.lines.iter().map(|line| i64::try_from(line.seed).unwrap_or(i64::MAX)).collect();
+        let wide = |line: &Line| {
+            i64::try_from(line.seed).map_err(|_| {
+                ParquetError::General(format!("seed {} does not fit into parquet's int64", line.seed))
+            })
+        };
+        let seeds: Vec<i64> = self.lines.iter().map(wide).collect::<ParquetResult<_>>()?;
         out.typed::<Int64Type>().write_batch(&seeds, None, None)?;
         out.close()?;
         for place in 0..=QUANTITIES.len() {
