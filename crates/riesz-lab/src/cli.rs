@@ -1,18 +1,19 @@
 //! The command line: one enum of verbs. Each verb's arguments and work are in `commands/`.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::Result;
 use crate::commands::{
-    bench, compare, data, embed, eval, export, geometry, loss, recipes, report, reproduce, runs, sphere,
-    sweep, train,
+    bench, compare, completions, data, embed, eval, export, geometry, loss, man, recipes, report, reproduce,
+    runs, sphere, sweep, train,
 };
+use crate::environment::version;
 
 /// Contrastive representation learning as energy minimization on the sphere.
 #[derive(Parser)]
 #[command(
     name = "riesz",
-    version,
+    version = version(),
     after_help = "Examples:
   riesz train                          train on the built-in real images, a few minutes
   riesz train photos/ --epochs 50      train on a folder of unlabeled images
@@ -60,6 +61,10 @@ enum Verb {
     Data(data::DataArgs),
     /// Built-in recipes: list, or print one to start your own from
     Recipes(recipes::RecipesArgs),
+    /// A script by which a shell completes this command
+    Completions(completions::CompletionsArgs),
+    /// Manual pages of this command and its verbs
+    Man(man::ManArgs),
 }
 
 impl Cli {
@@ -84,6 +89,8 @@ impl Cli {
             Verb::Bench(args) => bench::run(args),
             Verb::Data(args) => data::run(args),
             Verb::Recipes(args) => recipes::run(args),
+            Verb::Completions(args) => completions::run(args, &mut Self::command()),
+            Verb::Man(args) => man::run(args, Self::command()),
         }
     }
 }

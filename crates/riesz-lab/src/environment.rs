@@ -3,6 +3,7 @@
 //! The object tells of the run's start; its entry `continued`, where there is one, has an object for each later start:
 //! the step, the time, and every other entry that was not as before.
 
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
@@ -14,7 +15,7 @@ const FILE: &str = "environment.json";
 const CONTINUED: &str = "continued";
 
 /// Entries on which a run's bits may depend, in words.
-const MATTERS: [(&str, &str); 8] = [
+const MATTERS: [(&str, &str); 9] = [
     ("riesz", "version"),
     ("commit", "commit"),
     ("burn", "Burn"),
@@ -22,6 +23,7 @@ const MATTERS: [(&str, &str); 8] = [
     ("compiler", "compiler"),
     ("system", "system"),
     ("processor", "processor"),
+    ("simd", "SIMD"),
     ("device", "device"),
 ];
 
@@ -98,6 +100,7 @@ fn here(device: &str) -> Map<String, Value> {
         "compiler": env!("RIESZ_COMPILER"),
         "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         "processor": processor(),
+        "simd": simd(),
         "device": device,
         "threads": rayon::current_num_threads(),
         "started_unix_seconds": started,
@@ -110,6 +113,30 @@ fn here(device: &str) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => unreachable!("the value above is an object"),
     }
+}
+
+/// The vector instructions that the program uses here, chosen when it runs.
+pub fn simd() -> &'static str {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return match () {
+        () if pulp::x86::V4::try_new().is_some() => "AVX-512",
+        () if pulp::x86::V3::try_new().is_some() => "AVX2",
+        () => "none",
+    };
+    #[cfg(target_arch = "aarch64")]
+    return if pulp::aarch64::Neon::try_new().is_some() { "NEON" } else { "none" };
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    "none"
+}
+
+/// `0.1.0 (commit 4d0c102, AVX-512, linux x86_64)`: what `riesz --version` says after its name.
+pub fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
+        let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("RIESZ_COMMIT"));
+        format!("{version} (commit {commit}, {}, {system} {architecture})", simd())
+    });
+    &VERSION
 }
 
 /// The processor's name, as the system tells it.

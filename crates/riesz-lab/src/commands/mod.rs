@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod bench_train;
 pub mod compare;
+pub mod completions;
 pub mod data;
 pub mod embed;
 pub mod eval;
@@ -10,6 +11,7 @@ pub mod export;
 pub mod geometry;
 pub mod loss;
 pub mod loss_flags;
+pub mod man;
 pub mod recipes;
 pub mod report;
 pub mod reproduce;
