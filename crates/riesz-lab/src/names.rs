@@ -1,4 +1,4 @@
-//! Names of files for people.
+//! Names of files, and words from files, for people.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -16,4 +16,25 @@ pub(crate) fn readable(bytes: &[u8]) -> Cow<'_, str> {
         }
     }
     Cow::Owned(name)
+}
+
+/// What a file says, for a sentence: without line ends, its first 200 characters.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut short: String = text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(200).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quoted_is_short_and_one_line() {
+        assert_eq!(quoted("a\nb\u{1b}[31m"), "a b [31m");
+        assert_eq!(quoted(&"é".repeat(200)), "é".repeat(200));
+        assert_eq!(quoted(&"é".repeat(201)), format!("{}…", "é".repeat(200)));
+    }
 }

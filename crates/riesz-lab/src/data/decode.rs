@@ -9,6 +9,7 @@ use std::io::Cursor;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::Image;
+use crate::names::quoted;
 
 /// Extensions that make a file an image for listing; what is inside decides how it is decoded.
 pub(super) const EXTENSIONS: [&str; 11] =
@@ -37,7 +38,7 @@ pub(super) fn decode(bytes: &[u8]) -> std::result::Result<Image, String> {
     limits.max_alloc = Some(MOST_BYTES);
     reader.limits(limits);
     let broken = |error: image::ImageError| {
-        format!("damaged or truncated {}: {error}", name(format)).replace('\n', " ")
+        format!("damaged or truncated {}: {}", name(format), quoted(&error.to_string()))
     };
     let decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();

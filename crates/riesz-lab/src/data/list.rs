@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::tree::{Content, Entry, LeftAside, Progress, Tree};
+use crate::names::quoted;
 use crate::{Error, Result};
 
 /// A list is smaller, of millions of paths too.
@@ -35,7 +36,7 @@ pub(super) fn list(path: &Path, progress: Progress<'_>) -> Result<Option<Tree>> 
             continue;
         }
         if !folder.join(named).is_file() {
-            let number = number + 1;
+            let (number, named) = (number + 1, quoted(named));
             return Err(Error::input(format!("{}: line {number}: no such file: {named}", path.display())));
         }
         entries.push(Entry::new(named.into(), Content::File));

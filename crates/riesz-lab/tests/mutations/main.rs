@@ -1,0 +1,214 @@
+//! Every reader of files, fed with damaged ones: no panic, no memory for what a header merely promises, and one line of refusal.
+//!
+//! Each reader begins with small valid files (`seeds.rs`), which are damaged at random (`damage.rs`). A damaged file that is answered
+//! in words that were not heard before is kept and damaged further: so the search goes where the reader decides. Draws are keyed, so
+//! that the quick form of `cargo test` is the same each time. An hour of one reader, from other draws:
+//!
+//! ```sh
+//! RIESZ_MUTATIONS_SECONDS=3600 RIESZ_MUTATIONS_READER=parquet RIESZ_MUTATIONS_SEED=2 cargo test --release --test mutations -- --nocapture
+//! ```
+//!
+//! The file that a reader died of stays in `target/tmp/mutations/`; put into `cases/` below this folder, in the folder of the reader's
+//! name, it is read first in every run.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(unsafe_code, reason = "an allocator is unsafe to write")]
+#![expect(clippy::print_stdout, reason = "the long form tells how far it came")]
+
+mod damage;
+mod readers;
+mod seeds;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use riesz::rng::{Key, below};
+
+use readers::{READERS, Reader};
+
+/// The most that a reader may ask for at once: its files are of some kilobytes.
+const MOST: usize = 256 << 20;
+/// A read that takes longer is one that does not end.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Damaged files of each reader in the quick form.
+const FEW: usize = 200;
+/// Files of new answers that are kept.
+const KEPT: usize = 400;
+
+/// The system's allocator, noting the largest request. What no machine has is refused, as a machine would.
+struct Watching;
+
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came, or is refused by a null pointer, as the trait allows.
+unsafe impl GlobalAlloc for Watching {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LARGEST.fetch_max(layout.size(), Relaxed);
+        if layout.size() > 1 << 34 {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        LARGEST.fetch_max(layout.size(), Relaxed);
+        if layout.size() > 1 << 34 {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        LARGEST.fetch_max(size, Relaxed);
+        if size > 1 << 34 {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(place, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Watching = Watching;
+
+/// Where the last panic was.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// What a reader answers, or what is wrong with how it answers.
+fn answer(reader: &Reader, path: &Path, bytes: &[u8]) -> Result<Result<(), String>, String> {
+    std::fs::write(path, bytes).unwrap();
+    LARGEST.store(0, Relaxed);
+    let began = Instant::now();
+    let read = std::panic::catch_unwind(|| (reader.read)(path));
+    let took = began.elapsed();
+    let Ok(answer) = read else { return Err(format!("panics: {}", PANIC.lock().unwrap())) };
+    let largest = LARGEST.load(Relaxed);
+    if largest > MOST {
+        return Err(format!("asks for {largest} bytes at once for a file of {}", bytes.len()));
+    }
+    if took > PATIENCE {
+        return Err(format!("takes {took:?}"));
+    }
+    match &answer {
+        Err(sentence) if sentence.trim().is_empty() || sentence.contains('\n') => {
+            Err(format!("is refused in other than one line: {sentence:?}"))
+        }
+        Err(sentence) if sentence.len() > 2000 => Err(format!("is refused in {} bytes", sentence.len())),
+        _ => Ok(answer),
+    }
+}
+
+/// A sentence without its numbers and quotations.
+fn shape(answer: &Result<(), String>) -> String {
+    let Err(sentence) = answer else { return "read".to_owned() };
+    let mut quoted = false;
+    let words = sentence.chars().filter(|&c| {
+        quoted ^= matches!(c, '"' | '`');
+        !quoted && c.is_ascii_alphabetic() || c == ' '
+    });
+    words.collect()
+}
+
+struct Hunted {
+    reads: usize,
+    answers: usize,
+    faults: Vec<String>,
+}
+
+/// Reads damaged files for so long, or so many.
+fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutations").join(reader.name);
+    let _ = std::fs::remove_dir_all(&folder);
+    let path = folder.join(reader.file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut pool = (reader.seeds)();
+    let (mut heard, mut faults, mut reads) = (BTreeSet::new(), Vec::new(), 0);
+    let mut fault = |bytes: &[u8], why: &str| {
+        let kept = folder.join(format!("fault-{}", faults.len()));
+        std::fs::write(&kept, bytes).unwrap();
+        faults.push(format!("{}: {} {why}", reader.name, kept.display()));
+    };
+    for seed in &pool {
+        match answer(reader, &path, seed) {
+            Ok(Ok(())) => {}
+            Ok(Err(sentence)) => fault(seed, &format!("is a whole file, and refused: {sentence}")),
+            Err(why) => fault(seed, &why),
+        }
+    }
+    for case in cases(reader.name) {
+        let bytes = std::fs::read(&case).unwrap();
+        if let Err(why) = answer(reader, &path, &bytes) {
+            fault(&bytes, &format!("({}) {why}", case.display()));
+        }
+    }
+    let mut rng = Key::new(draw).stream(reader.name).rng();
+    let began = Instant::now();
+    let mut wrong = BTreeSet::new();
+    while seconds.map_or(reads < FEW, |seconds| began.elapsed().as_secs_f64() < seconds) && wrong.len() < 20 {
+        let mut draw = |n| below(&mut rng, n);
+        let [chosen, other] = [(); 2].map(|()| draw(pool.len() as u64) as usize);
+        let mut bytes = damage::damaged(&pool[chosen], &pool[other], &mut draw);
+        if let Some(mend) = reader.mend {
+            mend(&mut bytes);
+        }
+        reads += 1;
+        match answer(reader, &path, &bytes) {
+            Ok(answer) => {
+                if pool.len() < KEPT && bytes.len() < 1 << 17 && heard.insert(shape(&answer)) {
+                    pool.push(bytes);
+                }
+            }
+            Err(why) => {
+                if wrong.insert(shape(&Err(why.clone()))) {
+                    fault(&bytes, &why);
+                }
+            }
+        }
+    }
+    Hunted { reads, answers: heard.len(), faults }
+}
+
+/// Files that a reader once died of.
+fn cases(name: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mutations/cases").join(name);
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn damaged_files_are_refused_in_a_line_or_read() {
+    let setting = |name: &str| std::env::var(format!("RIESZ_MUTATIONS_{name}")).ok();
+    let seconds = setting("SECONDS").map(|seconds| seconds.parse().unwrap());
+    let draw = setting("SEED").map_or(1, |seed| seed.parse().unwrap());
+    let chosen = setting("READER");
+    std::panic::set_hook(Box::new(|panic| *PANIC.lock().unwrap() = panic.to_string().replace('\n', " ")));
+    let mut faults = Vec::new();
+    for reader in READERS.iter().filter(|reader| chosen.as_deref().is_none_or(|name| name == reader.name)) {
+        let began = Instant::now();
+        let hunted = hunt(reader, seconds, draw);
+        println!(
+            "{:<16} {:>9} files, {:>3} answers, {:>2} faults, {:.0} s",
+            reader.name,
+            hunted.reads,
+            hunted.answers,
+            hunted.faults.len(),
+            began.elapsed().as_secs_f64()
+        );
+        faults.extend(hunted.faults);
+    }
+    let _ = std::panic::take_hook();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
