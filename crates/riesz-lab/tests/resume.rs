@@ -12,6 +12,7 @@ use riesz_lab::device;
 use riesz_lab::encoder;
 use riesz_lab::recipe::{self, Recipe};
 use riesz_lab::run::{Found, Run};
+use riesz_lab::train::checkpoint::Checkpoint;
 use riesz_lab::train::start::Start;
 use riesz_lab::train::{Manner, Plan, train};
 
@@ -137,6 +138,21 @@ fn a_damaged_checkpoint_is_told_and_the_one_before_it_serves() {
         );
         assert!(log == want && weights(&root) == weights(&whole), "{note}");
         assert!(root.join("checkpoints/unusable.safetensors").is_file(), "nothing is thrown away");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_cut_anywhere_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    go(folder.path(), &recipe("sgd"), Some(2)).unwrap_err();
+    let path = folder.path().join("checkpoints/last.safetensors");
+    let whole = std::fs::read(&path).unwrap();
+    assert!(Checkpoint::load(&path).is_ok());
+    let cuts = (0..whole.len()).step_by(1024).chain([whole.len() - 1]);
+    for cut in cuts {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let refused = Checkpoint::load(&path).unwrap_err().to_string();
+        assert!(refused.contains("last.safetensors: the checkpoint is damaged"), "{cut}: {refused}");
     }
 }
 

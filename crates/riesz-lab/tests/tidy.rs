@@ -72,6 +72,21 @@ fn the_default_build_has_no_deep_learning_framework() {
     assert!(!manifest.contains_key("dev-dependencies"), "tests share the build of the program");
 }
 
+/// Nothing but `riesz data fetch` can open a connection.
+#[test]
+fn only_fetch_knows_of_a_network() {
+    let mut sources = Vec::new();
+    for folder in ["crates/riesz/src", "crates/riesz-lab/src"] {
+        files(&root().join(folder), "rs", &mut sources);
+    }
+    let knows = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        ["std::net", "ureq", "TcpStream", "UdpSocket", "UnixStream"].iter().any(|word| text.contains(word))
+    };
+    let found: Vec<PathBuf> = sources.into_iter().filter(knows).collect();
+    assert_eq!(found, [root().join("crates/riesz-lab/src/data/fetch.rs")]);
+}
+
 #[test]
 fn every_path_that_the_documents_name_exists() {
     for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "DESIGN.md"] {
