@@ -85,7 +85,7 @@ pub const BUILT_IN: &[BuiltIn] = built_in![
     "folder-32",
     "folder-96",
     "folder-224",
-    "cifar10-30min",
+    "cifar10-small",
     "cifar10",
     "cifar100",
     "stl10",

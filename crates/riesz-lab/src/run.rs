@@ -77,6 +77,12 @@ pub struct Epoch {
     pub geometry: Vec<(String, f64)>,
     /// Share of held-out views whose other view is the nearest of all.
     pub recall_at_1: f64,
+    /// The cosine between the gradients of attraction and repulsion at held-out pairs (`riesz::engine::Coupling`), if it is defined.
+    #[serde(default)]
+    pub gradient_cosine: Option<f64>,
+    /// The share of the pull on matched pairs that the repulsion leaves, there.
+    #[serde(default)]
+    pub pull_left: Option<f64>,
     /// kNN accuracy on held-out images, if there are labels.
     pub knn: Option<f64>,
     /// Training images with a label that it votes with.

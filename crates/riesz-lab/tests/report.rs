@@ -61,6 +61,8 @@ fn good() -> Summary {
         learning_rate: 0.1,
         geometry: vec![("alignment".to_owned(), 0.5), ("uniformity".to_owned(), -3.0)],
         recall_at_1: 0.1 * epoch as f64,
+        gradient_cosine: Some(-0.1),
+        pull_left: Some(1.0),
         knn: Some(0.8),
         knn_references: 5000,
         knn_queries: 1000,

@@ -3,6 +3,8 @@
 //! One number is the effect. Its 95 % interval over seeds decides: above 0 the claim is supported; below the least effect that
 //! would matter it is not supported; otherwise it is undecided at this scale.
 
+mod hyperparameters;
+
 use super::compare::groups;
 use super::folder::Folder;
 use super::probes;
@@ -35,7 +37,7 @@ pub const CLAIMS: [Claim; 5] = [
         name: "hyperparameters",
         statement: "DHEL and KCL depend less on their hyperparameters than NT-Xent and DCL.",
         grid: "hyperparameters",
-        look: |results, _, _| hyperparameters(results),
+        look: |results, _, _| hyperparameters::look(results),
     },
     Claim {
         name: "dimensions",
@@ -293,56 +295,6 @@ fn dimensions(results: &Results) -> Result<Finding> {
     })
 }
 
-fn hyperparameters(results: &Results) -> Result<Finding> {
-    let place = Quantity::named("knn").0;
-    // A line a loss and seed, whose value is the range over its settings.
-    let mut ranges: Vec<Line> = Vec::new();
-    let mut details = Vec::new();
-    for name in results.settings("loss") {
-        let mine: Vec<&Line> = results.lines.iter().filter(|line| loss(line) == name).collect();
-        let mut seeds: Vec<u64> = mine.iter().map(|line| line.seed).collect();
-        seeds.sort_unstable();
-        seeds.dedup();
-        for seed in seeds {
-            let here: Vec<f64> =
-                mine.iter().filter(|line| line.seed == seed).filter_map(|line| line.values[place]).collect();
-            let low = here.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = here.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            if here.len() < 2 {
-                continue;
-            }
-            details.push(format!(
-                "{name}, seed {seed}: kNN {:.1} to {:.1} % over {} settings",
-                100.0 * low,
-                100.0 * high,
-                here.len()
-            ));
-            let mut values = vec![None; super::results::QUANTITIES.len()];
-            values[place] = Some(high - low);
-            ranges.push(Line {
-                cell: name.clone(),
-                settings: vec![("loss".to_owned(), name.clone())],
-                seed,
-                values,
-                selection: None,
-                spectrum: Vec::new(),
-            });
-        }
-    }
-    let lines: Vec<&Line> = ranges.iter().collect();
-    let ours_less = contrast(&lines, |line| line.values[place])?;
-    // Positive where ours have the smaller range.
-    let effect = Paired { mean: -ours_less.mean, ..ours_less };
-    Ok(Finding {
-        judgement: Judgement::of(&effect, 0.005),
-        effect: format!(
-            "range of kNN over temperature for NT-Xent and DCL less DHEL's over temperature and KCL's over width and γ: {}",
-            told(&effect, 100.0, POINTS, 2)
-        ),
-        details,
-    })
-}
-
 /// How far from 0 a bias matters, in standard deviations of the loss over batches.
 const LEAST_BIAS: f64 = 0.1;
 
@@ -403,6 +355,16 @@ fn gradients(results: &Results, folder: &Folder, device: &Device) -> Result<Find
             .iter()
             .map(|line| probes::gradients(&folder.cell(&line.cell), device))
             .collect::<Result<Vec<_>>>()?;
+        let along = lines
+            .iter()
+            .map(|line| probes::along_training(&folder.cell(&line.cell)))
+            .collect::<Result<Option<Vec<f64>>>>()?;
+        if let Some(along) = along {
+            details.push(format!(
+                "{name}, mean over the epochs: cosine {}",
+                told(&Paired::of(&along), 1.0, "", 3)
+            ));
+        }
         for moment in 0..seen.iter().map(Vec::len).min().unwrap_or(0) {
             let when = seen[0][moment].when.clone();
             let cosines: Vec<f64> = seen.iter().map(|one| one[moment].cosine).collect();
@@ -530,8 +492,24 @@ mod tests {
         // Over the batches kNN has a range of 0.1 with ours and of 0 with theirs, and the other way round.
         let steep =
             |ours: bool| move |loss: &str, batch: f64| if is_ours(loss) == ours { 0.1 * batch } else { 0.0 };
-        assert_eq!(hyperparameters(&results(3, steep(true))).unwrap().judgement, Judgement::NotSupported);
-        assert_eq!(hyperparameters(&results(3, steep(false))).unwrap().judgement, Judgement::Supported);
+        assert_eq!(
+            hyperparameters::look(&results(3, steep(true))).unwrap().judgement,
+            Judgement::NotSupported
+        );
+        assert_eq!(hyperparameters::look(&results(3, steep(false))).unwrap().judgement, Judgement::Supported);
+        // A seed that lacks a cell does not count, and without a whole seed nothing is judged.
+        let mut part = results(3, steep(false));
+        part.lines.remove(0);
+        let found = hyperparameters::look(&part).unwrap();
+        assert!(
+            found.details.iter().any(|one| one.starts_with("seed 1: 7 of 8 cells")),
+            "{:?}",
+            found.details
+        );
+        assert!(found.effect.contains("2 seeds"), "{}", found.effect);
+        part.lines.retain(|line| line.setting("loss") != Some("dcl"));
+        let refused = hyperparameters::look(&part).unwrap_err().to_string();
+        assert!(refused.contains("no seed of the grid is whole"), "{refused}");
     }
 
     #[test]

@@ -4,26 +4,23 @@
 use std::path::Path;
 
 use riesz::engine::{Engine, Fused};
-use riesz::loss::{Anchors, Link, Loss, Role};
+use riesz::loss::{Anchors, Link, Loss};
 use riesz::rng::{Key, permutation};
 use riesz::{Matrix, Points};
 
-use crate::Result;
 use crate::device::Device;
 use crate::encoder;
 use crate::report::mean_and_deviation;
-use crate::run::Run;
-use crate::sphere::theory::{gradient, pull_left};
+use crate::run::{Event, Run};
 use crate::train::Plan;
 use crate::train::checkpoint::{Checkpoint, LAST, PREVIOUS};
-use crate::train::measure::HeldOut;
+use crate::train::measure::{HeldOut, coupled};
+use crate::{Error, Result};
 
 /// Pairs of a small batch.
 pub(super) const SMALL: usize = 8;
 /// Times that all pairs are dealt into small batches.
 const DEALS: u64 = 20;
-/// Pairs of which gradients are taken.
-const PAIRS: usize = 128;
 
 /// The bias of small batches.
 pub(super) struct Bias {
@@ -78,6 +75,19 @@ pub(super) struct Moment {
     pub(super) left: f64,
 }
 
+/// The mean over a run's epochs of the cosine that its log has; `None` where it has none, as those of older programs.
+pub(super) fn along_training(cell: &Path) -> Result<Option<f64>> {
+    let events = Run::open(cell)?.events()?;
+    let cosines = events.iter().filter_map(|event| match event {
+        Event::Epoch(epoch) => Some(epoch.gradient_cosine),
+        _ => None,
+    });
+    Ok(cosines
+        .collect::<Option<Vec<f64>>>()
+        .filter(|all| !all.is_empty())
+        .map(|all| mean_and_deviation(&all).0))
+}
+
 /// The gradients of a run's loss on held-out pairs: before training, an epoch before its end, and at its end.
 pub(super) fn gradients(cell: &Path, device: &Device) -> Result<Vec<Moment>> {
     let run = Run::open(cell)?;
@@ -91,20 +101,13 @@ pub(super) fn gradients(cell: &Path, device: &Device) -> Result<Vec<Moment>> {
         if let Some(place) = checkpoint {
             encoder.load(&Checkpoint::load(&run.path(place))?.encoder)?;
         }
-        let [u, v] = held_out.views(&*encoder)?.map(|view| view.to_f64());
-        let points = u.len().min(PAIRS);
-        let first: Vec<usize> = (0..points).collect();
-        let [u, v] = [chosen(&u, &first), chosen(&v, &first)];
-        let dim = u.dim();
-        let rows = Matrix::new([u.into_vec(), v.into_vec()].concat(), dim);
-        let pull = gradient(&plan.loss, Role::Attraction, &rows, points)?;
-        let push = gradient(&plan.loss, Role::Repulsion, &rows, points)?;
-        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-        let lengths = (dot(&pull, &pull) * dot(&push, &push)).sqrt();
+        let found = coupled(&plan.loss, &held_out.views(&*encoder)?)?;
+        let undefined =
+            || Error::input(format!("{}: a gradient is zero {when}; its angle is undefined", cell.display()));
         seen.push(Moment {
             when: when.to_owned(),
-            cosine: dot(&pull, &push) / lengths,
-            left: pull_left(&plan.loss, &rows, points),
+            cosine: found.cosine.ok_or_else(undefined)?,
+            left: found.left.ok_or_else(undefined)?,
         });
     }
     Ok(seen)

@@ -2,7 +2,9 @@
 //! each are embedded, and their geometry on the sphere is told.
 
 use rayon::prelude::*;
+use riesz::engine::{Coupling, coupling};
 use riesz::geometry::{self, Diagnosis, Findings};
+use riesz::loss::Loss;
 use riesz::rng::{Key, permutation};
 use riesz::{Matrix, Points, Scalar, normalize};
 
@@ -16,6 +18,8 @@ use crate::{Error, Result};
 
 /// Images embedded at once.
 const CHUNK: usize = 250;
+/// Pairs at which the gradients of attraction and repulsion are compared.
+const COUPLED: usize = 128;
 
 /// Readable images of a source with their item numbers, those that have a label first.
 #[derive(Clone)]
@@ -261,6 +265,7 @@ impl<'a> HeldOut<'a> {
         let Measured { values: geometry, alarm } = measure(&u, &v)?;
         let recall_at_1 = retrieval::recall(&u, &v)?.0.at_1;
         let knn = self.knn(encoder)?;
+        let Coupling { cosine, left } = coupled(&self.plan.loss, &[u, v])?;
         Ok(Epoch {
             epoch,
             step,
@@ -270,6 +275,8 @@ impl<'a> HeldOut<'a> {
             learning_rate,
             geometry,
             recall_at_1,
+            gradient_cosine: cosine,
+            pull_left: left,
             knn,
             knn_references: self.knn.as_ref().map_or(0, |[references, _]| references.labels.len()),
             knn_queries: self.knn.as_ref().map_or(0, |[_, queries]| queries.labels.len()),
@@ -290,6 +297,19 @@ impl<'a> HeldOut<'a> {
         let hits = knn::hits(&references, &queries, neighbors, evaluation.temperature)?;
         Ok(Some(share(&hits)))
     }
+}
+
+/// How the loss's attraction and repulsion stand to each other at the first [`COUPLED`] pairs.
+///
+/// # Errors
+/// If the rows are not unit.
+pub fn coupled(loss: &Loss, views: &[Matrix<f32>; 2]) -> Result<Coupling> {
+    let first = views.each_ref().map(|view| {
+        let numbers = view.dim() * view.len().min(COUPLED);
+        Matrix::new(view.as_slice()[..numbers].iter().map(|&x| f64::from(x)).collect(), view.dim())
+    });
+    let [u, v] = first.each_ref().map(Points::new);
+    Ok(coupling(loss, &[u?, v?])?)
 }
 
 /// What [`measure`] finds.

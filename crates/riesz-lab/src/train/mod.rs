@@ -443,6 +443,8 @@ fn write_scalars(board: &mut EventWriter, epoch: &Epoch, timing: Option<&Timing>
     ];
     scalars.extend(epoch.geometry.iter().map(|(name, value)| (format!("held-out/{name}"), *value)));
     scalars.extend(timing.map(|timing| ("train/images_per_second".to_owned(), timing.images_per_second)));
+    scalars.extend(epoch.gradient_cosine.map(|cosine| ("held-out/gradient_cosine".to_owned(), cosine)));
+    scalars.extend(epoch.pull_left.map(|left| ("held-out/pull_left".to_owned(), left)));
     scalars.extend(epoch.knn.map(|knn| ("held-out/knn".to_owned(), knn)));
     for (tag, value) in scalars {
         board.scalar(&tag, epoch.step, value)?;

@@ -1,6 +1,7 @@
 //! Engines evaluate a loss and its gradient on unit rows. [`Reference`] is the definition; [`Fused`] is what runs.
 
 mod cached;
+mod coupling;
 mod fused;
 mod groups;
 mod logistic;
@@ -8,6 +9,7 @@ mod reference;
 mod temperature;
 
 pub use cached::value_and_grad_cached;
+pub use coupling::{Coupling, coupling};
 pub use fused::{Ends, Fused, Part, Share, Whole};
 pub use logistic::{LogisticGrad, logistic_grad};
 pub use reference::Reference;

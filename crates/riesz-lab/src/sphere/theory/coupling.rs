@@ -1,11 +1,11 @@
 //! Whether the repulsion acts on matched pairs, along a descent.
 
 use riesz::Points;
-use riesz::engine::{Engine, Fused};
-use riesz::loss::{Convention, KclKernel, Link, Loss, Role};
+use riesz::engine::{Coupling, coupling};
+use riesz::loss::{Convention, KclKernel, Loss};
+use riesz::normalize;
 use riesz::rng::Key;
 use riesz::sphere::minimize::{Problem, Settings};
-use riesz::{Matrix, normalize};
 
 use super::{Experiment, Figure, Scale, Table, Verdict, fixed};
 use crate::Result;
@@ -19,62 +19,6 @@ struct Moment {
     cosine: f64,
     /// The share of the attraction's pull that the repulsion leaves a matched pair, on average.
     left: f64,
-}
-
-/// The gradient of the terms of one role, along the spheres, both views together; `rows` are `points` unit rows a view.
-///
-/// # Errors
-/// If the rows are not unit.
-pub(crate) fn gradient(loss: &Loss, role: Role, rows: &Matrix<f64>, points: usize) -> Result<Vec<f64>> {
-    let terms = loss.terms.iter().filter(|term| term.role == role).cloned().collect();
-    let part = Loss { name: loss.name, terms };
-    let dim = rows.dim();
-    let views: Vec<Points<'_, f64>> = rows
-        .as_slice()
-        .chunks_exact(points * dim)
-        .map(|view| Points::from_slice(view, dim))
-        .collect::<std::result::Result<_, riesz::Error>>()?;
-    let grads = Fused.value_and_grad(&part, &views)?.grads;
-    let mut all: Vec<f64> = grads.iter().flat_map(Matrix::as_slice).copied().collect();
-    for (g, x) in all.chunks_exact_mut(dim).zip(rows.as_slice().chunks_exact(dim)) {
-        let along: f64 = g.iter().zip(x).map(|(g, x)| g * x).sum();
-        g.iter_mut().zip(x).for_each(|(g, x)| *g -= along * x);
-    }
-    Ok(all)
-}
-
-/// 1 − the matched pair's share of its anchor's sum where that sum has it, which is what the logarithm takes off the pull;
-/// 1 where repulsion does not run over matched pairs. On average over anchors.
-///
-/// # Panics
-/// If a repulsion over matched pairs is no logarithm of a row's sum.
-pub(crate) fn pull_left(loss: &Loss, rows: &Matrix<f64>, points: usize) -> f64 {
-    let mut left = 1.0;
-    for term in loss.terms.iter().filter(|term| term.role == Role::Repulsion && term.pairs.matched) {
-        assert!(
-            term.link == Link::RowLogSum,
-            "{}: a repulsion over matched pairs that is no logarithm",
-            loss.name
-        );
-        let anchors = points * term.anchor_views(2);
-        let share = |anchor: usize| {
-            let power = |other: usize| {
-                let s: f64 = rows.row(anchor).iter().zip(rows.row(other)).map(|(x, y)| x * y).sum();
-                term.kernel.at(s).0
-            };
-            let matched = (anchor + points) % (2 * points);
-            let sum: f64 = (0..2 * points)
-                .filter(|&other| {
-                    let same_view = anchor / points == other / points;
-                    term.pairs.contains(anchor == other, anchor % points == other % points, same_view)
-                })
-                .map(power)
-                .sum();
-            power(matched) / sum
-        };
-        left -= (0..anchors).map(share).sum::<f64>() / anchors as f64;
-    }
-    left
 }
 
 pub(super) fn along_a_descent(scale: Scale, key: Key) -> Result<Experiment> {
@@ -113,18 +57,18 @@ pub(super) fn along_a_descent(scale: Scale, key: Key) -> Result<Experiment> {
         let settings = Settings { iterations: 60, memory: 1, tolerance: 1e-9 };
         problem.descend(start, settings, &mut |step| {
             let rows = step.rows();
-            let both = gradient(&loss, Role::Attraction, &rows, points)
-                .and_then(|pull| Ok((pull, gradient(&loss, Role::Repulsion, &rows, points)?)));
-            match both {
-                Ok((pull, push)) => {
+            let all = rows.as_slice();
+            let (u, v) = all.split_at(all.len() / 2);
+            let both = || coupling(&loss, &[Points::from_slice(u, dim)?, Points::from_slice(v, dim)?]);
+            match both() {
+                Ok(Coupling { cosine, left }) => {
                     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-                    let lengths = (dot(&pull, &pull) * dot(&push, &push)).sqrt();
                     let row = |i: usize| rows.row(i);
                     let apart = (0..points).map(|i| 1.0 - dot(row(i), row(points + i))).sum::<f64>();
                     seen.push(Moment {
                         misalignment: apart / points as f64,
-                        cosine: dot(&pull, &push) / lengths,
-                        left: pull_left(&loss, &rows, points),
+                        cosine: cosine.unwrap_or(f64::NAN),
+                        left: left.unwrap_or(f64::NAN),
                     });
                     true
                 }

@@ -21,7 +21,6 @@ use riesz::sphere::minimize::{Minimum, Problem, Settings};
 
 use crate::Result;
 
-pub(crate) use coupling::{gradient, pull_left};
 pub use pages::{html, markdown};
 
 /// How much is spent.
