@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
@@ -42,20 +42,53 @@ pub fn write_by_path(path: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) ->
 }
 
 fn replace(path: &Path, fill: impl FnOnce(&mut NamedTempFile) -> io::Result<()>) -> Result<()> {
-    let whole = || -> io::Result<()> {
-        let folder = folder(path);
-        let mut beside = tempfile::Builder::new().prefix(BESIDE).tempfile_in(folder)?;
-        fill(&mut beside)?;
-        beside.as_file().sync_all()?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            beside.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        }
-        beside.persist(path).map_err(|error| error.error)?;
-        sync_folder(folder)
-    };
-    whole().map_err(|error| Error::io(path, &error))
+    let mut unfinished = Unfinished::new(path)?;
+    fill(&mut unfinished.beside).map_err(|error| Error::io(path, &error))?;
+    unfinished.finish()
+}
+
+/// A file that is being written beside its place; dropped before it is whole, it is gone.
+pub struct Unfinished {
+    beside: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Unfinished {
+    /// Begins the file `path`.
+    ///
+    /// # Errors
+    /// If its folder cannot be written to.
+    pub fn new(path: &Path) -> Result<Self> {
+        let beside = tempfile::Builder::new().prefix(BESIDE).tempfile_in(folder(path));
+        Ok(Self { beside: beside.map_err(|error| Error::io(path, &error))?, path: path.to_owned() })
+    }
+
+    /// The file to write to; all its handles write in one place after another.
+    ///
+    /// # Errors
+    /// If the system has no more handles.
+    pub fn file(&self) -> Result<File> {
+        self.beside.as_file().try_clone().map_err(|error| Error::io(&self.path, &error))
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// If the disk refuses; the file that was there before is untouched.
+    pub fn finish(self) -> Result<()> {
+        let Self { beside, path } = self;
+        let whole = || -> io::Result<()> {
+            beside.as_file().sync_all()?;
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                beside.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+            }
+            beside.persist(&path).map_err(|error| error.error)?;
+            sync_folder(folder(&path))
+        };
+        whole().map_err(|error| Error::io(&path, &error))
+    }
 }
 
 /// Renames a file within its folder, so that the new name survives a power cut.

@@ -4,8 +4,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::Result;
 use crate::commands::{
-    bench, compare, completions, data, embed, eval, export, geometry, loss, man, recipes, report, reproduce,
-    runs, sphere, sweep, train,
+    bench, compare, completions, data, duplicates, embed, eval, export, geometry, loss, man, recipes, report,
+    reproduce, runs, search, sphere, sweep, train,
 };
 use crate::environment::version;
 
@@ -41,6 +41,10 @@ enum Verb {
     Eval(eval::EvalArgs),
     /// Embed images with a run's encoder, to npy, parquet or safetensors
     Embed(embed::EmbedArgs),
+    /// The nearest images of an image, as a list or a sheet
+    Search(search::SearchArgs),
+    /// Images that are nearly or exactly the same
+    Duplicates(duplicates::DuplicatesArgs),
     /// A run's encoder as an ONNX model or torchvision's weights, with a model card
     Export(export::ExportArgs),
     /// The health of any embeddings: how they fill the sphere
@@ -79,6 +83,8 @@ impl Cli {
             Verb::Reproduce(args) => reproduce::run(args),
             Verb::Eval(args) => eval::run(args),
             Verb::Embed(args) => embed::run(args),
+            Verb::Search(args) => search::run(args),
+            Verb::Duplicates(args) => duplicates::run(args),
             Verb::Export(args) => export::run(args),
             Verb::Geometry(args) => geometry::run(args),
             Verb::Compare(args) => compare::run(args),

@@ -5,7 +5,7 @@
 //! | `.npy` | f16, f32, f64, integers, booleans; both byte orders, C and Fortran order | f32, f64 | a CSV of names and labels, by [`write_names`] |
 //! | `.npz` | the same, by array name; stored or deflated | – | other arrays |
 //! | `.safetensors` | f16, bf16, f32, f64 by tensor name | f32 | tensor `labels`, i64, −1 where there is none |
-//! | `.parquet` | list and fixed-size-list columns of f16, f32, f64 | columns `name`, `label`, `embedding` | in the file |
+//! | `.parquet` | list and fixed-size-list columns of f16, f32, f64 | columns `name`, `label`, `class`, `pixels`, `image`, `embedding` | in the file |
 //! | `.arrow`, `.feather`, `.ipc` | list and fixed-size-list columns of f16, f32, f64 | – | in the file |
 //! | `.csv`, `.tsv` | columns of numbers | – | in the file |
 //!
@@ -30,7 +30,7 @@ use riesz::{Matrix, Scalar};
 
 use crate::{Error, Result, atomic};
 pub use npy::write_npy;
-pub use parquet::write_parquet;
+pub use parquet::{Columns, ParquetFile, Part};
 pub use safetensors::write_safetensors;
 use stream::{Block, Wanted};
 

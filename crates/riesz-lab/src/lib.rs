@@ -17,6 +17,7 @@ mod error;
 pub mod evaluation;
 pub mod export;
 pub mod geometry;
+pub mod index;
 pub mod interrupt;
 pub mod lines;
 pub mod loss_recipe;

@@ -77,9 +77,13 @@ impl Progress {
         }
     }
 
+    /// Units a second since the start.
+    pub fn rate(&self) -> f64 {
+        (self.done - self.first) as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
+    }
+
     fn seconds_left(&self) -> f64 {
-        let rate = (self.done - self.first) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
-        self.total.saturating_sub(self.done) as f64 / rate.max(1e-9)
+        self.total.saturating_sub(self.done) as f64 / self.rate().max(1e-9)
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use riesz::geometry::METRICS;
 use riesz::rng::{Key, normal};
 use riesz::{Matrix, Points, normalize};
-use riesz_lab::embeddings;
+use riesz_lab::embeddings::{self, Columns, ParquetFile, Part};
 use riesz_lab::geometry::Report;
 
 fn riesz(folder: &Path, arguments: &[&str]) -> Output {
@@ -32,6 +32,13 @@ fn refuses(output: &Output, expected: &[&str]) {
     for word in expected {
         assert!(err.contains(word), "`{word}` is not in: {err}");
     }
+}
+
+fn write_parquet(path: &Path, names: &[String], labels: &[Option<u32>], rows: &Matrix<f32>) {
+    let mut file = ParquetFile::create(path, Columns::default()).unwrap();
+    let (names, labels, pixels) = (names.to_vec(), labels.to_vec(), names.to_vec());
+    file.push(Part { names, labels, pixels, thumbnails: Vec::new(), rows: rows.clone() }).unwrap();
+    file.finish().unwrap();
 }
 
 fn root() -> PathBuf {
@@ -218,7 +225,7 @@ fn two_rows_of_one_value_are_a_pair_and_a_third_is_refused() {
     };
     let names = ["a", "b", "a", "c", "b", "d", "e"].map(str::to_owned);
     let labels = [Some(1), None, Some(2), Some(2), None, Some(1), Some(9)];
-    embeddings::write_parquet(&here.join("rows.parquet"), &names, Some(&labels), &rows).unwrap();
+    write_parquet(&here.join("rows.parquet"), &names, &labels, &rows);
     let mut csv = ["item,e0,e1,e2,e3,e4\n".to_owned(), "item,e0,e1,e2,e3,e4\n".to_owned()];
     for (i, name) in names.iter().enumerate() {
         let numbers: Vec<String> = rows.row(i).iter().map(f32::to_string).collect();
@@ -244,7 +251,7 @@ fn two_rows_of_one_value_are_a_pair_and_a_third_is_refused() {
     }
     let pairs = ["x", "y", "y", "x"].map(str::to_owned);
     let four = Matrix::new(rows.as_slice()[..20].to_vec(), 5);
-    embeddings::write_parquet(&here.join("pairs.parquet"), &pairs, None, &four).unwrap();
+    write_parquet(&here.join("pairs.parquet"), &pairs, &[None; 4], &four);
     let whole = report(here, &["pairs.parquet", "--pair-by", "name"]);
     assert!((whole.value("alignment").unwrap() - 0.5 * (apart(0, 3) + apart(1, 2))).abs() < 1e-12);
     assert!(whole.notes.iter().all(|said| !said.contains("--pair-by")), "{:?}", whole.notes);

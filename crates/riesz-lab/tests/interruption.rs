@@ -251,13 +251,19 @@ fn an_interruption_ends_measuring_and_evaluating_at_once_and_the_same_command_go
     assert!(took < AT_ONCE, "{took:?}");
     assert!(std::fs::read(root.join("metrics.json")).unwrap() == metrics);
 
-    let mut child = start(here, &["embed", "r", "--split", "all", "--output", "e.npy", "--threads", "1"]);
-    let status = format!("/proc/{}/status", child.id());
-    until(&mut child, "its handler of signals", || catches_int(&status));
-    let (said, took) = interrupted(child, "INT", 130);
-    assert!(said.contains("e.npy was not written"), "{said}");
-    assert!(took < AT_ONCE, "{took:?}");
-    assert!(!here.join("e.npy").exists() && leftovers(here).is_empty());
+    for file in ["e.npy", "e.parquet"] {
+        let mut child = start(here, &["embed", "r", "--split", "all", "--output", file, "--threads", "1"]);
+        let status = format!("/proc/{}/status", child.id());
+        match file {
+            "e.npy" => until(&mut child, "its handler of signals", || catches_int(&status)),
+            // Rows are written as they come.
+            _ => until(&mut child, "the file that is not whole", || !leftovers(here).is_empty()),
+        }
+        let (said, took) = interrupted(child, "INT", 130);
+        assert!(said.contains(&format!("{file} was not written")), "{said}");
+        assert!(took < AT_ONCE, "{took:?}");
+        assert!(!here.join(file).exists() && leftovers(here).is_empty());
+    }
 }
 
 #[test]

@@ -1,31 +1,32 @@
 //! `riesz embed`: the rows that a run's encoder gives to images, in a file that other programs read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use riesz::Matrix;
 
 use crate::console::errln;
-use crate::data::{self, DataRecipe, Source};
-use crate::device::{self, Device};
+use crate::index::{Beside, Embedder, Images, KEY, Split};
 use crate::progress::Progress;
-use crate::run::Run;
-use crate::train::measure::{Shown, Viewer, readable, unit_rows};
-use crate::{Error, Result, embeddings, encoder, interrupt};
+use crate::{Error, Result, device, embeddings, interrupt};
+
+pub use crate::index::Part;
 
 /// Arguments of `riesz embed`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   riesz embed runs/fashion-mnist-12k --output test.parquet
-  riesz embed runs/photos other-photos/ --output other.npy
+  riesz embed runs/photos photos/ --output photos.parquet --thumbnails
+  riesz embed runs/photos other-photos.zip --output other.npy
   riesz embed runs/photos --part projector --output unit.safetensors
 
-An npy file gets a CSV of names beside it.")]
+A parquet file is written as the rows come, and is an index for `riesz search` and `riesz duplicates`; the others are held in
+memory until the end. An npy file gets a CSV of names beside it.")]
 pub struct EmbedArgs {
     /// The run folder
     run: PathBuf,
     /// Other images than the run's own: anything that `riesz train` takes
     data: Option<String>,
-    /// The file to write: .npy, .parquet or .safetensors
+    /// The file to write: .parquet, .npy or .safetensors
     #[arg(long)]
     output: PathBuf,
     /// Rows of the backbone (the representation) or of the projector (the embedding, as the loss saw it, unit rows)
@@ -34,145 +35,138 @@ pub struct EmbedArgs {
     /// Which images [default: of the run's own the held-out ones, of others all]
     #[arg(long, value_enum)]
     split: Option<Split>,
+    /// Labels of other images: auto, folders, none, or a table (.csv, .tsv, .txt)
+    #[arg(long, default_value = "auto", requires = "data")]
+    labels: String,
+    /// Also small pictures with sides of at most so many pixels; parquet only
+    #[arg(long, value_name = "PIXELS", num_args = 0..=1, require_equals = true, default_missing_value = "96")]
+    thumbnails: Option<usize>,
     /// Where tensors live: cpu, or a GPU that the program was built for (`riesz train --help`)
     #[arg(long, default_value = "cpu")]
     device: String,
     /// CPU threads [default: all]
     #[arg(long)]
     threads: Option<usize>,
-}
-
-/// Which rows of the encoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Part {
-    /// The backbone's output h.
-    Backbone,
-    /// The projector's output z, scaled to unit rows.
-    Projector,
-}
-
-/// Which images of a data set.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Split {
-    /// Those trained on.
-    Train,
-    /// Those held out.
-    Test,
-    /// Both, training images first.
-    All,
+    /// No progress
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// Embeds and writes.
 ///
 /// # Errors
-/// Bad use or input, or the disk refuses; an existing file is left as it was.
+/// Bad use or input, an interruption, or the disk refuses; an existing file is left as it was.
 pub fn run(args: &EmbedArgs) -> Result<()> {
     super::train::set_threads(args.threads)?;
-    let format =
-        args.output.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_owned();
-    if !["npy", "parquet", "safetensors"].contains(&format.as_str()) {
-        return Err(Error::input(format!(
-            "{}: the file's name must end in .npy, .parquet or .safetensors",
-            args.output.display()
-        )));
+    let refused = |what: &str| Err(Error::input(format!("{}: {what}", args.output.display())));
+    let format = args.output.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    if !["npy", "parquet", "safetensors"].contains(&format) {
+        return refused("the file's name must end in .npy, .parquet or .safetensors");
+    }
+    if args.thumbnails.is_some() && format != "parquet" {
+        return refused("holds numbers alone; --thumbnails are for .parquet");
+    }
+    if let Some(side @ (..8 | 1025..)) = args.thumbnails {
+        return Err(Error::input(format!("--thumbnails={side}; expected 8 to 1024 pixels")));
     }
     interrupt::listen();
-    let embedding = interrupt::expendable(format!("interrupted; {} was not written", args.output.display()));
-    let device = device::open(&args.device)?;
-    let Embedded { rows: matrix, names, labels, unreadable } =
-        embed(&args.run, args.data.as_deref(), args.part, args.split, &device)?;
-    drop(embedding);
-    match format.as_str() {
-        "npy" => {
-            embeddings::write_npy(&args.output, &matrix)?;
-            embeddings::write_names(&args.output.with_extension("csv"), &names, &labels)?;
-        }
-        "parquet" => embeddings::write_parquet(&args.output, &names, Some(&labels), &matrix)?,
-        _ => embeddings::write_safetensors(&args.output, &[("embeddings", &matrix)], Some(&labels))?,
+    let sentence = format!("interrupted; {} was not written", args.output.display());
+    let opening = interrupt::expendable(sentence.clone());
+    let embedder = Embedder::open(&args.run, args.part, &device::open(&args.device)?)?;
+    let images = match &args.data {
+        None => embedder.own_images(args.split)?,
+        Some(source) => Images::open(source, &args.labels, args.split)?,
+    };
+    drop(opening);
+    for note in images.notes.iter().filter(|_| !args.quiet) {
+        errln!("note       {note}");
     }
+    let mut progress = images.progress(args.quiet);
+    let written = match format {
+        "parquet" => to_parquet(args, &embedder, &images, &mut progress),
+        _ => to_matrix(args, format, &embedder, &images, &mut progress),
+    };
+    let (rows, unreadable) = written.map_err(|error| match error.is_interrupted() {
+        true => Error::interrupted(sentence),
+        false => error,
+    })?;
+    progress.finish();
     errln!(
-        "{}: {} rows of {}{}",
+        "{}: {rows} rows of {}, {:.0} images/s{}",
         args.output.display(),
-        matrix.len(),
-        matrix.dim(),
-        if unreadable == 0 { String::new() } else { format!(", {unreadable} unreadable images left out") }
+        embedder.dim(),
+        progress.rate(),
+        match unreadable {
+            0 => String::new(),
+            1 => ", 1 unreadable image left out".to_owned(),
+            some => format!(", {some} unreadable images left out"),
+        }
     );
     Ok(())
 }
 
-/// Rows of images, in order.
-pub(super) struct Embedded {
-    pub(super) rows: Matrix<f32>,
-    names: Vec<String>,
-    labels: Vec<Option<u32>>,
-    unreadable: usize,
+/// Writes rows as they come; returns how many, and how many images could not be read.
+fn to_parquet(
+    args: &EmbedArgs,
+    embedder: &Embedder,
+    images: &Images,
+    progress: &mut Progress,
+) -> Result<(usize, usize)> {
+    let about = serde_json::to_string(&embedder.about(&images.name, args.thumbnails))
+        .map_err(|error| Error::input(error.to_string()))?;
+    let columns = embeddings::Columns {
+        classes: images.classes.clone(),
+        thumbnails: args.thumbnails.is_some(),
+        about: Some((KEY.to_owned(), about)),
+    };
+    let mut file = embeddings::ParquetFile::create(&args.output, columns)?;
+    let mut rows = 0;
+    let beside = Beside { pixels: true, thumbnails: args.thumbnails };
+    let unreadable = embedder.each(&*images.source, beside, progress, |chunk| {
+        rows += chunk.items.len();
+        file.push(embeddings::Part {
+            names: chunk.items.iter().map(|&item| images.source.name(item)).collect(),
+            labels: chunk.items.iter().map(|&item| images.source.label(item)).collect(),
+            pixels: chunk.pixels,
+            thumbnails: chunk.thumbnails,
+            rows: chunk.rows,
+        })
+    })?;
+    file.finish()?;
+    Ok((rows, unreadable.counts().1))
 }
 
-/// The rows that a run's encoder gives to its own images, or to those of `data`.
-pub(super) fn embed(
-    run: &Path,
-    source: Option<&str>,
-    part: Part,
-    split: Option<Split>,
-    device: &Device,
-) -> Result<Embedded> {
-    let run = Run::open(run)?;
-    let recipe = run.recipe()?;
-    let encoder = encoder::open(&run.path("encoder.safetensors"), device)?;
-    let augment = recipe.augment.plan()?;
-    recipe.encoder.check_room(augment.size(), augment.channels())?;
-    let viewer = Viewer { augment: &augment, seed: recipe.seed };
-    // Other images are none of the run's: its labels, limit and share held out do not concern them.
-    let (images, usual) = match source {
-        None => (recipe.data, Split::Test),
-        Some(source) => {
-            let (source, labels) = (source.to_owned(), "auto".to_owned());
-            (DataRecipe { source, labels, held_out: 0.0, limit: None }, Split::All)
-        }
-    };
-    let data = data::open(&images, recipe.seed)?;
+/// Writes all rows at the end; returns how many, and how many images could not be read.
+fn to_matrix(
+    args: &EmbedArgs,
+    format: &str,
+    embedder: &Embedder,
+    images: &Images,
+    progress: &mut Progress,
+) -> Result<(usize, usize)> {
+    let (matrix, items, unreadable) = rows(embedder, images, progress)?;
+    let labels: Vec<Option<u32>> = items.iter().map(|&item| images.source.label(item)).collect();
+    if format == "npy" {
+        let names: Vec<String> = items.iter().map(|&item| images.source.name(item)).collect();
+        embeddings::write_npy(&args.output, &matrix)?;
+        embeddings::write_names(&args.output.with_extension("csv"), &names, &labels)?;
+    } else {
+        embeddings::write_safetensors(&args.output, &[("embeddings", &matrix)], Some(&labels))?;
+    }
+    Ok((items.len(), unreadable))
+}
 
-    let mut rows: Option<Vec<f32>> = None;
-    let (mut dim, mut names, mut labels) = (0, Vec::new(), Vec::new());
-    let splits: &[&dyn Source] = match split.unwrap_or(usual) {
-        Split::Train => &[&*data.train],
-        Split::Test => &[&*data.test],
-        Split::All => &[&*data.train, &*data.test],
-    };
-    let total: usize = splits.iter().map(|source| source.len()).sum();
-    if total == 0 {
-        return Err(Error::input(format!("{}: has no images of that split; leave --split out", data.name)));
-    }
-    let mut progress = Progress::new("embedding", "images", 0, total as u64, false);
-    let mut unreadable = 0;
-    for source in splits {
-        for first in (0..source.len()).step_by(1000) {
-            let chunk: Vec<usize> = (first..source.len().min(first + 1000)).collect();
-            let (items, left_out) = readable(*source, chunk.clone());
-            unreadable += left_out.len();
-            for (item, reason) in &left_out {
-                progress.say(&format!("left out {}: {reason}", source.name(*item)));
-            }
-            if !items.is_empty() {
-                let (h, z) = viewer.embed(&*encoder, *source, &items, Shown::Clean)?;
-                let taken = match part {
-                    Part::Backbone => h,
-                    Part::Projector => {
-                        let mut unit = z;
-                        unit_rows(&mut unit)?;
-                        unit
-                    }
-                };
-                dim = taken.dim();
-                rows.get_or_insert_default().extend(taken.into_vec());
-                names.extend(items.iter().map(|&item| source.name(item)));
-                labels.extend(items.iter().map(|&item| source.label(item)));
-            }
-            progress.advance(chunk.len() as u64, String::new);
-        }
-    }
-    progress.finish();
-    let rows =
-        rows.ok_or_else(|| Error::input(format!("{}: none of {total} images can be read", data.name)))?;
-    Ok(Embedded { rows: Matrix::new(rows, dim), names, labels, unreadable })
+/// All rows of images, those images' places, and how many others could not be read.
+pub(super) fn rows(
+    embedder: &Embedder,
+    images: &Images,
+    progress: &mut Progress,
+) -> Result<(Matrix<f32>, Vec<usize>, usize)> {
+    let (mut numbers, mut items) = (Vec::new(), Vec::new());
+    let unreadable = embedder.each(&*images.source, Beside::default(), progress, |chunk| {
+        numbers.extend(chunk.rows.into_vec());
+        items.extend(chunk.items);
+        Ok(())
+    })?;
+    Ok((Matrix::new(numbers, embedder.dim()), items, unreadable.counts().1))
 }

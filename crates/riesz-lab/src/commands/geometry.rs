@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use riesz::geometry::NEAR_DUPLICATE;
 
-use super::embed::{Part, embed};
+use super::embed::{self, Part};
 use crate::console::{errln, out, outln};
 use crate::geometry::table::{self, Format};
 use crate::geometry::{self, Gathered, Settings, Told, gather, inputs, labels, partial, report};
+use crate::index::Embedder;
 use crate::{Error, Result, atomic, device, embeddings, interrupt};
 
 /// Arguments of `riesz geometry`.
@@ -130,7 +131,7 @@ pub fn run(args: &GeometryArgs) -> Result<()> {
     interrupt::listen();
     let _reading = interrupt::expendable("interrupted; nothing was written".to_owned());
     let held = tempfile::tempdir().map_err(|error| Error::io(std::env::temp_dir(), &error))?;
-    let files = inputs(&with_runs(&args.files, args.part, held.path())?)?;
+    let files = inputs(&with_runs(&args.files, args.part, args.telling.quiet, held.path())?)?;
     let pairs = if args.pairs.is_empty() { None } else { Some(inputs(&args.pairs)?) };
     let settings = Settings {
         name: args.column.clone(),
@@ -149,7 +150,7 @@ pub fn run(args: &GeometryArgs) -> Result<()> {
 }
 
 /// The paths, with each run folder replaced by a file of what its encoder makes of its held-out images.
-fn with_runs(paths: &[PathBuf], part: Part, to: &Path) -> Result<Vec<PathBuf>> {
+fn with_runs(paths: &[PathBuf], part: Part, quiet: bool, to: &Path) -> Result<Vec<PathBuf>> {
     let is_run =
         |path: &Path| path.join("recipe.toml").is_file() && path.join("encoder.safetensors").is_file();
     let mut files = Vec::new();
@@ -158,10 +159,14 @@ fn with_runs(paths: &[PathBuf], part: Part, to: &Path) -> Result<Vec<PathBuf>> {
             files.push(path.clone());
             continue;
         }
-        let embedded = embed(path, None, part, None, &device::open("cpu")?)?;
+        let embedder = Embedder::open(path, part, &device::open("cpu")?)?;
+        let images = embedder.own_images(None)?;
+        let mut progress = images.progress(quiet);
+        let (rows, ..) = embed::rows(&embedder, &images, &mut progress)?;
+        progress.finish();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let file = to.join(format!("{name}, held-out images.npy"));
-        embeddings::write_npy(&file, &embedded.rows)?;
+        embeddings::write_npy(&file, &rows)?;
         files.push(file);
     }
     Ok(files)

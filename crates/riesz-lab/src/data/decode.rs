@@ -4,12 +4,14 @@
 //! `convert("RGB")` does, alpha is dropped without blending; as torchvision's loader does, the EXIF orientation is
 //! left alone. 16 bits are scaled to 8. Of an animation the first frame is taken.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
+use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::Image;
 use crate::names::quoted;
+use crate::{Error, Result};
 
 /// Extensions that make a file an image for listing; what is inside decides how it is decoded.
 pub(super) const EXTENSIONS: [&str; 11] =
@@ -20,6 +22,22 @@ const MOST_PIXELS: u64 = 64 << 20;
 
 /// What a decoder may allocate: 64 megapixels of four 16-bit channels, and room to work.
 const MOST_BYTES: u64 = 1 << 30;
+
+/// Decodes the image file at `path`.
+///
+/// # Errors
+/// If it cannot be read, or is no image; the sentence names it.
+pub fn image_file(path: &Path) -> Result<Image> {
+    let wrong = |error: std::io::Error| Error::io(path, &error);
+    if path.is_dir() {
+        return Err(Error::input(format!("{}: a folder; expected one image file", path.display())));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes))
+        .map_err(wrong)?;
+    decode(&bytes).map_err(|reason| Error::input(reason).at(path.display()))
+}
 
 /// Decodes an image file's bytes.
 ///

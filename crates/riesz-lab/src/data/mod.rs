@@ -37,6 +37,7 @@ mod unreadable;
 mod zipped;
 
 use arrange::Labels;
+pub use decode::image_file;
 pub use known::{BUILT_IN, KNOWN, Known, Remote, cache, megabytes};
 use tree::{Content, Entry, LeftAside, Progress, Tree};
 pub use unreadable::Unreadable;
@@ -158,6 +159,11 @@ pub fn typical_size(source: &str) -> Result<(usize, usize)> {
 }
 
 impl Dataset {
+    /// All images, those to train on first, and the names of the classes.
+    pub fn all(self) -> (Box<dyn Source>, Vec<String>) {
+        (split::joined(self.train, self.test), self.classes)
+    }
+
     /// The usual shorter side of the training images (the median of a few), and 3 if any of them has color, else 1.
     ///
     /// # Errors

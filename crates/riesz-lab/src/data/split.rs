@@ -1,4 +1,5 @@
-//! Parts of a source: what is held out, what is left after a limit, and a source without its labels.
+//! Parts of a source: what is held out, what is left after a limit, and a source without its labels; and sources one after
+//! another.
 
 use std::sync::Arc;
 
@@ -47,6 +48,47 @@ pub(super) fn limit(source: Box<dyn Source>, limit: usize, seed: u64) -> Box<dyn
 /// The same images, no labels.
 pub(super) fn without_labels(source: Box<dyn Source>) -> Box<dyn Source> {
     Box::new(Unlabeled(source))
+}
+
+/// The images of two sources, one after the other.
+pub(super) fn joined(first: Box<dyn Source>, second: Box<dyn Source>) -> Box<dyn Source> {
+    if second.is_empty() { first } else { Box::new(Joined { first, second }) }
+}
+
+struct Joined {
+    first: Box<dyn Source>,
+    second: Box<dyn Source>,
+}
+
+impl Joined {
+    /// Which of the two has image `index`, and where.
+    fn place(&self, index: usize) -> (&dyn Source, usize) {
+        match index.checked_sub(self.first.len()) {
+            None => (&*self.first, index),
+            Some(index) => (&*self.second, index),
+        }
+    }
+}
+
+impl Source for Joined {
+    fn len(&self) -> usize {
+        self.first.len() + self.second.len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        let (source, index) = self.place(index);
+        source.name(index)
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        let (source, index) = self.place(index);
+        source.label(index)
+    }
+
+    fn image(&self, index: usize) -> Result<Image> {
+        let (source, index) = self.place(index);
+        source.image(index)
+    }
 }
 
 /// Some of a source's images.
@@ -150,5 +192,13 @@ mod tests {
         assert!(numbers.is_sorted() && numbers != (0..10).collect::<Vec<_>>());
         assert_eq!(limit(Box::new(Numbers(5)), 10, 5).len(), 5);
         assert_eq!(without_labels(Box::new(Numbers(5))).label(1), None);
+    }
+
+    #[test]
+    fn joined_sources_follow_each_other() {
+        let both = joined(Box::new(Numbers(2)), Box::new(Numbers(3)));
+        assert_eq!(names(&*both), ["0", "1", "0", "1", "2"]);
+        assert_eq!((both.label(4), both.image(3).unwrap().pixels[0]), (Some(2), 1));
+        assert_eq!(joined(Box::new(Numbers(2)), Box::new(Numbers(0))).len(), 2);
     }
 }

@@ -49,37 +49,70 @@ pub fn hits(
 /// # Panics
 /// If the widths differ.
 pub fn nearest(references: &Matrix<f32>, queries: &Matrix<f32>, k: usize) -> Result<Vec<Vec<(usize, f32)>>> {
-    assert_eq!(references.dim(), queries.dim(), "width of references and queries");
     if k == 0 || k > references.len() {
         return Err(Error::input(format!(
             "{k} nearest neighbors of {} references; expected at least 1 and at most all",
             references.len()
         )));
     }
-    check_finite(references).map_err(|error| error.at("references"))?;
     check_finite(queries).map_err(|error| error.at("queries"))?;
-    let dim = references.dim();
-    let mut best: Vec<Vec<(usize, f32)>> = vec![Vec::with_capacity(k + 1); queries.len()];
-    for (tile, references) in references.as_slice().chunks(TILE.1 * dim).enumerate() {
-        let references = unit(references, dim);
-        best.par_chunks_mut(TILE.0).zip(queries.as_slice().par_chunks(TILE.0 * dim)).for_each(
-            |(best, queries)| {
-                let n = references.len() / dim;
+    check_finite(references).map_err(|error| error.at("references"))?;
+    let mut nearest = Nearest::new(queries, k);
+    nearest.look_at(references);
+    Ok(nearest.best)
+}
+
+/// The nearest of references that come part by part.
+pub struct Nearest<'a> {
+    queries: &'a Matrix<f32>,
+    k: usize,
+    looked_at: usize,
+    best: Vec<Vec<(usize, f32)>>,
+}
+
+impl<'a> Nearest<'a> {
+    /// The `k` nearest of each of these queries, of which none was looked at yet.
+    ///
+    /// # Panics
+    /// If `k` is 0.
+    pub fn new(queries: &'a Matrix<f32>, k: usize) -> Self {
+        assert!(k > 0, "0 nearest neighbors");
+        Self { queries, k, looked_at: 0, best: vec![Vec::new(); queries.len()] }
+    }
+
+    /// For each query the nearest so far, as many as there are up to `k`, nearest first and of equal ones the first: the place among
+    /// all references, and the cosine.
+    pub fn best(&self) -> &[Vec<(usize, f32)>] {
+        &self.best
+    }
+
+    /// Looks at more references, whose numbers must be finite. Memory beside them is that of tiles.
+    ///
+    /// # Panics
+    /// If the widths differ.
+    pub fn look_at(&mut self, references: &Matrix<f32>) {
+        let (k, dim) = (self.k, self.queries.dim());
+        assert_eq!(references.dim(), dim, "width of references and queries");
+        for references in references.as_slice().chunks(TILE.1 * dim) {
+            let references = unit(references, dim);
+            let (first, n) = (self.looked_at, references.len() / dim);
+            let queries = self.queries.as_slice().par_chunks(TILE.0 * dim);
+            self.best.par_chunks_mut(TILE.0).zip(queries).for_each(|(best, queries)| {
                 let mut cosines = vec![0.0; best.len() * n];
                 rows_by_rows(&unit(queries, dim), &references, dim, &mut cosines);
                 for (best, cosines) in best.iter_mut().zip(cosines.chunks_exact(n)) {
                     for (j, &cosine) in cosines.iter().enumerate() {
                         if best.len() < k || cosine > best[k - 1].1 {
                             let place = best.partition_point(|&(_, other)| other >= cosine);
-                            best.insert(place, (tile * TILE.1 + j, cosine));
+                            best.insert(place, (first + j, cosine));
                             best.truncate(k);
                         }
                     }
                 }
-            },
-        );
+            });
+            self.looked_at += n;
+        }
     }
-    Ok(best)
 }
 
 #[cfg(test)]
@@ -107,6 +140,29 @@ mod tests {
                 assert!((f64::from(s) - cosine(j)).abs() < 1e-6);
             }
         }
+    }
+
+    #[test]
+    fn parts_of_any_size_have_the_nearest_of_the_whole() {
+        let (references, queries) = (cloud(2500, 5, 1), cloud(3, 5, 2));
+        let whole = nearest(&references, &queries, 7).unwrap();
+        for size in [1, 300, 1024, 2400] {
+            let mut found = Nearest::new(&queries, 7);
+            for part in references.as_slice().chunks(5 * size) {
+                found.look_at(&Matrix::new(part.to_vec(), 5));
+            }
+            for (found, whole) in found.best().iter().zip(&whole) {
+                for (found, whole) in found.iter().zip(whole) {
+                    assert!(
+                        found.0 == whole.0 && (found.1 - whole.1).abs() < 1e-6,
+                        "{size}: {found:?} {whole:?}"
+                    );
+                }
+            }
+        }
+        let mut few = Nearest::new(&queries, 7);
+        few.look_at(&Matrix::new(references.row(4).to_vec(), 5));
+        assert!(few.best().iter().all(|best| best.len() == 1 && best[0].0 == 0));
     }
 
     #[test]

@@ -1,17 +1,12 @@
-//! The map: rows laid out in the plane by exact t-SNE (van der Maaten & Hinton 2008), and the thumbnails on it.
+//! The map: rows laid out in the plane by exact t-SNE (van der Maaten & Hinton 2008).
 //!
 //! n rows; p_ij from Gaussians whose widths give a perplexity of 30 (less for few rows), q_ij from Student's t; the start
 //! is the two leading principal directions, so the layout is a function of rows and key.
 
-use std::io::Cursor;
-
-use base64::Engine as _;
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, imageops::FilterType};
 use rayon::prelude::*;
 use riesz::Matrix;
 use riesz::rng::{Key, normal};
 
-use crate::data::Image;
 use crate::{Error, Result};
 
 const PERPLEXITY: f64 = 30.0;
@@ -174,31 +169,6 @@ fn principal_plane(rows: &Matrix<f32>, key: Key) -> Vec<[f64; 2]> {
         .collect()
 }
 
-/// The image, shrunk to at most `side` pixels a side, as a PNG in base64.
-///
-/// # Errors
-/// If it cannot be encoded.
-pub fn thumbnail(image: &Image, side: usize) -> Result<String> {
-    let (width, height) = (image.width as u32, image.height as u32);
-    let wrong = || Error::input("an image's pixels do not fill its size");
-    let picture = match image.channels {
-        1 => DynamicImage::ImageLuma8(
-            GrayImage::from_raw(width, height, image.pixels.clone()).ok_or_else(wrong)?,
-        ),
-        _ => DynamicImage::ImageRgb8(
-            RgbImage::from_raw(width, height, image.pixels.clone()).ok_or_else(wrong)?,
-        ),
-    };
-    let small = if image.width.max(image.height) > side {
-        picture.resize(side as u32, side as u32, FilterType::Triangle)
-    } else {
-        picture
-    };
-    let mut png = Cursor::new(Vec::new());
-    small.write_to(&mut png, ImageFormat::Png).map_err(|error| Error::input(error.to_string()))?;
-    Ok(base64::engine::general_purpose::STANDARD.encode(png.into_inner()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,13 +197,5 @@ mod tests {
         let places = layout(&Matrix::new(vec![1.0; 40], 4), Key::new(1)).unwrap();
         assert!(places.iter().flatten().all(|x| x.is_finite()));
         assert!(layout(&Matrix::new(vec![1.0; 12], 4), Key::new(1)).is_err());
-    }
-
-    #[test]
-    fn a_thumbnail_is_a_png_of_the_image() {
-        let image = Image { width: 40, height: 20, channels: 3, pixels: [200, 10, 30].repeat(800) };
-        let png = base64::engine::general_purpose::STANDARD.decode(thumbnail(&image, 20).unwrap()).unwrap();
-        let back = image::load_from_memory(&png).unwrap().into_rgb8();
-        assert_eq!((back.dimensions(), back.get_pixel(3, 3).0), ((20, 10), [200, 10, 30]));
     }
 }

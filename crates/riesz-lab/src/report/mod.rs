@@ -7,6 +7,7 @@ mod page;
 mod plain;
 mod seeds;
 pub(crate) mod template;
+pub mod thumbnail;
 mod verdict;
 
 use serde::{Deserialize, Serialize};

@@ -3,10 +3,11 @@
 //! n points of ℝᵈ in a view; s = ⟨x, y⟩ a cosine; pairs are unordered pairs of different points. [`METRICS`] has each
 //! number's name, formula and source. A [`State`] takes rows block by block, and states merge; a [`Spectrum`] has the
 //! singular values, and all that follows from them; [`Pairwise`] walks over the pairs, in memory linear in the points.
-//! [`Findings`] joins them.
+//! [`Findings`] joins them. [`Duplicates`] are the groups of points that are nearly the same.
 
 mod cosines;
 mod diagnosis;
+mod duplicates;
 mod joint;
 mod labeled;
 mod lengths;
@@ -22,6 +23,7 @@ mod uniformity;
 mod wasserstein;
 
 pub use diagnosis::{Diagnosis, FEW_DIRECTIONS, NEARLY_EQUAL, diagnosis};
+pub use duplicates::Duplicates;
 pub use joint::{Joint, Likeness};
 pub use labeled::{lidar, silhouettes};
 pub use lengths::Lengths;

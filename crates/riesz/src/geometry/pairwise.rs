@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::cosines;
+use super::duplicates::near;
 use super::neighbors::Nearest;
 use super::uniformity::gaussians;
 use super::wasserstein::Gathered;
@@ -86,11 +87,11 @@ impl Pairwise {
             seen.gaussians += gaussians(part);
             seen.cosines.add(part);
             seen.nearest.add(i, first, part);
-            for (s, j) in part.iter().zip(first..).filter(|(s, _)| **s >= duplicate) {
+            for (j, s) in near(part, first, duplicate) {
                 seen.duplicates += 1;
                 seen.partners[i] += 1;
                 seen.partners[j] += 1;
-                seen.listed.push((i, j, *s));
+                seen.listed.push((i, j, s));
             }
             if seen.listed.len() > 4 * LISTED {
                 shorten(&mut seen.listed);

@@ -1,0 +1,259 @@
+//! Images that are nearly the same: groups that cosines above a bound connect, and in them those whose pixels are the same.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use minijinja::{Value, context};
+use riesz::geometry::Duplicates;
+use riesz::{Matrix, Points, normalize};
+use serde::Serialize;
+
+use super::sheet::{self, Pictures};
+use super::{Beside, Embedder, Hit, Images, SCHEMA_VERSION, Stored};
+use crate::progress::Progress;
+use crate::{Error, Result, room};
+
+/// Groups that a sheet shows, and images of each.
+const SHOWN: (usize, usize) = (200, 24);
+/// A group of more than this share of all images, and of more than so many, says more of the encoder than of them.
+const CROWDED: (f64, usize) = (0.01, 10);
+
+/// Rows of images, all of them, and what is known of each.
+pub struct Gallery {
+    source: String,
+    unreadable: usize,
+    rows: Matrix<f32>,
+    /// Place in the source, name, class.
+    images: Vec<(usize, String, Option<String>)>,
+    pixels: Vec<String>,
+}
+
+/// What was found; its JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Found {
+    schema_version: u32,
+    /// The images that were looked at, in words.
+    pub source: String,
+    /// How many.
+    pub images: usize,
+    /// How many could not be read.
+    pub unreadable: usize,
+    /// The cosine from which two images count as near duplicates.
+    pub above: f64,
+    /// Pairs with such a cosine.
+    pub pairs: u64,
+    /// Images that could go, if one of each group stays.
+    pub superfluous: usize,
+    /// Of these, those with the same pixels as an image before them.
+    pub copies: usize,
+    /// Largest first.
+    pub groups: Vec<Group>,
+}
+
+/// Images that are connected.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Group {
+    /// The smallest cosine with the first image: below the bound where others connect them.
+    pub least_cosine: f64,
+    /// In the order of the images.
+    pub images: Vec<Member>,
+}
+
+/// An image of a group.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Member {
+    /// The image; the cosine is that with the first of the group.
+    #[serde(flatten)]
+    pub image: Hit,
+    /// The first image of the group with the same pixels, if that is another.
+    pub copy_of: Option<String>,
+}
+
+impl Gallery {
+    /// The rows of a file.
+    ///
+    /// # Errors
+    /// If the file is damaged, or its rows do not fit into memory.
+    pub fn of_file(stored: &Stored) -> Result<Self> {
+        let (mut numbers, mut images, mut pixels) = (Vec::new(), Vec::new(), Vec::new());
+        let mut dim = 1;
+        stored.each(|part| {
+            if numbers.is_empty() {
+                dim = part.rows.dim();
+                check_room(stored.len(), dim)?;
+                numbers.reserve_exact(stored.len() * dim);
+            }
+            numbers.extend(part.rows.into_vec());
+            for (name, class) in part.names.into_iter().zip(part.classes) {
+                images.push((images.len(), name, Some(class).filter(|class| !class.is_empty())));
+            }
+            pixels.extend(part.pixels);
+            Ok(())
+        })?;
+        let source = stored.about().source.clone();
+        Ok(Self { source, unreadable: 0, rows: Matrix::new(numbers, dim), images, pixels })
+    }
+
+    /// The rows of images, which are embedded for it.
+    ///
+    /// # Errors
+    /// If no image can be read, a row is not finite, or the rows do not fit into memory.
+    pub fn of_images(embedder: &Embedder, images: &Images, progress: &mut Progress) -> Result<Self> {
+        let dim = embedder.dim();
+        check_room(images.source.len(), dim)?;
+        let mut numbers = Vec::with_capacity(images.source.len() * dim);
+        let (mut known, mut pixels) = (Vec::new(), Vec::new());
+        let beside = Beside { pixels: true, thumbnails: None };
+        let unreadable = embedder.each(&*images.source, beside, progress, |chunk| {
+            numbers.extend(chunk.rows.into_vec());
+            known
+                .extend(chunk.items.iter().map(|&item| (item, images.source.name(item), images.class(item))));
+            pixels.extend(chunk.pixels);
+            Ok(())
+        })?;
+        let (source, unreadable) = (images.name.clone(), unreadable.counts().1);
+        Ok(Self { source, unreadable, rows: Matrix::new(numbers, dim), images: known, pixels })
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+
+    /// The groups that pairs with a cosine of at least `above`, or with the same pixels, connect. `progress` is in millions of pairs.
+    ///
+    /// # Errors
+    /// If a row is zero, and so has no direction.
+    pub fn groups(mut self, above: f64, progress: Progress) -> Result<Found> {
+        normalize(&mut self.rows).map_err(|_| {
+            let is_zero = |i: &usize| self.rows.row(*i).iter().all(|x| *x == 0.0);
+            let zero = (0..self.len()).find(is_zero).map_or("an image", |i| &self.images[i].1);
+            Error::input(format!("{zero}: its row is zero, which has no direction to be compared"))
+        })?;
+        // Each image with the first of the same pixels.
+        let mut firsts: BTreeMap<&str, usize> = BTreeMap::new();
+        let first: Vec<usize> =
+            self.pixels.iter().enumerate().map(|(i, word)| *firsts.entry(word).or_insert(i)).collect();
+        let same: Vec<(usize, usize)> =
+            first.iter().enumerate().map(|(i, &first)| (first, i)).filter(|(first, i)| first < i).collect();
+        let progress = Mutex::new((progress, 0));
+        let compared = |pairs: u64| {
+            let (progress, left) = &mut *progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *left += pairs;
+            progress.advance(*left / 1_000_000, String::new);
+            *left %= 1_000_000;
+        };
+        let Duplicates { pairs, groups } = Duplicates::of(Points::new(&self.rows)?, above, &same, compared)?;
+        progress.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0.finish();
+        let superfluous = groups.iter().map(|group| group.len() - 1).sum();
+        let mut groups: Vec<Group> = groups.iter().map(|group| self.group(group, &first)).collect();
+        groups.sort_by_key(|group| std::cmp::Reverse(group.images.len()));
+        Ok(Found {
+            schema_version: SCHEMA_VERSION,
+            source: self.source,
+            images: self.images.len(),
+            unreadable: self.unreadable,
+            above,
+            pairs,
+            superfluous,
+            copies: same.len(),
+            groups,
+        })
+    }
+
+    fn group(&self, rows: &[usize], first: &[usize]) -> Group {
+        let head = self.rows.row(rows[0]);
+        let member = |&i: &usize| {
+            let products = head.iter().zip(self.rows.row(i)).map(|(a, b)| f64::from(*a) * f64::from(*b));
+            let (row, name, class) = self.images[i].clone();
+            let image = Hit { row, name, class, cosine: products.sum::<f64>().min(1.0) };
+            Member { image, copy_of: (first[i] != i).then(|| self.images[first[i]].1.clone()) }
+        };
+        let images: Vec<Member> = rows.iter().map(member).collect();
+        let least_cosine = images.iter().map(|member| member.image.cosine).fold(1.0, f64::min);
+        Group { least_cosine, images }
+    }
+}
+
+fn check_room(images: usize, dim: usize) -> Result<()> {
+    // Names and digests take about as much as a few numbers.
+    let what = || format!("comparing all of {images} images by rows of {dim} numbers");
+    room::check(what, room::bytes(4, &[images, dim.saturating_add(64)]))
+}
+
+impl Found {
+    /// In a sentence.
+    pub fn headline(&self) -> String {
+        let images = |count: usize| if count == 1 { "1 image".to_owned() } else { format!("{count} images") };
+        match self.groups.len() {
+            0 => format!("No two of {} are nearly the same", images(self.images)),
+            groups => format!(
+                "{} of {} could go: {groups} {}",
+                self.superfluous,
+                images(self.images),
+                if groups == 1 { "group" } else { "groups" }
+            ),
+        }
+    }
+
+    /// What has to be known beside it, in sentences.
+    pub fn notes(&self) -> Vec<String> {
+        let copies = match self.copies {
+            0 => "no image is an exact copy of another".to_owned(),
+            1 => "1 image is an exact copy of an earlier one".to_owned(),
+            copies => format!("{copies} images are exact copies of earlier ones"),
+        };
+        let mut notes = vec![format!(
+            "In {}: a group is what cosines of at least {} connect ({} pairs), or the same pixels; {copies}.",
+            self.source, self.above, self.pairs
+        )];
+        if let Some(largest) = self.groups.first().map(|group| group.images.len())
+            && largest as f64 > CROWDED.0 * self.images as f64
+            && largest > CROWDED.1
+        {
+            notes.push(format!(
+                "The largest group has {largest} images: where rows are so near to each other a bound tells little; raise it, or see `riesz geometry`."
+            ));
+        }
+        if self.unreadable > 0 {
+            notes.push(format!("{} images could not be read.", self.unreadable));
+        }
+        notes
+    }
+}
+
+/// The sheet: the groups, largest first.
+///
+/// # Errors
+/// If an image cannot be read now.
+pub fn sheet(found: &Found, pictures: &Pictures<'_>) -> Result<String> {
+    let lines: Vec<Value> = found
+        .groups
+        .iter()
+        .take(SHOWN.0)
+        .map(|group| {
+            let shown = group.images.iter().take(SHOWN.1);
+            let images: Vec<Value> = shown
+                .map(|member| pictures.figure(&member.image, member.copy_of.as_deref()))
+                .collect::<Result<_>>()?;
+            let more = group.images.len().saturating_sub(SHOWN.1);
+            let title = format!("{} images", group.images.len());
+            let about = format!("Cosines with the first image from {:.3} on.", group.least_cosine);
+            Ok(context! { title => title, about => about, nearest => images, more => more })
+        })
+        .collect::<Result<_>>()?;
+    let more = found.groups.len().saturating_sub(SHOWN.0);
+    sheet::fill(context! {
+        verb => "duplicates",
+        title => found.source.clone(),
+        headline => found.headline(),
+        facts => found.notes(),
+        lines => lines,
+        more => more,
+    })
+}
