@@ -115,7 +115,7 @@ fn stopped(arguments: &[&str]) -> Vec<String> {
         let is_done = told(&output).contains("holds the finished run");
         assert!(output.status.success() || is_done, "{blocks}: {}", told(&output));
         assert!(bits(folder.path()) == want, "{blocks}: the run is another");
-        assert_eq!(unfinished(folder.path()), [PathBuf::new(); 0], "{blocks}");
+        assert_eq!(unfinished(folder.path()), Vec::<PathBuf>::new(), "{blocks}");
     }
     stopped
 }
@@ -146,6 +146,6 @@ fn what_cannot_be_written_whole_is_not_there() {
     ] {
         refused(&limited(here, 4, arguments));
         assert!(!here.join(arguments[3]).exists(), "{arguments:?}");
-        assert_eq!(unfinished(here), [PathBuf::new(); 0]);
+        assert_eq!(unfinished(here), Vec::<PathBuf>::new());
     }
 }

@@ -13,7 +13,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "an allocator is unsafe to write")]
-#![expect(clippy::print_stdout, reason = "the long form tells how far it came")]
 
 mod damage;
 mod readers;

@@ -24,7 +24,7 @@ pub(crate) struct Reader {
     /// Reads all that the file has.
     pub(crate) read: fn(&Path) -> Result<(), String>,
     /// Makes checksums right again, without which damage would not get far.
-    pub(crate) mend: Option<fn(&mut Vec<u8>)>,
+    pub(crate) mend: Option<fn(&mut [u8])>,
 }
 
 const fn reader(

@@ -31,7 +31,7 @@ pub(crate) fn png() -> Vec<Vec<u8>> {
 }
 
 /// Makes every chunk's checksum right, as far as chunks can be followed.
-pub(crate) fn mend_png(bytes: &mut Vec<u8>) {
+pub(crate) fn mend_png(bytes: &mut [u8]) {
     let mut at = 8;
     while at + 12 <= bytes.len() {
         let length = u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as usize;
