@@ -159,6 +159,50 @@ pub fn read_last<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>> {
     Ok(whole_lines(path)?.last().and_then(|line| serde_json::from_slice(line).ok()))
 }
 
+/// The last line of a file and those before it, back to the first of which `enough` is true: newest first, and no more of the file
+/// is read than that takes.
+///
+/// # Errors
+/// If the disk refuses, or a line is no `T`.
+pub fn read_back<T: for<'a> Deserialize<'a>>(path: &Path, enough: impl Fn(&T) -> bool) -> Result<Vec<T>> {
+    let io = |error| Error::io(path, &error);
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io(error)),
+    };
+    let length = file.metadata().map_err(io)?.len();
+    let mut window = 4096;
+    loop {
+        let from = length.saturating_sub(window);
+        file.seek(SeekFrom::Start(from)).map_err(io)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(length - from).read_to_end(&mut bytes).map_err(io)?;
+        let mut lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
+        // What follows the last end is empty, or was being written when the program was killed.
+        lines.pop();
+        if from > 0 && !lines.is_empty() {
+            // The window may begin within a line.
+            lines.remove(0);
+        }
+        let mut found = Vec::new();
+        for line in lines.iter().rev() {
+            let value = serde_json::from_slice(line).map_err(|error| {
+                Error::input(format!("{}: line {} from its end: {error}", path.display(), found.len() + 1))
+            })?;
+            let is_enough = enough(&value);
+            found.push(value);
+            if is_enough {
+                return Ok(found);
+            }
+        }
+        if from == 0 {
+            return Ok(found);
+        }
+        window *= 4;
+    }
+}
+
 /// A last line without its end was being written when the program was killed, and is left out.
 fn whole_lines(path: &Path) -> Result<Vec<Vec<u8>>> {
     let file = match File::open(path) {
@@ -209,6 +253,24 @@ impl Write for Hashed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_read_back_as_far_as_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        assert_eq!(read_back::<u32>(&path, |_| false).unwrap(), Vec::<u32>::new());
+        let text: String = (0..20_000).map(|i| format!("{i}\n")).collect();
+        std::fs::write(&path, format!("{text}1999")).unwrap();
+        for last in [19_999, 19_998, 19_000, 15_000, 1, 0] {
+            let expected: Vec<u32> = (last..20_000).rev().collect();
+            assert_eq!(read_back(&path, |&value: &u32| value == last).unwrap(), expected);
+        }
+        assert_eq!(read_back::<u32>(&path, |_| false).unwrap().len(), 20_000);
+        std::fs::write(&path, format!("x\n{text}")).unwrap();
+        assert_eq!(read_back(&path, |&value: &u32| value == 7).unwrap().len(), 20_000 - 7);
+        let error = read_back::<u32>(&path, |_| false).unwrap_err().to_string();
+        assert!(error.contains("line 20001 from its end"), "{error}");
+    }
 
     #[test]
     fn a_mark_is_what_the_file_is_cut_back_to() {

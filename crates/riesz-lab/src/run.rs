@@ -218,6 +218,14 @@ impl Run {
         lines::read(&self.path(LOG))
     }
 
+    /// The end of the log, newest event first, back to the last epoch's; the whole log if no epoch has ended.
+    ///
+    /// # Errors
+    /// If a line of these is not an event.
+    pub fn since_last_epoch(&self) -> Result<Vec<Event>> {
+        lines::read_back(&self.path(LOG), |event| matches!(event, Event::Epoch(_)))
+    }
+
     /// All lines of the timing file that are whole, in order; no result depends on them.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::console::{errln, out, outln};
 use crate::recipe::Recipe;
 use crate::report::{self, Summary};
@@ -62,11 +64,12 @@ pub fn run(args: &RunsArgs) -> Result<()> {
         out!("{}", report::markdown(&summaries)?);
         return Ok(());
     }
+    let read: Vec<Result<Row>> =
+        folders.par_iter().filter_map(|folder| Run::open(folder).ok()).map(|run| Row::of(&run)).collect();
     let mut rows = Vec::new();
-    for folder in folders {
-        let Ok(run) = Run::open(&folder) else { continue };
+    for row in read {
         // One damaged run does not hide the others.
-        match Row::of(&run) {
+        match row {
             Ok(row) => rows.push(row),
             Err(error) => errln!("note: {error}"),
         }
@@ -226,10 +229,12 @@ struct Row {
 
 impl Row {
     fn of(run: &Run) -> Result<Self> {
-        let last = run.events()?.into_iter().rev().find_map(|event| match event {
+        let events = run.since_last_epoch()?;
+        let finished = matches!(events.first(), Some(Event::Done { .. }));
+        let last = events.into_iter().find_map(|event| match event {
             Event::Epoch(epoch) => Some(epoch),
             _ => None,
         });
-        Ok(Self { folder: run.root().to_owned(), recipe: run.recipe()?, last, finished: run.is_finished()? })
+        Ok(Self { folder: run.root().to_owned(), recipe: run.recipe()?, last, finished })
     }
 }
