@@ -52,7 +52,7 @@ def test_ddp_of_two_processes() -> None:
     losses = [float(loss) for loss in re.findall(r"loss of 128 images (-?[\d.]+)", told)]
     assert len(losses) == 4 and losses[-1] < losses[0]
     # KCL without any exchange has the expectation of KCL over all processes.
-    off, error = numbers(r"difference (-?[\d.]+) with standard error ([\d.]+)", told)
+    off, error = numbers(r"fixed statistics: .* difference (-?[\d.]+) with standard error ([\d.]+)", told)
     assert 0.0 < error < 0.05 and abs(off) < 4.0 * error, told
 
 
