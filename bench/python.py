@@ -1,23 +1,27 @@
-"""`riesz.torch` beside eager PyTorch, torch.compile and lightly: NT-Xent forward and backward on raw rows, in turn.
+"""`riesz.torch` beside the program `riesz`, eager PyTorch, torch.compile and lightly: NT-Xent forward and backward, in turn.
 
-venv/bin/pip install ./bindings/python torch lightly
+cargo build --release --bin riesz && venv/bin/pip install ./bindings/python torch lightly
 venv/bin/python bench/python.py --rounds 5 --m 1024,4096 --d 128 --threads 2        a table
 venv/bin/python bench/python.py --ask ...        the same, but each line of stdin starts a round (for a machine that is made quiet)
 
-M is the number of images, two views each, f32. Ways: `riesz`; `eager`, a cross-entropy of the 2M x 2M matrix as people write
-it; `compile`, that by torch.compile; `lightly`, its NTXentLoss. Each is held to riesz's value and gradient first. Memory is the growth
-of the process's peak over one forward and backward, in a process of its own. `--only riesz` leaves the others out, where a
-matrix of 2M x 2M does not fit.
+M is the number of images, two views each, f32. Ways: `riesz`, this package, from raw rows to their gradient; `program`, what
+`riesz bench loss` tells of the engine alone, on unit rows; `eager`, a cross-entropy of the 2M x 2M matrix as people write it;
+`compile`, that by torch.compile; `lightly`, its NTXentLoss. The others are held to riesz's value and gradient first. Memory is the
+growth of the process's peak over one forward and backward, in a process of its own. `--only riesz,program` leaves the others
+out, where a matrix of 2M x 2M does not fit; of a round's `--calls` of a way the first does not count, unless it is the only one.
 """
 
 import argparse
+import json
 import multiprocessing
+import os
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
 
-WAYS = ["riesz", "eager", "compile", "lightly"]
+WAYS = ["riesz", "program", "eager", "compile", "lightly"]
 TEMPERATURE = 0.5
 VALUE, GRADIENT = 1e-5, 1e-4
 
@@ -59,6 +63,14 @@ def call(evaluate, z1, z2):
     return time.perf_counter() - started, value.item()
 
 
+def program(m, arguments):
+    """Median seconds of the program's own measurement."""
+    command = [arguments.riesz, "bench", "loss", "nt-xent", "--m", m, "--d", arguments.d, "--threads", arguments.threads]
+    command += ["--seconds", arguments.seconds, "--json", "--quiet"]
+    done = subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    return json.loads(done.stdout)["measured"][0]["seconds"]["median"]
+
+
 def check(way, evaluate, wanted, z1, z2):
     import torch
 
@@ -78,9 +90,10 @@ def memory(way, m, d, threads, answer):
 
     torch.set_num_threads(threads)
     evaluate = function(way)
-    # What is made once (threads, compiled code) is not the batch's.
-    call(evaluate, *views(64 if way != "compile" else m, d))
     z1, z2 = views(m, d)
+    # What is made and loaded once (threads, compiled code) is not the batch's.
+    call(evaluate, z1, z2)
+    z1.grad = z2.grad = None
     # From here on the peak counts (Linux).
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
@@ -101,6 +114,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", default=",".join(WAYS))
+    parser.add_argument("--calls", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=0.2, help="for the calls of the program")
+    parser.add_argument("--riesz", default=os.environ.get("RIESZ", "target/release/riesz"), help="the program")
+    parser.add_argument("--no-memory", action="store_true", help="times alone")
     parser.add_argument("--ask", action="store_true")
     arguments = parser.parse_args()
     import torch
@@ -111,35 +128,47 @@ def main():
     for m in sizes:
         wanted, rows = None, views(m, arguments.d)
         for way in ways:
-            evaluate = function(way)
-            wanted = check(way, evaluate, wanted, *rows)
+            evaluate = None if way == "program" else function(way)
+            if evaluate is not None:
+                wanted = check(way, evaluate, wanted, *rows)
             ready[m, way] = evaluate, rows
     seconds = {key: [] for key in ready}
     print("ready", flush=True)
     for number in range(arguments.rounds):
         if arguments.ask and not sys.stdin.readline():
             break
-        for key, (evaluate, rows) in ready.items():
-            call(evaluate, *rows)
-            seconds[key].append(min(call(evaluate, *rows)[0] for _ in range(2)))
+        for (m, way), (evaluate, rows) in ready.items():
+            if evaluate is None:
+                seconds[m, way].append(program(m, arguments))
+                continue
+            calls = [call(evaluate, *rows)[0] for _ in range(arguments.calls)]
+            seconds[m, way].append(statistics.median(calls[1:] or calls))
         print(f"round {number + 1}", flush=True)
     print(f"\nNT-Xent, d {arguments.d}, {arguments.threads} threads; torch {torch.__version__}\n")
-    print("| M | way | rounds | ms, median (range) of the rounds' best of 2 | riesz / it, median of rounds |")
+    print("| M | way | rounds | ms, median (range) of the rounds | it / riesz, median (range) of the rounds |")
     print("|---|---|---|---|---|")
     for m, way in ready:
-        of_way = [1e3 * s for s in seconds[m, way]]
-        ratio = statistics.median(a / b for a, b in zip(seconds[m, ways[0]], seconds[m, way]))
-        spread = f"{statistics.median(of_way):.1f} ({min(of_way):.1f} to {max(of_way):.1f})"
-        print(f"| {m} | {way} | {len(of_way)} | {spread} | {ratio:.3f} |")
+        times = spread([1e3 * s for s in seconds[m, way]])
+        ratios = spread([a / b for a, b in zip(seconds[m, way], seconds[m, ways[0]])])
+        print(f"| {m} | {way} | {len(seconds[m, way])} | {times} | {ratios} |")
+    if arguments.no_memory:
+        return
     print("\n| M | way | peak memory of one forward and backward, MB |", flush=True)
     print("|---|---|---|")
     spawn = multiprocessing.get_context("spawn")
-    for m, way in ready:
+    # glibc: what is freed goes back at once, so that the second call's peak is the call's.
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
+    for m, way in [key for key in ready if key[1] != "program"]:
         answer = spawn.Queue()
         process = spawn.Process(target=memory, args=(way, m, arguments.d, arguments.threads, answer))
         process.start()
         print(f"| {m} | {way} | {answer.get(timeout=600) / 1e6:.0f} |", flush=True)
         process.join()
+
+
+def spread(numbers):
+    digits = lambda x: f"{x:.4g}"
+    return f"{digits(statistics.median(numbers))} ({digits(min(numbers))} to {digits(max(numbers))})"
 
 
 if __name__ == "__main__":

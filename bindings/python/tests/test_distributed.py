@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import pytest
+from riesz import losses
 from riesz.losses import Loss
 
 torch = pytest.importorskip("torch")
@@ -146,6 +147,30 @@ def others(rank: int, count: int) -> None:
 
 def test_precision_sums_groups_and_errors() -> None:
     ranks.run(2, others)
+
+
+def sharded(rank, count):  # type: ignore[no-untyped-def]
+    """FSDP2: parameters are cut up over processes, gradients are averaged as DDP does."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    sizes = [7, 4]
+    mesh = init_device_mesh("cpu", (count,))
+    for loss in (losses.nt_xent(0.2), losses.dhel(), losses.kcl(), losses.dclw()):
+        want = ranks.encoder()
+        rt.contrastive_loss(loss, *want(ranks.images(sizes).flatten(0, 1)).unflatten(0, (2, -1))).backward()
+        encoder = ranks.encoder()
+        for layer in (encoder[0], encoder[2], encoder):
+            fully_shard(layer, mesh=mesh)
+        z = encoder(ranks.images(sizes, rank).flatten(0, 1)).unflatten(0, (2, -1))
+        rt.ContrastiveLoss(loss, group="world")(*z).backward()
+        for a, b in zip(encoder.parameters(), want.parameters()):
+            assert (a.grad.full_tensor() - b.grad).abs().max() < 1e-12, loss
+
+
+def test_fsdp_is_one_process() -> None:
+    pytest.importorskip("torch.distributed.fsdp")
+    ranks.run(2, sharded)
 
 
 def lightlys(rank: int, count: int) -> tuple[float, float]:

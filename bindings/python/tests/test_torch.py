@@ -222,12 +222,10 @@ def test_equal_to_lightly(dtype: Any) -> None:
         (lambda t: lightly.DCLWLoss(temperature=t, sigma=0.5), lambda t: rt.DCLWLoss(t, 0.5)),
     ]
     one = torch.ones(7, 5)
-    inputs = [views(33, 16, 1), views(2, 3, 2), views(64, 2, 3), (one, one), (one, -one)]
+    inputs = [views(33, 16, 1), views(2, 3, 2), views(64, 2, 3), views(256, 128, 4), (one, one), (one, -one)]
     for theirs, ours in pairs:
         for temperature in (0.05, 0.1, 0.5):
             for rows in inputs:
-                if theirs is pairs[1][0] and len(rows[0]) < 3 and dtype == torch.float32:
-                    continue
                 _compare(theirs(temperature), ours(temperature), rows, dtype, temperature)
 
 
@@ -239,12 +237,11 @@ def _compare(theirs: Any, ours: Any, rows: Any, dtype: Any, temperature: float, 
         value.backward()
         found.append((float(value), torch.cat([row.grad for row in given]).double()))
     (their_value, their_grad), (value, grad) = found
-    # In f32 a cosine is off by some 2^-24, whose effect on a logit 1/temperature multiplies.
+    assert abs(value - their_value) < (1e-12 if dtype == torch.float64 else 1e-6) * max(1.0, abs(their_value))
+    # Below 0.1 the temperature multiplies what float32 rounds off a cosine: at 0.05 two images in three dimensions are 4e-7 (theirs)
+    # and 8e-7 (ours) from the gradient in float64, on either side of it.
     tolerance = 1e-12 if dtype == torch.float64 else 1e-6 * max(1.0, 0.1 / temperature)
-    assert abs(value - their_value) < tolerance * max(1.0, abs(their_value)) * 4
-    assert (grad - their_grad).abs().max() < tolerance * max(1.0, float(their_grad.abs().max())) / min(
-        1.0, temperature
-    )
+    assert (grad - their_grad).abs().max() < tolerance * max(1.0, float(their_grad.abs().max()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
@@ -254,8 +251,16 @@ def test_equal_to_pytorch_metric_learning(dtype: Any) -> None:
     def call(criterion: Any, u: Any, v: Any) -> Any:
         return criterion(torch.cat([u, v]), torch.arange(len(u)).repeat(2))
 
-    for temperature in (0.07, 0.5):
-        for rows in (views(33, 16, 1), views(5, 3, 2), views(64, 2, 3)):
+    one = torch.ones(7, 5)
+    for temperature in (0.05, 0.1, 0.5):
+        for rows in (
+            views(33, 16, 1),
+            views(2, 3, 2),
+            views(64, 2, 3),
+            views(256, 128, 4),
+            (one, one),
+            (one, -one),
+        ):
             theirs = losses_of.NTXentLoss(temperature=temperature)
             _compare(theirs, rt.NTXentLoss(temperature), rows, dtype, temperature, call)
 
@@ -406,6 +411,43 @@ def test_no_grad_takes_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not asked and not alone.requires_grad
     assert float(rt.nt_xent_loss(u.detach(), v.detach())) == float(alone) and not asked
     assert float(rt.nt_xent_loss(u, v)) == float(alone) and asked == [1]
+
+
+def test_torchs_threads_stay_asleep() -> None:
+    """What torch does with its threads leaves them spinning, against the engine's: at M = 1,024 that doubled the time of a step.
+    So nothing as large as the rows is done by torch: neither in forward nor in backward."""
+    rows = [row.detach().requires_grad_() for row in views(64, 8)]
+    rt.nt_xent_loss(*rows).backward()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as told:
+        for row in rows:
+            row.grad = None
+        rt.nt_xent_loss(*rows).backward()
+    large = {
+        event.key for event in told.key_averages(group_by_input_shape=True) if [64, 8] in event.input_shapes
+    }
+    at_work = {
+        "aten::mul",
+        "aten::copy_",
+        "aten::clone",
+        "aten::zero_",
+        "aten::fill_",
+        "aten::add",
+        "aten::add_",
+    }
+    assert "aten::detach" in large and not large & at_work, large
+
+
+def test_half_precision_at_a_low_temperature_and_a_large_scale() -> None:
+    """As under GradScaler: the loss is float32, so that neither it nor its scaled value overflows."""
+    for dtype in (torch.float16, torch.bfloat16):
+        u, v = views(dtype=dtype)
+        value = rt.nt_xent_loss(u, v, 0.005)
+        (value * 1024.0).backward()
+        assert value.dtype == torch.float32 and torch.isfinite(value)
+        assert all(torch.isfinite(row.grad).all() and row.grad.abs().max() > 0 for row in (u, v))
+    temperature = torch.tensor(0.3, dtype=torch.bfloat16, requires_grad=True)
+    rt.nt_xent_loss(*views(dtype=torch.bfloat16), temperature).backward()
+    assert temperature.grad.dtype == torch.bfloat16 and torch.isfinite(temperature.grad)
 
 
 def test_second_derivatives_are_refused() -> None:

@@ -4,6 +4,7 @@
 ``riesz.losses``    every loss as a value: ``riesz.losses.dhel(temperature=0.3)``
 ``riesz.numpy``     value and gradient of a loss on arrays
 ``riesz.torch``     the losses as functions and modules of PyTorch (imports torch)
+``riesz.jax``       the losses as functions of JAX (imports jax)
 ``riesz.geometry``  where embeddings lie: a report of alignment, uniformity, ranks, duplicates, ...
 ==================  ==============================================================================
 
@@ -40,7 +41,7 @@ _IN_GEOMETRY = ("GeometryReport", "GeometryState", "geometry")
 def __getattr__(name: str) -> Any:
     if name in _IN_GEOMETRY:
         return getattr(importlib.import_module("riesz._geometry"), name)
-    if name in ("metrics", "numpy", "torch"):
+    if name in ("jax", "metrics", "numpy", "torch"):
         return importlib.import_module(f"riesz.{name}")
     raise AttributeError(f"module 'riesz' has no attribute {name!r}")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable
+from functools import cache
 from typing import SupportsIndex
 
 _chosen: int | None = None
@@ -23,18 +25,23 @@ def set_num_threads(number: SupportsIndex) -> None:
 
 
 def num_threads() -> int:
-    """What was set; else ``torch.get_num_threads()`` once ``riesz.torch`` is imported; else the processors that this
-    process may use (affinity and cgroup quotas count)."""
+    """What was set; else the processors that this process may use (affinity and cgroup quotas count), and no more than
+    ``torch.get_num_threads()`` once ``riesz.torch`` is imported."""
     if _chosen is not None:
         return _chosen
-    if _default is not None:
-        return _default()
+    available = _available(os.getpid())
+    return available if _default is None else min(available, _default())
+
+
+@cache
+def _available(process: int) -> int:
+    """Of this process, asked once: it takes reading some files."""
     from riesz import _riesz
 
     return _riesz.available_threads()
 
 
 def follow(default: Callable[[], int]) -> None:
-    """Takes as many threads as ``default`` says, unless a number was set."""
+    """Takes at most as many threads as ``default`` says, unless a number was set."""
     global _default
     _default = default

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -117,13 +118,30 @@ def _(
     ]
 
 
+@torch.library.custom_op("riesz::scaled", mutates_args=())
+def _scaled(grad: Tensor, factor: Tensor) -> Tensor:
+    """``factor * grad``. On a CPU by one thread: torch's would go on spinning for some milliseconds, against the engine's at the
+    next step (M = 1,024 took 9.2 ms instead of 5.2)."""
+    if grad.device.type == "cpu" and grad.dtype in _NUMPY:
+        return torch.from_numpy(np.multiply(grad.detach().numpy(), factor.item(), dtype=_NUMPY[grad.dtype]))
+    return (factor * grad).to(grad.dtype)
+
+
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+@_scaled.register_fake
+def _(grad: Tensor, factor: Tensor) -> Tensor:
+    return torch.empty_like(grad, memory_format=torch.contiguous_format)
+
+
 class _Refuse(torch.autograd.Function):
-    """Gradients as they are; but whoever differentiates them once more is told that this is not had, instead of silently
-    getting zero."""
+    """A gradient times what comes back; but whoever differentiates it once more is told that this is not had, instead of
+    silently getting zero."""
 
     @staticmethod
-    def forward(grad: Tensor, *inputs: Tensor) -> Tensor:
-        return grad.clone()
+    def forward(grad: Tensor, factor: Tensor, *inputs: Tensor) -> Tensor:
+        return _scaled(grad, factor)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -148,7 +166,7 @@ class _Given(torch.autograd.Function):
     def backward(ctx: Any, grad_value: Tensor) -> tuple[Any, ...]:
         count = len(ctx.saved_tensors) // 2
         grads, inputs = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
-        given = [_Refuse.apply((grad_value * grad).to(grad.dtype), *inputs) for grad in grads]
+        given = [_Refuse.apply(grad, grad_value, *inputs) for grad in grads]
         return None, None, *given
 
 
@@ -176,16 +194,20 @@ class _Loss(torch.autograd.Function):
         _, _, _, learnt, *views = inputs
         _, *grads = output
         ctx.mark_non_differentiable(*grads)
+        # Zeros for those would be made by torch's threads: see `_scaled`.
+        ctx.set_materialize_grads(False)
         ctx.learns = learnt is not None
         ctx.save_for_backward(*grads, *([learnt] if ctx.learns else []), *views)
 
     @staticmethod
-    def backward(ctx: Any, grad_value: Tensor, *_: Any) -> tuple[Any, ...]:
+    def backward(ctx: Any, grad_value: Tensor | None, *_: Any) -> tuple[Any, ...]:
         saved = ctx.saved_tensors
         views = (len(saved) - 1 - int(ctx.learns)) // 2
+        if grad_value is None:
+            return (None,) * (4 + views)
         of_learnt, grads, inputs = saved[0], saved[1 : 1 + views], saved[1 + views :]
-        given = [_Refuse.apply(grad_value * grad, *inputs) for grad in grads]
-        learnt = _Refuse.apply((grad_value * of_learnt).to(of_learnt.dtype), *inputs) if ctx.learns else None
+        given = [_Refuse.apply(grad, grad_value, *inputs) for grad in grads]
+        learnt = _Refuse.apply(of_learnt, grad_value, *inputs) if ctx.learns else None
         return None, None, None, learnt, *given
 
 
