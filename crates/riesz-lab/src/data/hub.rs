@@ -1,10 +1,11 @@
 //! Parquet files of images, as data hubs keep them: a column of groups with `bytes` (an encoded image) and `path`, and a column of
 //! labels, whose names the schema's `huggingface` entry may have.
 //!
-//! Row groups are read when one of their images is asked for, and kept within a budget; beyond it an image costs the page
-//! that it lies in.
+//! Row groups are read when one of their images is asked for, and kept within a budget. Beyond it the last few are kept, so that
+//! images that are asked for in order are read once; of a large row group only runs of images, as its pages are small. A small one
+//! is mostly a single page, which an image costs whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +27,15 @@ use crate::{Error, Result};
 
 /// Bytes of encoded images that are kept once they were read.
 const KEPT: usize = 1 << 30;
+
+/// Bytes of the runs of images that were read last, beyond these.
+const RECENT: usize = 256 << 20;
+
+/// Beyond the budget a row group with more bytes is not read whole, but runs of it with as many bytes as a page should have; unless it
+/// has so few rows that Python's writers put them into one page, however large.
+const WHOLE: usize = 64 << 20;
+const ONE_PAGE: usize = 1024;
+const RUN: usize = 1 << 20;
 
 /// Columns of images that are taken where several would do.
 const IMAGES: [&str; 2] = ["image", "img"];
@@ -290,6 +300,17 @@ struct Images {
     len: usize,
     /// Bytes that may still be kept.
     room: AtomicUsize,
+    /// The last runs that were read beyond it, the latest first.
+    recent: Mutex<VecDeque<Run>>,
+}
+
+/// Some encoded images of a row group.
+struct Run {
+    group: usize,
+    /// The row of the first.
+    first: usize,
+    bytes: usize,
+    images: Arc<[Option<ByteArray>]>,
 }
 
 /// A row group.
@@ -300,6 +321,10 @@ struct Group {
     /// The number of its first image among all.
     first: usize,
     rows: usize,
+    /// Bytes of its encoded images, as the file says.
+    bytes: usize,
+    /// Images of a run.
+    run: usize,
     /// Its encoded images, once they were read, if there was room.
     kept: Mutex<Kept>,
 }
@@ -317,7 +342,12 @@ impl Images {
         for (index, file) in files.iter_mut().enumerate() {
             for place in 0..file.metadata.num_row_groups() {
                 let rows = file.rows_of(place);
-                groups.push(Group { file: index, place, first: len, rows, kept: Mutex::new(Kept::NotYet) });
+                let bytes = file.metadata.row_group(place).column(file.images).uncompressed_size();
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                let rows_of_run = (RUN / (bytes / rows.max(1)).max(1)).clamp(1, rows.max(1));
+                let run = if bytes <= WHOLE || rows <= ONE_PAGE { rows.max(1) } else { rows_of_run };
+                let kept = Mutex::new(Kept::NotYet);
+                groups.push(Group { file: index, place, first: len, rows, bytes, run, kept });
                 len += rows;
             }
             for word in std::mem::take(&mut file.words) {
@@ -328,20 +358,19 @@ impl Images {
             }
             labels.resize(len, None);
         }
-        Self { name, groups, files, labels, len, room: AtomicUsize::new(KEPT) }
+        Self { name, groups, files, labels, len, room: AtomicUsize::new(KEPT), recent: Mutex::default() }
     }
 
     /// The encoded image `index`.
     fn encoded(&self, index: usize) -> std::result::Result<Option<ByteArray>, (PathBuf, ParquetError)> {
-        let group = &self.groups[self.groups.partition_point(|group| group.first <= index) - 1];
+        let at = self.groups.partition_point(|group| group.first <= index) - 1;
+        let group = &self.groups[at];
         let file = &self.files[group.file];
         let row = index - group.first;
         let wrong = |error| (file.path.clone(), error);
         let mut kept = group.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Kept::NotYet = *kept {
-            let bytes = file.metadata.row_group(group.place).column(file.images).uncompressed_size();
-            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-            let take = |room: usize| room.checked_sub(bytes);
+            let take = |room: usize| room.checked_sub(group.bytes);
             *kept = match self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
                 Ok(_) => Kept::Images(file.images(group.place, 0, group.rows).map_err(wrong)?.into()),
                 Err(_) => Kept::NoRoom,
@@ -350,10 +379,27 @@ impl Images {
         if let Kept::Images(images) = &*kept {
             return Ok(images[row].clone());
         }
-        // Others may read the group meanwhile.
-        drop(kept);
-        let mut one = file.images(group.place, row, 1).map_err(wrong)?;
-        Ok(one.pop().flatten())
+        // Who waits for a whole group finds it read; runs of one may be read at once.
+        let _whole = if group.run == group.rows { Some(kept) } else { None };
+        let first = row / group.run * group.run;
+        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let known =
+            recent().iter().find(|run| (run.group, run.first) == (at, first)).map(|run| run.images.clone());
+        if let Some(images) = known {
+            return Ok(images[row - first].clone());
+        }
+        let images: Arc<[Option<ByteArray>]> =
+            file.images(group.place, first, group.run.min(group.rows - first)).map_err(wrong)?.into();
+        let image = images[row - first].clone();
+        let mut recent = recent();
+        recent.push_front(Run { group: at, first, bytes: group.bytes / group.rows * images.len(), images });
+        let mut bytes = 0_usize;
+        recent.retain(|run| {
+            let is_first = bytes == 0;
+            bytes = bytes.saturating_add(run.bytes.max(1));
+            is_first || bytes <= RECENT
+        });
+        Ok(image)
     }
 }
 
@@ -384,4 +430,38 @@ impl Source for Images {
 fn damaged(path: &Path, error: &ParquetError) -> Error {
     let broken = || format!("the parquet file is damaged or truncated: {}", one_line(&error.to_string()));
     Error::input(format!("{}: {}", path.display(), unread(error).unwrap_or_else(broken)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(budget: usize, most: usize) -> Images {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/sources/hub/data");
+        let file = |name: &str| Table::open(folder.join(name)).unwrap();
+        let files = vec![file("train-00000-of-00002.parquet"), file("train-00001-of-00002.parquet")];
+        let classes = Classes::of(files.iter());
+        let mut images = Images::new("train", files, &classes);
+        images.room = AtomicUsize::new(budget);
+        images.groups.iter_mut().for_each(|group| group.run = group.run.min(most));
+        images
+    }
+
+    #[test]
+    fn images_beyond_the_budget_are_the_same_in_any_order() {
+        let kept = images(KEPT, 1);
+        let n = kept.len();
+        let wanted: Vec<Result<Image>> = (0..n).map(|i| kept.image(i)).collect();
+        assert!(n > 4 && wanted[0].is_ok() && wanted[0] != wanted[1]);
+        for run in [1, 2, 3, 1000] {
+            let images = images(0, run);
+            for i in (0..n).chain((0..n).rev()).chain((0..n).map(|i| i * 5 % n)) {
+                assert_eq!(images.image(i), wanted[i], "image {i}, runs of {run}");
+            }
+            assert!(images.groups.iter().all(|group| matches!(*group.kept.lock().unwrap(), Kept::NoRoom)));
+            // All of them are small enough to be still there, each once.
+            let runs: usize = images.groups.iter().map(|group| group.rows.div_ceil(group.run)).sum();
+            assert_eq!(images.recent.lock().unwrap().len(), runs);
+        }
+    }
 }
