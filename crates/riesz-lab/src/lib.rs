@@ -25,6 +25,7 @@ mod names;
 pub mod network;
 pub mod optim;
 mod parquet_columns;
+pub mod pretrained;
 pub mod progress;
 pub mod protocols;
 pub mod recipe;
