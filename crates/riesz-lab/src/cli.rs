@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::Result;
 use crate::commands::{
-    bench, compare, data, embed, eval, export, geometry, loss, recipes, report, reproduce, runs, sphere,
-    sweep, train,
+    bench, compare, data, embed, eval, export, finetune, geometry, loss, recipes, report, reproduce, runs,
+    sphere, sweep, train,
 };
 
 /// Contrastive representation learning as energy minimization on the sphere.
@@ -42,6 +42,8 @@ enum Verb {
     Embed(embed::EmbedArgs),
     /// A run's encoder as an ONNX model or torchvision's weights, with a model card
     Export(export::ExportArgs),
+    /// A classifier from a run's encoder and few labels, beside the same network from nothing
+    Finetune(finetune::FinetuneArgs),
     /// The health of any embeddings: how they fill the sphere
     Geometry(geometry::GeometryArgs),
     /// Two encoders or checkpoints on the same items: how alike, and how their geometry differs
@@ -75,6 +77,7 @@ impl Cli {
             Verb::Eval(args) => eval::run(args),
             Verb::Embed(args) => embed::run(args),
             Verb::Export(args) => export::run(args),
+            Verb::Finetune(args) => finetune::run(args),
             Verb::Geometry(args) => geometry::run(args),
             Verb::Compare(args) => compare::run(args),
             Verb::Report(args) => report::run(args),

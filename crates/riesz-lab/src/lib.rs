@@ -16,6 +16,7 @@ pub mod environment;
 mod error;
 pub mod evaluation;
 pub mod export;
+pub mod finetune;
 pub mod geometry;
 pub mod interrupt;
 pub mod lines;

@@ -7,6 +7,7 @@ pub mod data;
 pub mod embed;
 pub mod eval;
 pub mod export;
+pub mod finetune;
 pub mod geometry;
 pub mod loss;
 pub mod loss_flags;

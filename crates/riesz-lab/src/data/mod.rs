@@ -38,6 +38,7 @@ mod zipped;
 
 use arrange::Labels;
 pub use known::{BUILT_IN, KNOWN, Known, Remote, cache, megabytes};
+pub use split::part;
 use tree::{Content, Entry, LeftAside, Progress, Tree};
 pub use unreadable::Unreadable;
 
