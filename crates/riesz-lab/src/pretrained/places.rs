@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_plane_stays_one_inside_and_the_class_token_stays() {
-        // At other scales below 1 the sampled filter is a plane's only to a few hundredths.
+        // At scales below 1 that are no whole part a sampled filter is only nearly exact.
         for (from, to) in [(8, 8), (8, 16), (16, 8), (14, 20)] {
             let found = resized(&places(from), &[1, to * to + 1, 2]).unwrap();
             let expected = places(to).values;
