@@ -41,8 +41,12 @@ fn main() {
 
 /// The median seconds of a step.
 fn measure(backbone: Backbone, size: usize, channels: usize, batch: usize, steps: usize) -> f64 {
-    let recipe =
-        EncoderRecipe { backbone, stem: Stem::Auto, projector: ProjectorRecipe { hidden: 128, output: 64 } };
+    let recipe = EncoderRecipe {
+        backbone,
+        stem: Stem::Auto,
+        pixels: None,
+        projector: ProjectorRecipe { hidden: 128, output: 64 },
+    };
     let mut engine = Engine::new(recipe.network(size, channels).expect("the recipe is sound"), Key::new(0));
     let optim = OptimRecipe {
         name: Rule::Sgd,
@@ -51,6 +55,8 @@ fn measure(backbone: Backbone, size: usize, channels: usize, batch: usize, steps
         momentum: 0.9,
         weight_decay: 1e-6,
         warmup: 0.0,
+        freeze_through: None,
+        layer_decay: None,
     };
     let mut optimizer = Optimizer::new(&optim).expect("the recipe is sound");
     let loss = Loss::dhel(0.3, Convention::Reference).expect("the temperature is above 0");

@@ -4,8 +4,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::Result;
 use crate::commands::{
-    bench, compare, completions, data, duplicates, embed, eval, export, geometry, loss, man, recipes, report,
-    reproduce, runs, search, sphere, sweep, train,
+    bench, compare, completions, data, duplicates, embed, eval, export, finetune, geometry, loss, man,
+    recipes, report, reproduce, runs, search, sphere, sweep, train,
 };
 use crate::environment::version;
 
@@ -47,6 +47,8 @@ enum Verb {
     Duplicates(duplicates::DuplicatesArgs),
     /// A run's encoder as an ONNX model or torchvision's weights, with a model card
     Export(export::ExportArgs),
+    /// A classifier from a run's encoder and few labels, beside the same network from nothing
+    Finetune(finetune::FinetuneArgs),
     /// The health of any embeddings: how they fill the sphere
     Geometry(geometry::GeometryArgs),
     /// Two encoders or checkpoints on the same items: how alike, and how their geometry differs
@@ -86,6 +88,7 @@ impl Cli {
             Verb::Search(args) => search::run(args),
             Verb::Duplicates(args) => duplicates::run(args),
             Verb::Export(args) => export::run(args),
+            Verb::Finetune(args) => finetune::run(args),
             Verb::Geometry(args) => geometry::run(args),
             Verb::Compare(args) => compare::run(args),
             Verb::Report(args) => report::run(args),

@@ -31,6 +31,13 @@ pub struct OptimRecipe {
     pub weight_decay: f64,
     /// Share of all steps in which the learning rate rises linearly from 0.
     pub warmup: f64,
+    /// The part of the backbone, from the images up to the end of this stage, that keeps its numbers: `stem`, `layer1` … or
+    /// `blocks.0` …, or `backbone`. Without it everything learns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_through: Option<String>,
+    /// What the learning rate is multiplied by from each stage of the backbone to the one below. Without it all rates are one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_decay: Option<f64>,
 }
 
 /// An update rule.
@@ -80,7 +87,12 @@ impl OptimRecipe {
                 return Err(Error::input(format!("optimizer.{name} is {value}; it must be {limit}")));
             }
         }
-        Ok(())
+        match self.layer_decay {
+            Some(decay) if !(decay > 0.0 && decay <= 1.0) => Err(Error::input(format!(
+                "optimizer.layer-decay is {decay}; it must be above 0 and at most 1"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The learning rate at its peak for a batch of `batch` images.
@@ -111,11 +123,16 @@ impl OptimRecipe {
             Scaling::Sqrt => format!(" = {} × √({batch}/256)", self.learning_rate),
         };
         format!(
-            "{name}, learning rate {:.4}{scaling}, momentum {}, weight decay {:e}, warm-up {} % of the steps, cosine to 0",
+            "{name}, learning rate {:.4}{scaling}, momentum {}, weight decay {:e}, warm-up {} % of the steps, cosine to 0{}{}",
             self.peak(batch),
             self.momentum,
             self.weight_decay,
-            100.0 * self.warmup
+            100.0 * self.warmup,
+            self.layer_decay
+                .map_or_else(String::new, |decay| format!("; × {decay} from each stage to the one below")),
+            self.freeze_through
+                .as_ref()
+                .map_or_else(String::new, |stage| format!("; frozen through {stage}")),
         )
     }
 }
@@ -144,6 +161,8 @@ impl Schedule {
 /// An update rule with its memory.
 pub struct Optimizer {
     recipe: OptimRecipe,
+    /// Parameter name → what its learning rate is multiplied by, where that is not 1.
+    rates: BTreeMap<String, f64>,
     /// Updates begun.
     step: u64,
     /// Parameter name → first moment (momentum) and, for AdamW, second.
@@ -200,7 +219,13 @@ impl Optimizer {
     /// If a number of the recipe is out of range.
     pub fn new(recipe: &OptimRecipe) -> Result<Self> {
         recipe.check()?;
-        Ok(Self { recipe: recipe.clone(), step: 0, memory: BTreeMap::new() })
+        Ok(Self { recipe: recipe.clone(), rates: BTreeMap::new(), step: 0, memory: BTreeMap::new() })
+    }
+
+    /// The same, with what the learning rate of each named parameter is multiplied by.
+    #[must_use]
+    pub fn with_rates(self, rates: BTreeMap<String, f64>) -> Self {
+        Self { rates, ..self }
     }
 
     /// Begins an update.
@@ -268,7 +293,7 @@ impl Update<'_> {
     pub fn parameter(&mut self, parameter: Parameter<'_>) {
         let Parameter { name, decays, values, gradient, order } = parameter;
         assert_eq!(values.len(), gradient.len(), "{name}: a gradient of another length");
-        let rule = self.rule(decays);
+        let rule = self.rule(name, decays);
         let memory = &mut self.optimizer.memory;
         if !memory.contains_key(name) {
             memory.insert(name.to_owned(), Vec::new());
@@ -291,7 +316,12 @@ impl Update<'_> {
         }
     }
 
-    fn rule(&self, decays: bool) -> Applied {
+    /// The learning rate of a parameter.
+    fn rate(&self, name: &str) -> f64 {
+        self.learning_rate * self.optimizer.rates.get(name).copied().unwrap_or(1.0)
+    }
+
+    fn rule(&self, parameter: &str, decays: bool) -> Applied {
         let OptimRecipe { name, momentum, weight_decay, .. } = self.optimizer.recipe;
         let count = self.optimizer.step as i32;
         Applied {
@@ -299,7 +329,7 @@ impl Update<'_> {
             momentum: momentum as f32,
             decays,
             decay: if decays { weight_decay as f32 } else { 0.0 },
-            rate: self.learning_rate as f32,
+            rate: self.rate(parameter) as f32,
             corrections: [momentum, ADAM_SECOND].map(|beta| (1.0 - beta.powi(count)) as f32),
         }
     }
@@ -377,6 +407,8 @@ mod tests {
             momentum: 0.9,
             weight_decay: 0.1,
             warmup: 0.0,
+            freeze_through: None,
+            layer_decay: None,
         }
     }
 

@@ -13,6 +13,7 @@ use crate::data::DataRecipe;
 use crate::encoder::EncoderRecipe;
 use crate::loss_recipe::LossRecipe;
 use crate::optim::OptimRecipe;
+use crate::pretrained::StartRecipe;
 use crate::{Error, Result};
 
 /// Everything that determines a run, together with the program's commit.
@@ -21,7 +22,7 @@ use crate::{Error, Result};
 pub struct Recipe {
     /// The one number below which every random draw is keyed.
     pub seed: u64,
-    /// Passes over the training images.
+    /// Passes over the training images; 0 is for an encoder that was trained before.
     pub epochs: u64,
     /// Images a step; each gives two views.
     pub batch: usize,
@@ -31,6 +32,9 @@ pub struct Recipe {
     pub augment: AugmentRecipe,
     /// Backbone and projector.
     pub encoder: EncoderRecipe,
+    /// Weights that they begin with; without it they are drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartRecipe>,
     /// What is minimized.
     pub loss: LossRecipe,
     /// How it is minimized.
@@ -160,8 +164,11 @@ impl Recipe {
 
     fn check(&self) -> Result<()> {
         let refuse = |message: String| Err(Error::input(message));
-        if self.epochs == 0 {
-            return refuse("epochs is 0; at least 1 is needed".to_owned());
+        if self.epochs == 0 && self.start.is_none() {
+            return refuse(
+                "epochs is 0; at least 1 is needed, unless the encoder begins with weights (--from)"
+                    .to_owned(),
+            );
         }
         if self.epochs > MOST_EPOCHS {
             return refuse(format!("epochs is {}; at most {MOST_EPOCHS} are counted", self.epochs));

@@ -122,6 +122,48 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Vec<NamedTensor>, BTreeMap<Str
     Ok((tensors, metadata))
 }
 
+/// What any safetensors file holds.
+pub(crate) struct Floats {
+    /// Tensors of floating-point numbers, as f32, in the order of their names.
+    pub(crate) tensors: Vec<NamedTensor>,
+    /// Names of the others.
+    pub(crate) others: Vec<String>,
+    /// Riesz's own entry of the metadata, if there is one.
+    pub(crate) metadata: Option<BTreeMap<String, String>>,
+}
+
+/// Reads any safetensors file: numbers of 16, 32 and 64 bits become f32.
+///
+/// # Errors
+/// If the bytes are damaged; the sentence says why, not where.
+pub(crate) fn floats(bytes: &[u8]) -> Result<Floats> {
+    let input = |error: SafeTensorError| Error::input(error.to_string());
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(input)?;
+    let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get("riesz"));
+    let metadata = metadata.and_then(|entry| serde_json::from_str(entry).ok());
+    let file = SafeTensors::deserialize(bytes).map_err(input)?;
+    let mut found = Floats { tensors: Vec::new(), others: Vec::new(), metadata };
+    for (name, view) in file.tensors() {
+        let data = view.data();
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F32 => data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+            Dtype::F64 => data.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32).collect(),
+            Dtype::F16 => data.as_chunks().0.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()).collect(),
+            Dtype::BF16 => {
+                data.as_chunks().0.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()).collect()
+            }
+            _ => {
+                found.others.push(name);
+                continue;
+            }
+        };
+        found.tensors.push(NamedTensor { name, shape: view.shape().to_vec(), values });
+    }
+    found.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    found.others.sort();
+    Ok(found)
+}
+
 /// An error of the format as one of writing a file.
 pub(crate) fn to_io(error: SafeTensorError) -> io::Error {
     match error {

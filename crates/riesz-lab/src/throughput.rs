@@ -77,11 +77,11 @@ fn measured(plan: &Plan, time: Duration, called: &mut dyn FnMut()) -> Result<Thr
     if !matches!(plan.device, Device::Cpu) {
         return Err(Error::input("riesz bench train measures the CPU".to_owned()));
     }
-    let Recipe { ref encoder, batch, seed, .. } = plan.recipe;
-    let network = encoder.network(plan.augment.size(), plan.augment.channels())?;
+    let Recipe { batch, seed, .. } = plan.recipe;
+    let network = plan.network()?;
     let mut engine = Engine::new(network, Key::new(seed));
     let engine = &mut engine;
-    let mut step = Step { plan, engine, optimizer: Optimizer::new(&plan.recipe.optimizer)? };
+    let mut step = Step { plan, engine, optimizer: plan.optimizer()? };
     let mut product = Cpu::<f32>::new();
 
     let mut count = 0;

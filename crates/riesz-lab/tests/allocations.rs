@@ -67,10 +67,13 @@ fn residual(imagenet_stem: bool, residual: Residual, widths: &[usize]) -> Networ
 fn a_step_after_the_first_allocates_nothing() {
     let mut transformer = Builder::new([20, 20, 3]);
     transformer.vit(VitSize { patch: 4, width: 48, layers: 2, heads: 3, hidden: 96 });
+    let transformer = transformer.project(24, 10);
     let networks = [
         (residual(false, Residual::Basic, &[16, 32, 40]), false),
         (residual(true, Residual::Bottleneck, &[8, 16]), false),
-        (transformer.project(24, 10), true),
+        (residual(false, Residual::Basic, &[16, 32]).frozen_through("layer1").unwrap(), false),
+        (transformer.clone().frozen_through("blocks.0").unwrap(), true),
+        (transformer, true),
     ];
     // What two threads keep depends on which of them takes which part; one takes all.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -83,6 +86,8 @@ fn a_step_after_the_first_allocates_nothing() {
                 momentum: 0.9,
                 weight_decay: 1e-4,
                 warmup: 0.0,
+                freeze_through: None,
+                layer_decay: None,
             };
             let (n, size) = (12, network.layers()[0].size());
             let mut engine = Engine::new(network, Key::new(1));

@@ -88,7 +88,7 @@ fn made(name: &str, shape: &[usize]) -> Vec<f32> {
 impl Case {
     fn build(&self) -> Engine {
         let projector = ProjectorRecipe { hidden: 4, output: 2 };
-        let recipe = EncoderRecipe { backbone: self.backbone, stem: self.stem, projector };
+        let recipe = EncoderRecipe { backbone: self.backbone, stem: self.stem, pixels: None, projector };
         Engine::new(recipe.network(self.size, self.channels).unwrap(), Key::new(0))
     }
 

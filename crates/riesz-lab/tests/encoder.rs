@@ -14,7 +14,12 @@ use riesz_lab::tensors::NamedTensor;
 use riesz_lab::train::{BuildEncoder, Plan};
 
 fn of_recipe(backbone: Backbone) -> EncoderRecipe {
-    EncoderRecipe { backbone, stem: Stem::Auto, projector: ProjectorRecipe { hidden: 24, output: 8 } }
+    EncoderRecipe {
+        backbone,
+        stem: Stem::Auto,
+        pixels: None,
+        projector: ProjectorRecipe { hidden: 24, output: 8 },
+    }
 }
 
 fn build(backbone: Backbone, size: usize, channels: usize) -> Engine {
@@ -33,8 +38,10 @@ fn sizes_are_those_of_torchvision_and_timm() {
         (Backbone::Resnet18, 32, 3, 11_689_512 - 513_000 - 9_408 + 1_728),
         (Backbone::Resnet34, 224, 3, 21_797_672 - 513_000),
         (Backbone::Resnet50, 224, 3, 25_557_032 - 2_049_000),
-        // timm's vit_tiny_patch16_224 less its 1,000-class layer.
+        // timm's vit_*_patch16_224 less their 1,000-class layers.
         (Backbone::VitTiny, 224, 3, 5_717_416 - 193_000),
+        (Backbone::VitSmall, 224, 3, 22_050_664 - 385_000),
+        (Backbone::VitBase, 224, 3, 86_567_656 - 769_000),
     ] {
         let network = of_recipe(backbone).network(size, channels).unwrap();
         let projector = network.dims()[0] * 24 + 2 * 24 + 24 * 8 + 8;
@@ -179,6 +186,8 @@ fn threads_do_not_change_bits() {
                     momentum: 0.9,
                     weight_decay: 1e-4,
                     warmup: 0.0,
+                    freeze_through: None,
+                    layer_decay: None,
                 };
                 let mut optimizer = Optimizer::new(&optim).unwrap();
                 for _ in 0..3 {

@@ -61,7 +61,12 @@ fn texts(message: &[u8], number: u64) -> Vec<String> {
 }
 
 fn recipe(backbone: Backbone) -> EncoderRecipe {
-    EncoderRecipe { backbone, stem: Stem::Auto, projector: ProjectorRecipe { hidden: 24, output: 12 } }
+    EncoderRecipe {
+        backbone,
+        stem: Stem::Auto,
+        pixels: None,
+        projector: ProjectorRecipe { hidden: 24, output: 12 },
+    }
 }
 
 fn drawn(recipe: &EncoderRecipe, size: usize, channels: usize) -> Vec<NamedTensor> {

@@ -6,23 +6,34 @@ use riesz::engine::{Fused, Reference, value_and_grad_raw};
 use riesz::loss::Loss;
 use riesz::rng::{Key, normal};
 use riesz_lab::network::cpu::{Engine, Mode};
-use riesz_lab::network::{Builder, Layer, Network, Op, Residual, Stage, VitSize};
+use riesz_lab::network::{BACKBONE, Builder, Layer, Network, Op, Residual, Role, Stage, VitSize};
 
 /// Each layer's outcome for `n` images; `tensors`: those of the network, in its order and in their shapes' orders.
 fn outcomes(network: &Network, tensors: &[Vec<f64>], images: &[f64], n: usize) -> Vec<Vec<f64>> {
-    let mut maps: Vec<Vec<f64>> = vec![images.to_vec()];
+    let c = network.layers()[0].channels();
+    let shown = images.iter().enumerate().map(|(i, x)| match network.pixels() {
+        Some([mean, deviation]) => (x - f64::from(mean[i % c])) / f64::from(deviation[i % c]),
+        None => *x,
+    });
+    let mut maps: Vec<Vec<f64>> = vec![shown.collect()];
     let specs = network.tensors();
     for (i, layer) in network.layers().iter().enumerate().skip(1) {
         let own: Vec<&[f64]> =
             (specs.iter().zip(tensors)).filter(|(spec, _)| spec.layer == i).map(|(_, x)| &x[..]).collect();
         let inputs: Vec<(&Layer, &[f64])> =
             layer.inputs.iter().map(|&input| (&network.layers()[input], &maps[input][..])).collect();
-        maps.push(outcome(layer, &own, &inputs, n));
+        maps.push(outcome(layer, &own, &inputs, n, i < network.frozen()));
     }
     maps
 }
 
-fn outcome(layer: &Layer, own: &[&[f64]], inputs: &[(&Layer, &[f64])], n: usize) -> Vec<f64> {
+fn outcome(
+    layer: &Layer,
+    own: &[&[f64]],
+    inputs: &[(&Layer, &[f64])],
+    n: usize,
+    is_frozen: bool,
+) -> Vec<f64> {
     let ([h, w, c], (before, x)) = (layer.shape, inputs[0]);
     let [in_h, in_w, in_c] = before.shape;
     let mut out = vec![0.0; n * layer.size()];
@@ -58,8 +69,9 @@ fn outcome(layer: &Layer, own: &[&[f64]], inputs: &[(&Layer, &[f64])], n: usize)
             for k in 0..c {
                 let channel = || x.iter().skip(k).step_by(c);
                 let count = (x.len() / c) as f64;
-                let mean = channel().sum::<f64>() / count;
-                let variance = channel().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+                let mean = if is_frozen { own[2][k] } else { channel().sum::<f64>() / count };
+                let of_batch = || channel().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+                let variance = if is_frozen { own[3][k] } else { of_batch() };
                 for place in (k..out.len()).step_by(c) {
                     let normal = (x[place] - mean) / (variance + 1e-5).sqrt();
                     let residual = inputs.get(1).map_or(0.0, |(_, residual)| residual[place]);
@@ -179,9 +191,11 @@ fn is_the_definition(network: Network, n: usize) {
     let mut engine = Engine::new(network.clone(), Key::new(5));
     // Normalizations that do something.
     for (i, tensor) in engine.tensors_mut().iter_mut().enumerate() {
-        let vector = tensor.spec.shape.len() == 1 && !tensor.gradient.is_empty();
+        let is_frozen = tensor.spec.layer < network.frozen();
+        let vector = tensor.spec.shape.len() == 1 && (is_frozen || !tensor.gradient.is_empty());
+        let is_variance = tensor.spec.name.ends_with("running_var");
         for (x, r) in tensor.values.iter_mut().zip(draw(if vector { 4096 } else { 0 }, i as u64)) {
-            *x += 0.3 * r;
+            *x += 0.3 * if is_variance { r.abs() } else { r };
         }
     }
     let images = draw(n * network.layers()[0].size(), 1);
@@ -195,6 +209,13 @@ fn is_the_definition(network: Network, n: usize) {
         let error: Vec<f64> = wide(got).iter().zip(want).map(|(got, want)| got - want).collect();
         let apart = (dot(&error, &error) / dot(want, want)).sqrt();
         assert!(apart < 1e-5, "outcomes are apart by {apart:e}");
+    }
+    for (tensor, before) in engine.tensors().iter().zip(&tensors) {
+        let is_same = wide(&tensor.order().shaped(&tensor.values)) == *before;
+        let moves = tensor.spec.name.contains("running_") && tensor.spec.layer >= network.frozen();
+        assert!(is_same != moves, "{}", tensor.spec.name);
+        let learns = matches!(tensor.spec.role, Role::Learned { .. });
+        assert_eq!(learns, !tensor.gradient.is_empty(), "{}", tensor.spec.name);
     }
     engine.backward(&of_z);
     let value =
@@ -231,6 +252,38 @@ fn residual_networks_are_their_definition() {
     is_the_definition(residual(false, Residual::Basic, 7, 3), 4);
     is_the_definition(residual(false, Residual::Bottleneck, 6, 1), 5);
     is_the_definition(residual(true, Residual::Basic, 21, 2), 3);
+}
+
+/// Frozen up to each stage: batch norms there go by their running moments and keep them, and the rest has the gradients that the
+/// differences say.
+#[test]
+fn frozen_networks_are_their_definition() {
+    let mut transformer = Builder::new([8, 8, 3]);
+    transformer.vit(VitSize { patch: 4, width: 12, layers: 2, heads: 3, hidden: 20 });
+    let networks = [
+        residual(false, Residual::Basic, 7, 3),
+        residual(true, Residual::Bottleneck, 21, 2),
+        transformer.project(7, 4),
+    ];
+    for network in networks {
+        let stages: Vec<String> = network.stages().chain([BACKBONE]).map(str::to_owned).collect();
+        let mut frozen = 1;
+        for stage in &stages {
+            let network = network.clone().frozen_through(stage).unwrap();
+            assert!(network.frozen() > frozen, "{stages:?} from the images up");
+            frozen = network.frozen();
+            is_the_definition(network, 4);
+        }
+        assert_eq!(frozen, network.representation() + 1);
+        let refused = network.frozen_through("layer9").unwrap_err().to_string();
+        assert!(refused.contains("`layer9`") && refused.contains(&stages[1]), "{refused}");
+    }
+}
+
+#[test]
+fn pixels_are_normalized_first() {
+    let network = residual(false, Residual::Basic, 7, 3);
+    is_the_definition(network.with_pixels(vec![0.4, -0.1, 0.2], vec![0.2, 0.3, 2.5]), 4);
 }
 
 /// 3 × 3 convolutions of 16 and 32 channels are made by tiles of 4 × 4 outputs where enough of each tile is image: here of 6, 7,

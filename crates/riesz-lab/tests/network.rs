@@ -5,7 +5,7 @@ use riesz_lab::encoder::{Backbone, EncoderRecipe, ProjectorRecipe, Stem};
 use riesz_lab::network::cpu::{EMBEDDED, Engine, Mode};
 
 fn recipe(backbone: Backbone, stem: Stem) -> EncoderRecipe {
-    EncoderRecipe { backbone, stem, projector: ProjectorRecipe { hidden: 24, output: 10 } }
+    EncoderRecipe { backbone, stem, pixels: None, projector: ProjectorRecipe { hidden: 24, output: 10 } }
 }
 
 fn numbers(count: usize, key: u64) -> Vec<f32> {

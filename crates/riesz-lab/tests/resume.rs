@@ -18,7 +18,12 @@ use riesz_lab::train::{Manner, Plan, train};
 
 /// Three epochs of four steps.
 fn recipe(rule: &str) -> Recipe {
+    recipe_with(rule, &[])
+}
+
+fn recipe_with(rule: &str, more: &[&str]) -> Recipe {
     let (text, origin) = recipe::read("fashion-mnist-12k").unwrap();
+    let name = format!("optimizer.name=\"{rule}\"");
     let overrides = [
         "epochs=3",
         "batch=16",
@@ -26,9 +31,10 @@ fn recipe(rule: &str) -> Recipe {
         "evaluation.pairs=24",
         "evaluation.epoch-references=50",
         "augment.blur.probability=0.5",
-        &format!("optimizer.name=\"{rule}\""),
+        &name,
     ];
-    Recipe::resolve(&text, &overrides.map(str::to_owned), &origin).unwrap()
+    let overrides: Vec<String> = overrides.iter().chain(more).map(|&key| key.to_owned()).collect();
+    Recipe::resolve(&text, &overrides, &origin).unwrap()
 }
 
 /// Trains in `folder` until `stop_after` updates (or the end), and returns the log.
@@ -68,10 +74,12 @@ fn weights(folder: &Path) -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn interrupted_and_continued_is_the_same_run() {
     let folder = tempfile::tempdir().unwrap();
-    for rule in ["sgd", "adamw"] {
-        let recipe = recipe(rule);
+    let by_stages = &["optimizer.freeze-through=\"layer1\"", "optimizer.layer-decay=0.5"][..];
+    for (rule, more) in [("sgd", &[][..]), ("adamw", &[]), ("adamw", by_stages)] {
+        let recipe = recipe_with(rule, more);
+        let name = format!("{rule}-{}", more.len());
         let (whole, parts) =
-            (folder.path().join(format!("{rule}-whole")), folder.path().join(format!("{rule}-parts")));
+            (folder.path().join(format!("{name}-whole")), folder.path().join(format!("{name}-parts")));
         let want = go(&whole, &recipe, None).unwrap();
         assert_eq!(want.lines().filter(|line| line.contains("\"step\",")).count(), 12);
         // Inside the first epoch, at the end of the second, and inside the third.

@@ -133,6 +133,13 @@ pub fn resized_window(
     Picture { height: window.height, width, channels, pixels }
 }
 
+/// For each of `output` pixels in a row, the first of the `input` pixels that it is a mean of, and their weights.
+pub fn weights(input: usize, output: usize, interpolation: Interpolation) -> Vec<(usize, Vec<f32>)> {
+    let filter = Filter::new(input, output, 0..output, interpolation);
+    let start = filter.needed.start;
+    filter.taps().map(|(first, weights)| (start + first, weights.to_vec())).collect()
+}
+
 /// For each wanted output pixel, the input pixels that it is a mean of.
 struct Filter {
     /// The input pixels that any of them needs.

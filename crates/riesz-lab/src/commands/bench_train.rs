@@ -29,7 +29,7 @@ pub struct BenchTrainArgs {
     /// Images a step
     #[arg(long)]
     batch: Option<usize>,
-    /// The backbone: resnet18, resnet34, resnet50, resnet-small, vit-tiny
+    /// The backbone: resnet18, resnet34, resnet50, resnet-small, vit-tiny, vit-small, vit-base
     #[arg(long)]
     backbone: Option<String>,
     /// Any recipe key: --set augment.size=64 (again for more)

@@ -9,6 +9,7 @@ pub mod duplicates;
 pub mod embed;
 pub mod eval;
 pub mod export;
+pub mod finetune;
 pub mod geometry;
 pub mod loss;
 pub mod loss_flags;

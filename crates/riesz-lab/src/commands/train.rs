@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::console::errln;
 use crate::data::{self, DataRecipe};
-use crate::encoder::{self, Encoder};
+use crate::encoder::{self, Encoder, PixelsRecipe};
 use crate::evaluation::evaluate;
+use crate::pretrained::Weights;
 use crate::progress::duration;
 use crate::recipe::{self, BuiltIn, Recipe};
 use crate::report::Summary;
@@ -22,6 +23,8 @@ use crate::{Error, Result, device, environment, interrupt, loss_recipe};
   riesz train photos/ --epochs 50 --run runs/photos
   riesz train cifar10.tar.xz --recipe cifar10 --set loss.temperature=0.2 --tensorboard
   riesz train --loss nt-xent --seed 2
+  riesz train photos/ --from resnet50.safetensors --layer-decay 0.75
+  riesz train photos/ --from runs/photos --epochs 0 --run runs/judged
 
 Ctrl-C or SIGTERM saves and stops, a second one stops at once; the same command goes on, bit for bit. `riesz recipes` lists the built-in recipes.")]
 pub struct TrainArgs {
@@ -52,9 +55,22 @@ pub struct TrainArgs {
     /// The base learning rate, before the recipe's rule
     #[arg(long)]
     learning_rate: Option<f64>,
-    /// The backbone: resnet18, resnet34, resnet50, resnet-small, vit-tiny
+    /// The backbone: resnet18, resnet34, resnet50, resnet-small, vit-tiny, vit-small, vit-base
     #[arg(long)]
     backbone: Option<String>,
+    /// Begin with these weights: torchvision's or timm's as safetensors, or a run's folder. Lays the network that they are of over
+    /// the recipe; the projector comes along if it fits. With --epochs 0 they are only measured
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// What the pixels become first [default: with --from as the file says, imagenet for files of others]
+    #[arg(long, value_enum)]
+    pixels: Option<Pixels>,
+    /// Keep the backbone's numbers from the images up to the end of this stage: stem, layer1 … layer4 or blocks.0 …, or backbone
+    #[arg(long, value_name = "STAGE")]
+    freeze_through: Option<String>,
+    /// Multiply the learning rate by this from each stage of the backbone to the one below
+    #[arg(long, value_name = "FACTOR")]
+    layer_decay: Option<f64>,
     /// Any recipe key: --set loss.temperature=0.2 (again for more)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -74,6 +90,17 @@ pub struct TrainArgs {
     /// No progress, only the result
     #[arg(long)]
     quiet: bool,
+}
+
+/// What pixels become before the first layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Pixels {
+    /// As they are, in [0, 1].
+    Raw,
+    /// By ImageNet's means and deviations.
+    Imagenet,
+    /// From −1 to 1.
+    Symmetric,
 }
 
 /// Trains, evaluates, reports.
@@ -117,7 +144,10 @@ pub fn carry_out(
     device: &str,
     manner: Manner,
 ) -> Result<(Run, Summary)> {
-    let encoder = plan.encoder()?.describe();
+    let (encoder, fitted) = plan.start()?;
+    let mut told = vec![encoder.describe()];
+    told.extend(fitted.into_iter().flat_map(|fitted| fitted.told));
+    drop(encoder);
     let (run, found) = match Run::create_or_continue(root, &plan.recipe)? {
         Found::New(run) => (run, "new run"),
         Found::Unfinished(run) => (run, "continuing"),
@@ -126,7 +156,7 @@ pub fn carry_out(
     let elsewhere = environment::record(&run, device, start.step())?;
     if !manner.quiet {
         let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
-        tell(plan, origin, &format!("{found} in {}{step}", root.display()), device, &encoder);
+        tell(plan, origin, &format!("{found} in {}{step}", root.display()), device, &told);
     }
     for note in start.note.iter().chain(&elsewhere) {
         errln!("note       {note}");
@@ -180,7 +210,15 @@ impl TrainArgs {
     /// The recipe with the flags laid over it, and where it is from.
     pub(super) fn resolved(&self) -> Result<(Recipe, String)> {
         let (text, origin) = self.recipe_text()?;
-        let mut recipe = Recipe::resolve(&text, &self.overrides(&text), &origin)?;
+        let mut overrides = match &self.from {
+            Some(path) => Weights::read(path)?.recipe_keys()?,
+            None => Vec::new(),
+        };
+        overrides.extend(self.overrides(&text));
+        let mut recipe = Recipe::resolve(&text, &overrides, &origin)?;
+        if self.pixels == Some(Pixels::Raw) {
+            recipe.encoder.pixels = None;
+        }
         if let Some(data) = &self.data {
             recipe.data = DataRecipe { source: absolute(data), ..recipe.data };
         }
@@ -219,6 +257,19 @@ impl TrainArgs {
         lay("loss.temperature", self.temperature.map(|value| format!("{value:?}")));
         lay("optimizer.learning-rate", self.learning_rate.map(|value| format!("{value:?}")));
         lay("encoder.backbone", self.backbone.as_ref().map(|value| format!("\"{value}\"")));
+        lay("optimizer.freeze-through", self.freeze_through.as_ref().map(|value| format!("\"{value}\"")));
+        lay("optimizer.layer-decay", self.layer_decay.map(|value| format!("{value:?}")));
+        let pixels = match self.pixels {
+            None | Some(Pixels::Raw) => None,
+            Some(Pixels::Imagenet) => Some(PixelsRecipe::imagenet()),
+            Some(Pixels::Symmetric) => Some(PixelsRecipe::symmetric()),
+        };
+        lay(
+            "encoder.pixels",
+            pixels.map(|PixelsRecipe { mean, deviation }| {
+                format!("{{ mean = {mean:?}, deviation = {deviation:?} }}")
+            }),
+        );
         overrides.extend(self.set.iter().cloned());
         overrides
     }
@@ -239,13 +290,13 @@ impl TrainArgs {
 
 /// A path is stored absolute, so that the run can be continued and evaluated from any folder; a known name stays, and so
 /// does a path below a folder whose name is not UTF-8, which a recipe cannot say.
-fn absolute(data: &str) -> String {
+pub(super) fn absolute(data: &str) -> String {
     let path = std::fs::canonicalize(data).ok().and_then(|path| path.into_os_string().into_string().ok());
     path.unwrap_or_else(|| data.to_owned())
 }
 
 /// Says, before anything long happens, what is about to happen.
-fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &str) {
+fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[String]) {
     let recipe = &plan.recipe;
     errln!("riesz {}  {origin}, {where_to}", env!("CARGO_PKG_VERSION"));
     errln!(
@@ -263,14 +314,16 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &str) 
         errln!("note       {note}");
     }
     errln!("device     {device}");
-    errln!("encoder    {encoder}");
+    for (line, title) in encoder.iter().zip(std::iter::once("encoder").chain(std::iter::repeat("start"))) {
+        errln!("{title:<10} {line}");
+    }
     errln!("loss       {}", recipe.loss.describe());
     errln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
     errln!(
         "steps      {} = {} epochs × {}, batch {}",
         plan.steps(),
         recipe.epochs,
-        plan.steps() / recipe.epochs,
+        plan.steps().checked_div(recipe.epochs).unwrap_or(0),
         recipe.batch
     );
     if plan.data.train.len() < 1000 {

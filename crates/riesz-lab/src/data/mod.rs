@@ -39,6 +39,7 @@ mod zipped;
 use arrange::Labels;
 pub use decode::image_file;
 pub use known::{BUILT_IN, KNOWN, Known, Remote, cache, megabytes};
+pub use split::part;
 use tree::{Content, Entry, LeftAside, Progress, Tree};
 pub use unreadable::Unreadable;
 

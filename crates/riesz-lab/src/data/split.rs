@@ -30,8 +30,7 @@ pub(super) fn hold_out(
     train.sort_unstable();
     test.sort_unstable();
     let source: Arc<dyn Source> = Arc::from(source);
-    let part = |items| -> Box<dyn Source> { Box::new(Part { source: Arc::clone(&source), items }) };
-    (part(train), part(test))
+    (part(Arc::clone(&source), train), part(source, test))
 }
 
 /// A keyed choice of at most `limit` images, in the source's order.
@@ -42,7 +41,7 @@ pub(super) fn limit(source: Box<dyn Source>, limit: usize, seed: u64) -> Box<dyn
     let mut items = permutation(&mut Key::new(seed).stream("limited images").rng(), source.len());
     items.truncate(limit);
     items.sort_unstable();
-    Box::new(Part { source: Arc::from(source), items })
+    part(Arc::from(source), items)
 }
 
 /// The same images, no labels.
@@ -89,6 +88,11 @@ impl Source for Joined {
         let (source, index) = self.place(index);
         source.image(index)
     }
+}
+
+/// The images of a source with these numbers, in this order.
+pub fn part(source: Arc<dyn Source>, items: Vec<usize>) -> Box<dyn Source> {
+    Box::new(Part { source, items })
 }
 
 /// Some of a source's images.

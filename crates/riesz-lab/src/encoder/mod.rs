@@ -18,8 +18,8 @@ use crate::Result;
 use crate::optim::Update;
 use crate::tensors::NamedTensor;
 
-pub use recipe::{Backbone, EncoderRecipe, ProjectorRecipe, Stem};
-pub use store::{Stored, open, read, save};
+pub use recipe::{Backbone, EncoderRecipe, PixelsRecipe, ProjectorRecipe, Stem, begin};
+pub use store::{FORMAT, Stored, open, read, save};
 
 /// A map from images to rows that can be trained.
 pub trait Encoder {

@@ -10,7 +10,8 @@ use crate::device::Device;
 use crate::tensors::{NamedTensor, from_bytes, to_bytes};
 use crate::{Error, Result, atomic};
 
-const FORMAT: &str = "riesz encoder 1";
+/// What the metadata of an encoder's file calls its format.
+pub const FORMAT: &str = "riesz encoder 1";
 
 /// Writes an encoder to a safetensors file: one that `recipe` built, or without a recipe one that is not riesz's, of which the
 /// file has the tensors and not what to build.

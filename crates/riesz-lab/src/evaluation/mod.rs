@@ -17,7 +17,7 @@ use riesz::rng::Key;
 use crate::encoder::Encoder;
 use crate::progress::Progress;
 use crate::protocols::{Measure, Questions, Replies, Row, Settings, difference};
-use crate::report::{self, Comparison, Geometry, Labels, SCHEMA_VERSION, Summary};
+use crate::report::{self, Comparison, Geometry, Labels, SCHEMA_VERSION, START, Summary};
 use crate::run::{Event, Run};
 use crate::train::Plan;
 use crate::train::measure::labeled;
@@ -37,20 +37,31 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> R
     let images = Images::draw(plan, encoder, BUDGET)?;
     let mut table = Table::new(plan, &images);
     let key = Key::new(recipe.seed).stream("evaluation");
+    let begun_with = match (&recipe.start, recipe.epochs) {
+        (Some(_), 1..) => Some(plan.start()),
+        _ => None,
+    };
     let mut progress = Progress::new("evaluating", "steps", 0, 7, quiet);
     table.say(&progress, plan);
     match images.pixels(&table.questions, BUDGET)? {
         Ok(pixels) => drop(table.ask("raw pixels", pixels, key)?),
-        Err(why) => {
-            progress.say(&why);
-            table.notes.push(why);
-        }
+        Err(why) => table.leave_out(&progress, why),
     }
     progress.advance(1, || "raw pixels".to_owned());
     let (h, z) = images.embed(&*untrained)?;
     progress.advance(1, || "untrained encoder embedded".to_owned());
     let untrained_h = table.ask("untrained backbone", h, key)?;
     let untrained_z = table.ask("untrained projector", z, key)?;
+    match begun_with {
+        Some(Ok((begun_with, _))) => {
+            let (h, _) = images.embed(&*begun_with)?;
+            table.ask(START, h, key)?;
+        }
+        Some(Err(why)) => {
+            table.leave_out(&progress, format!("the weights at the start are not measured: {why}"))
+        }
+        None => {}
+    }
     progress.advance(1, || "untrained encoder evaluated".to_owned());
     let (h, z) = images.embed(encoder)?;
     progress.advance(1, || "trained encoder embedded".to_owned());
@@ -173,6 +184,12 @@ impl<'a> Table<'a> {
         self.notes.iter().for_each(|note| progress.say(note));
     }
 
+    /// Tells what is not asked.
+    fn leave_out(&mut self, progress: &Progress, why: String) {
+        progress.say(&why);
+        self.notes.push(why);
+    }
+
     /// Asks everything of one kind of rows; gives back its views.
     fn ask(&mut self, name: &str, rows: Rows, key: Key) -> Result<[Matrix<f32>; 2]> {
         let (row, replies, views) = self.images.ask(name, rows, &self.questions, &self.settings, key)?;
@@ -181,13 +198,13 @@ impl<'a> Table<'a> {
         Ok(views)
     }
 
-    /// The trained backbone against what costs nothing: like with like, on the same questions.
+    /// The trained backbone against what costs nothing, and what it began with: like with like, on the same questions.
     fn comparisons(&self) -> Vec<Comparison> {
         let of = |name: &str| self.rows.iter().position(|row| row.name == name);
         let mut comparisons = Vec::new();
         let Some(ours) = of("trained backbone") else { return comparisons };
         for measure in [Measure::Retrieval, Measure::Probe, Measure::FewLabels, Measure::Knn] {
-            for theirs in ["raw pixels", "untrained backbone"].into_iter().filter_map(of) {
+            for theirs in ["raw pixels", "untrained backbone", START].into_iter().filter_map(of) {
                 let (a, b) = (self.replies[ours].get(&measure), self.replies[theirs].get(&measure));
                 let (Some(a), Some(b)) = (a, b) else { continue };
                 let found = difference(a, b);

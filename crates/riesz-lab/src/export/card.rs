@@ -32,10 +32,13 @@ pub fn card(
     let mut text =
         format!("# {name}\n\n`{file}`: {encoder}.\n\n## Use\n\n{interface}\n\n```python\n{usage}\n```\n");
     let data = summary.map_or(recipe.data.source.as_str(), |summary| summary.data.as_str());
+    let start = recipe.start.as_ref().map_or_else(String::new, |start| {
+        format!(" It began with the weights `{}`, whose own data and license count here too.", start.weights)
+    });
     let _ = write!(
         text,
-        "\n## Training\n\nContrastive, without labels, on {data}; {epochs} epochs of batches of {batch} images, two views each. The \
-         recipe is below.\n\nLicense of the data: {license}\n",
+        "\n## Training\n\nContrastive, without labels, on {data}; {epochs} epochs of batches of {batch} images, two views each.{start} \
+         The recipe is below.\n\nLicense of the data: {license}\n",
         epochs = recipe.epochs,
         batch = recipe.batch,
         license = license(&recipe.data.source),

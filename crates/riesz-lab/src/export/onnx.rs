@@ -113,7 +113,17 @@ impl Graph<'_> {
         let name = &layer.name;
         let of = |i: usize| &network.layers()[layer.inputs[i]];
         match layer.op {
-            Op::Images => "images".to_owned(),
+            Op::Images => {
+                let mut x = "images".to_owned();
+                for (op, numbers) in
+                    network.pixels().into_iter().flat_map(|pixels| ["Sub", "Div"].into_iter().zip(pixels))
+                {
+                    let of_channels = self.fresh("pixels");
+                    self.floats(&of_channels, &[1, numbers.len() as i64, 1, 1], numbers.iter().copied());
+                    x = self.made(op, &[x, of_channels], &[]);
+                }
+                x
+            }
             Op::Convolve { kernel, stride, padding, bias } => {
                 let mut all = vec![inputs[0].to_owned(), self.weights(name, "weight")];
                 if bias {

@@ -22,13 +22,21 @@ pub fn loading(
 ) -> String {
     let shape =
         |name: &str| tensors.iter().find(|tensor| tensor.name == name).map(|tensor| &tensor.shape[..]);
-    let load = format!("model.load_state_dict(load_file({file:?}))\nmodel.eval()");
+    let pixels = recipe.pixels.as_ref().map_or_else(String::new, |pixels| {
+        format!(
+            "\nmodel = torch.nn.Sequential(torchvision.transforms.Normalize({:?}, {:?}), model)",
+            pixels.mean, pixels.deviation
+        )
+    });
+    let load = format!("model.load_state_dict(load_file({file:?}))\nmodel.eval(){pixels}");
     let head = "from safetensors.torch import load_file\n";
-    if recipe.backbone == Backbone::VitTiny {
+    if recipe.backbone.transformer().is_some() {
         let patch = shape("patch_embed.proj.weight").map_or(0, |shape| shape[3]);
         return format!(
-            "import timm\n{head}\nmodel = timm.create_model(\"vit_tiny_patch16_224\", img_size={size}, patch_size={patch}, \
-             in_chans={channels}, num_classes=0)\n{load}"
+            "import timm{torch}\n{head}\nmodel = timm.create_model(\"{name}_patch16_224\", img_size={size}, patch_size={patch}, \
+             in_chans={channels}, num_classes=0)\n{load}",
+            torch = if pixels.is_empty() { "" } else { ", torch, torchvision" },
+            name = recipe.backbone.name().replace('-', "_"),
         );
     }
     let mut text = format!("import torch, torchvision\n{head}\n");
@@ -46,7 +54,7 @@ pub fn loading(
         Backbone::Resnet18 => ["torchvision.models.resnet18()", ""],
         Backbone::Resnet34 => ["torchvision.models.resnet34()", ""],
         Backbone::Resnet50 => ["torchvision.models.resnet50()", ""],
-        Backbone::VitTiny => unreachable!("it was written above"),
+        Backbone::VitTiny | Backbone::VitSmall | Backbone::VitBase => unreachable!("it was written above"),
     };
     text.push_str(&format!("model = {build}\n{stages}"));
     if kernel == 3 {

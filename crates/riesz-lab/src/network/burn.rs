@@ -115,7 +115,11 @@ impl Engine {
     fn images(&self, images: &[f32], device: &Device) -> Tensor<4> {
         let [h, w, c] = self.network.image_shape();
         let n = images.len() / (h * w * c);
-        Tensor::from_data(TensorData::new(images.to_vec(), [n, h, w, c]), device)
+        let images = Tensor::from_data(TensorData::new(images.to_vec(), [n, h, w, c]), device);
+        let Some(pixels) = self.network.pixels() else { return images };
+        let [mean, deviation] =
+            pixels.each_ref().map(|x| Tensor::from_data(TensorData::new(x.clone(), [1, 1, 1, c]), device));
+        (images - mean) / deviation
     }
 
     /// h and z by these numbers; in training, `moments` gets what the running moments follow, each with its tensor's place.
@@ -142,7 +146,7 @@ impl Engine {
             }
             let tensors = &numbers[own.clone()];
             let map = match (&layer.op, moments.as_deref_mut()) {
-                (Op::BatchNorm { .. }, Some(moments)) => {
+                (Op::BatchNorm { .. }, Some(moments)) if i >= self.network.frozen() => {
                     let (map, of_batch) = normalize_by_batch(layer, tensors, inputs);
                     moments.extend([own.start + 2, own.start + 3].into_iter().zip(of_batch));
                     map

@@ -9,10 +9,13 @@
 pub mod burn;
 pub mod cpu;
 mod resnet;
+mod stages;
 mod tensors;
 mod vit;
 
 pub use resnet::{Residual, Stage};
+pub use stages::BACKBONE;
+pub(crate) use tensors::thousands;
 pub use tensors::{Draw, Role, Spec};
 pub use vit::VitSize;
 
@@ -99,11 +102,17 @@ impl Layer {
 }
 
 /// Layers from images to embeddings: the last one's output is z, [`representation`](Network::representation)'s is h.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     title: String,
     layers: Vec<Layer>,
     representation: usize,
+    /// Parts of the backbone from the images up, each with the number of layers up to its end.
+    stages: Vec<(String, usize)>,
+    /// Layers at the beginning that do not learn: at least the images.
+    frozen: usize,
+    /// What is taken from each channel of the images, and what the rest is divided by.
+    pixels: Option<[Vec<f32>; 2]>,
 }
 
 impl Network {
@@ -123,6 +132,22 @@ impl Network {
         Self { title, ..self }
     }
 
+    /// The same network, which begins by (x − mean) / deviation of each channel: what other people's weights were trained on.
+    ///
+    /// # Panics
+    /// If they are not one number a channel.
+    #[must_use]
+    pub fn with_pixels(self, mean: Vec<f32>, deviation: Vec<f32>) -> Self {
+        let channels = self.layers[0].channels();
+        assert!(mean.len() == channels && deviation.len() == channels, "{channels} channels");
+        Self { pixels: Some([mean, deviation]), ..self }
+    }
+
+    /// Mean and deviation of [`with_pixels`](Self::with_pixels).
+    pub fn pixels(&self) -> Option<&[Vec<f32>; 2]> {
+        self.pixels.as_ref()
+    }
+
     /// Dimensions of h and z.
     pub fn dims(&self) -> [usize; 2] {
         [self.representation, self.layers.len() - 1].map(|layer| self.layers[layer].size())
@@ -134,9 +159,9 @@ impl Network {
     }
 
     /// Multiply-adds of an image's way forward and back, as the layers' definitions have them: one product forward; back one for
-    /// the weights, and one for the input if that is no image.
+    /// the weights, and one for the input if that is neither an image nor frozen; frozen layers have no way back.
     pub fn training_multiply_adds(&self) -> f64 {
-        let products = self.layers.iter().map(|layer| {
+        let products = self.layers.iter().enumerate().map(|(i, layer)| {
             let input = layer.inputs.first().map_or(0, |&input| self.layers[input].channels());
             let of_output = match layer.op {
                 Op::Convolve { kernel, .. } => kernel * kernel * input,
@@ -145,7 +170,11 @@ impl Network {
                 Op::Attention { .. } => 2 * layer.shape[0],
                 _ => 0,
             };
-            let passes = if layer.inputs.first() == Some(&0) { 2 } else { 3 };
+            let passes = match layer.inputs.first() {
+                _ if i < self.frozen => 1,
+                Some(&input) if input < self.frozen => 2,
+                _ => 3,
+            };
             (passes * of_output * layer.size()) as f64
         });
         products.sum()
@@ -161,6 +190,7 @@ impl Network {
 #[derive(Debug)]
 pub struct Builder {
     layers: Vec<Layer>,
+    stages: Vec<(String, usize)>,
 }
 
 impl Builder {
@@ -171,7 +201,7 @@ impl Builder {
     pub fn new(image: [usize; 3]) -> Self {
         assert!(image.iter().all(|&n| n > 0), "images of {image:?} have no pixels");
         let images = Layer { name: "images".to_owned(), op: Op::Images, inputs: Vec::new(), shape: image };
-        Self { layers: vec![images] }
+        Self { layers: vec![images], stages: Vec::new() }
     }
 
     /// The newest layer.
@@ -297,7 +327,8 @@ impl Builder {
 
     /// Ends at the newest layer; h is the output of layer `representation`.
     pub fn finish(self, representation: usize) -> Network {
-        Network { title: "a network".to_owned(), layers: self.layers, representation }
+        let Self { layers, stages } = self;
+        Network { title: "a network".to_owned(), layers, representation, stages, frozen: 1, pixels: None }
     }
 
     /// The projector on top of h, the newest layer, and the end: Linear, BatchNorm, ReLU, Linear, BatchNorm without learned

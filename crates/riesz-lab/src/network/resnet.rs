@@ -46,12 +46,14 @@ impl Builder {
         if imagenet_stem {
             x = self.max_pool(x);
         }
+        self.end_stage("stem");
         for (i, stage) in stages.iter().enumerate() {
             for block in 0..stage.blocks {
                 let stride = if i > 0 && block == 0 { 2 } else { 1 };
                 let name = format!("backbone.layer{}.{block}", i + 1);
                 x = self.residual(&name, x, residual, stage.width, stride);
             }
+            self.end_stage(&format!("layer{}", i + 1));
         }
         self.mean_pool(x)
     }

@@ -23,6 +23,8 @@ pub enum Role {
         /// Whether weight decay takes it.
         decays: bool,
     },
+    /// As those that are learned, but of a layer that keeps its numbers.
+    Frozen,
     /// Not learned: running statistics, and a shift that stays 0.
     Buffer,
 }
@@ -75,6 +77,10 @@ impl Network {
         for (i, layer) in self.layers().iter().enumerate() {
             let (c, name) = (layer.channels(), &layer.name);
             let mut push = |part: &str, shape: &[usize], role: Role, draw: Draw| {
+                let role = match role {
+                    Role::Learned { .. } if i < self.frozen() => Role::Frozen,
+                    role => role,
+                };
                 specs.push(Spec {
                     layer: i,
                     name: format!("{name}.{part}"),
@@ -127,11 +133,11 @@ impl Network {
         specs
     }
 
-    /// How many numbers are learned in (the backbone up to h, the projector from h to z).
+    /// How many parameters have (the backbone up to h, what stands on h), frozen ones too.
     pub fn parameter_counts(&self) -> (usize, usize) {
-        let learned = self.tensors().into_iter().filter(|spec| spec.role != Role::Buffer);
+        let parameters = self.tensors().into_iter().filter(|spec| spec.role != Role::Buffer);
         let (backbone, projector): (Vec<Spec>, Vec<Spec>) =
-            learned.partition(|spec| spec.layer <= self.representation());
+            parameters.partition(|spec| spec.layer <= self.representation());
         let count = |specs: Vec<Spec>| specs.iter().map(Spec::len).sum();
         (count(backbone), count(projector))
     }
@@ -143,17 +149,26 @@ impl Network {
         let after = self.layers().iter().skip(self.representation() + 1);
         let maps = after.filter(|layer| matches!(layer.op, Op::Linear { .. } | Op::Convolve { .. }));
         let widths: String = maps.map(|layer| format!(" → {}", layer.size())).collect();
+        // By the first part of its names: the projector, or a head.
+        let above =
+            self.layers().get(self.representation() + 1).map_or("nothing", |layer| layer.name.as_str());
+        let above = above.split('.').next().unwrap_or(above);
         format!(
-            "{}, {} parameters, h of {dim}; projector {dim}{widths}, {} parameters",
+            "{}, {} parameters, h of {dim}; {above} {dim}{widths}, {} parameters{}",
             self.title,
             thousands(backbone),
             thousands(projector),
+            match self.tensors().iter().filter(|spec| spec.role == Role::Frozen).map(Spec::len).sum::<usize>()
+            {
+                0 => String::new(),
+                frozen => format!("; {} frozen", thousands(frozen)),
+            }
         )
     }
 }
 
 /// 1234567 as `1,234,567`.
-fn thousands(number: usize) -> String {
+pub(crate) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (i, digit) in digits.chars().enumerate() {

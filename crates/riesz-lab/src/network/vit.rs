@@ -25,6 +25,7 @@ impl Builder {
         let images = self.last();
         let x = self.convolve("backbone.patch_embed.proj", images, width, patch, patch, 0, true);
         let mut x = self.tokens("backbone", x);
+        self.end_stage("stem");
         for layer in 0..layers {
             let name = format!("backbone.blocks.{layer}");
             let y = self.layer_norm(&format!("{name}.norm1"), x);
@@ -37,6 +38,7 @@ impl Builder {
             let y = self.gelu(y);
             let y = self.linear(&format!("{name}.mlp.fc2"), y, width, true);
             x = self.add(x, y);
+            self.end_stage(&format!("blocks.{layer}"));
         }
         let class = self.first(x);
         self.layer_norm("backbone.norm", class)

@@ -8,7 +8,7 @@ impl Update<'_> {
     /// The parameter `name` after its update: both `w` and its gradient `g` are flat, in the order of its shape.
     pub fn on_burn(&mut self, name: &str, decays: bool, w: Tensor<1>, g: Tensor<1>) -> Tensor<1> {
         let OptimRecipe { name: rule, momentum, weight_decay, .. } = self.optimizer.recipe;
-        let rate = self.learning_rate;
+        let rate = self.rate(name);
         let decay = if decays { weight_decay } else { 0.0 };
         let moments = self.optimizer.memory.entry(name.to_owned()).or_default();
         let mut memory: Vec<Tensor<1>> = moments

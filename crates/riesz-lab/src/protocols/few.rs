@@ -72,7 +72,7 @@ pub fn few_labels(
 }
 
 /// `per_class` items of each class, one of each class in turn, so that folds of neighbors are balanced.
-fn draw_items(labels: &[u32], classes: usize, per_class: usize, key: Key) -> Vec<usize> {
+pub fn draw_items(labels: &[u32], classes: usize, per_class: usize, key: Key) -> Vec<usize> {
     let mut of_class: Vec<Vec<usize>> = vec![Vec::with_capacity(per_class); classes];
     for item in permutation(&mut key.rng(), labels.len()) {
         let chosen = &mut of_class[labels[item] as usize];
@@ -84,7 +84,7 @@ fn draw_items(labels: &[u32], classes: usize, per_class: usize, key: Key) -> Vec
 }
 
 /// The penalty with most hits over the folds; of equal ones the strongest.
-fn choose(set: Set<'_>, classes: usize) -> f64 {
+pub(super) fn choose(set: Set<'_>, classes: usize) -> f64 {
     let n = set.labels.len();
     let folds = FOLDS.min(n);
     let mut hits = [0; PENALTIES.len()];

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 use rayon::prelude::*;
 use riesz::product::{add_weighted_rows, rows_by_rows};
 
+use super::cross_entropy::of_row;
+
 /// Converged: the gradient's norm is at most this share of its norm at zero weights.
 pub const TOLERANCE: f64 = 1e-4;
 /// L-BFGS iterations at most.
@@ -122,15 +124,11 @@ impl Problem<'_> {
                 let mut residuals = vec![0.0_f32; c * m];
                 let (mut loss, mut of_shifts) = (0.0, vec![0.0; c]);
                 for (i, (logits, &label)) in logits.chunks_exact(c).zip(labels).enumerate() {
-                    let most = logits.iter().fold(f64::NEG_INFINITY, |most, &x| most.max(f64::from(x)));
-                    let total: f64 = logits.iter().map(|&x| (f64::from(x) - most).exp()).sum();
-                    loss += most + total.ln() - f64::from(logits[label as usize]);
-                    for (class, &x) in logits.iter().enumerate() {
-                        let hit = if class == label as usize { 1.0 } else { 0.0 };
-                        let residual = ((f64::from(x) - most).exp() / total - hit) / n as f64;
+                    loss += of_row(logits, label as usize, |class, residual| {
+                        let residual = residual / n as f64;
                         residuals[class * m + i] = residual as f32;
                         of_shifts[class] += residual;
-                    }
+                    });
                 }
                 let mut gradient = vec![0.0_f32; c * d];
                 add_weighted_rows(&residuals, rows, m, d, &mut gradient);

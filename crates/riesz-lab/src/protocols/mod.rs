@@ -1,6 +1,8 @@
 //! What frozen rows are good for: kNN, a linear probe, retrieval of the other view. Rows and labels in, shares out.
 
+mod cross_entropy;
 mod few;
+mod head;
 pub mod knn;
 mod logistic;
 mod paired;
@@ -14,7 +16,9 @@ use riesz::rng::Key;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-pub use few::{Few, few_labels};
+pub use cross_entropy::cross_entropy;
+pub use few::{Few, draw_items, few_labels};
+pub use head::Head;
 pub use logistic::{MOST_ITERATIONS, TOLERANCE};
 pub use paired::{Answers, Difference, difference};
 pub use probe::Probe;
@@ -202,7 +206,7 @@ fn class_counts(labels: &[u32]) -> BTreeMap<u32, usize> {
 
 /// The number of classes that occur in training, and both labels as places among these. A test label that does not
 /// occur gets the place after the last, which no row is given.
-fn places(train: &[u32], test: &[u32]) -> (usize, Vec<u32>, Vec<u32>) {
+pub fn places(train: &[u32], test: &[u32]) -> (usize, Vec<u32>, Vec<u32>) {
     let classes: Vec<u32> = class_counts(train).into_keys().collect();
     let place = |label: &u32| classes.binary_search(label).unwrap_or(classes.len()) as u32;
     (classes.len(), train.iter().map(place).collect(), test.iter().map(place).collect())

@@ -20,7 +20,7 @@ pub struct Answers {
 
 impl Answers {
     /// One answer a query.
-    pub(super) fn of(hits: &[bool]) -> Self {
+    pub fn of(hits: &[bool]) -> Self {
         Self { queries: hits.iter().map(|&hit| f32::from(u8::from(hit))).collect(), draws: Vec::new() }
     }
 

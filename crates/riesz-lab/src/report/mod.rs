@@ -26,6 +26,9 @@ pub(crate) const STYLE: &str = include_str!("page.css");
 /// Switches a page between light and dark.
 pub(crate) const SCRIPT: &str = include_str!("page.js");
 
+/// The row of the weights that training began with.
+pub const START: &str = "backbone at the start";
+
 /// The version of `metrics.json`.
 pub const SCHEMA_VERSION: u32 = 2;
 

@@ -2,10 +2,10 @@
 //! what is worse.
 //!
 //! Like is compared with like: the trained backbone, whose rows are what one uses later, against the untrained backbone
-//! and raw pixels, each on the same questions. A difference counts when it is beyond its margin
+//! and raw pixels, and where training began with weights with these, each on the same questions. A difference counts when it is beyond its margin
 //! ([`difference`](crate::protocols::difference)).
 
-use super::{Comparison, Summary};
+use super::{Comparison, START, Summary};
 use crate::protocols::{Measure, Row};
 
 /// How things stand.
@@ -59,6 +59,11 @@ pub fn verdict(summary: &Summary) -> Verdict {
         false => ["", ""],
     };
     let [and, or] = baselines.map(|pixels| format!("{pixels} an untrained encoder").trim_start().to_owned());
+    let begun = match summary.comparisons.iter().any(|comparison| comparison.theirs == START) {
+        true => [" and the weights that it began with", " or the weights that it began with"],
+        false => [""; 2],
+    };
+    let [and, or] = [and + begun[0], or + begun[1]];
     let (tone, headline) = if summary.alarm.is_some() {
         (Tone::Bad, "The embeddings collapsed: the encoder is not usable as it is.".to_owned())
     } else if reasons.is_empty() {

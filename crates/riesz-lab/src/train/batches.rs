@@ -22,6 +22,8 @@ pub struct Batch {
     pub step: u64,
     /// Images in it: the recipe's batch less those that cannot be read.
     pub images: usize,
+    /// Their numbers in the source.
+    pub items: Vec<usize>,
     /// `[2 * images, size, size, channels]`, in [0, 1]; rows 0..images are view one.
     pub views: Vec<f32>,
     /// Items of this batch that cannot be read, with the reason.
@@ -100,7 +102,8 @@ fn batch(
         }
     }
     let views = augment.views(&two_views(&readable, Key::new(seed).stream("augment").at(epoch)));
-    Batch { step, images: readable.len(), views, unreadable }
+    let items = readable.iter().map(|&(item, _)| item).collect();
+    Batch { step, images: readable.len(), items, views, unreadable }
 }
 
 /// Two views of each image with its item, view-major, and each one's key below `key`.

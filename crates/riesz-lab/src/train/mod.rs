@@ -18,9 +18,11 @@ use riesz::rng::Key;
 use crate::augment::Augment;
 use crate::data::{Dataset, Source};
 use crate::device::Device;
-use crate::encoder::{Encoder, ProjectorRecipe};
+use crate::encoder::{self, Encoder, ProjectorRecipe};
 use crate::lines::Lines;
+use crate::network::Network;
 use crate::optim::Optimizer;
+use crate::pretrained::{Fitted, StartRecipe};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::run::{Epoch, Event, Run, Timing};
@@ -62,7 +64,8 @@ impl Plan {
     ///
     /// # Errors
     /// If the data cannot be opened, a parameter is out of range, or there are fewer images than a batch.
-    pub fn new(recipe: Recipe, device: Device) -> Result<Self> {
+    pub fn new(mut recipe: Recipe, device: Device) -> Result<Self> {
+        recipe.start = recipe.start.map(StartRecipe::pinned).transpose()?;
         recipe.augment.plan()?;
         check_room(&recipe)?;
         let plan = Self::for_evaluation(recipe, device)?;
@@ -84,7 +87,7 @@ impl Plan {
             )));
         }
         plan.encoder()?;
-        Optimizer::new(&recipe.optimizer)?;
+        plan.optimizer()?;
         Ok(plan)
     }
 
@@ -115,7 +118,7 @@ impl Plan {
         let key = Key::new(self.recipe.seed).stream("encoder");
         let (size, channels) = (self.augment.size(), self.augment.channels());
         let Some(build) = &self.own_encoder else {
-            return self.recipe.encoder.build(size, channels, key, &self.device);
+            return Ok(encoder::begin(self.network()?, key, &self.device));
         };
         let encoder = build(key)?;
         let takes = encoder.image_shape();
@@ -127,6 +130,48 @@ impl Plan {
             )));
         }
         Ok(encoder)
+    }
+
+    /// The recipe's network, what is frozen in training included.
+    ///
+    /// # Errors
+    /// If it cannot be built for these images.
+    pub fn network(&self) -> Result<Network> {
+        let network = self.recipe.encoder.network(self.augment.size(), self.augment.channels())?;
+        match &self.recipe.optimizer.freeze_through {
+            Some(stage) => {
+                network.frozen_through(stage).map_err(|error| error.at("optimizer.freeze-through"))
+            }
+            None => Ok(network),
+        }
+    }
+
+    /// The encoder that training begins with: the untrained one, or that with the weights of the recipe, of which it is told.
+    ///
+    /// # Errors
+    /// As [`encoder`](Self::encoder), or if the weights cannot be read or do not fit.
+    pub fn start(&self) -> Result<(Box<dyn Encoder>, Option<Fitted>)> {
+        let mut encoder = self.encoder()?;
+        let fitted = self.recipe.start.as_ref().map(|start| start.give(&mut *encoder)).transpose()?;
+        Ok((encoder, fitted))
+    }
+
+    /// An optimizer that has seen nothing.
+    ///
+    /// # Errors
+    /// If a number is out of range, or an encoder of one's own shall be trained stage by stage.
+    pub fn optimizer(&self) -> Result<Optimizer> {
+        let recipe = &self.recipe.optimizer;
+        if self.own_encoder.is_some() && (recipe.layer_decay.is_some() || recipe.freeze_through.is_some()) {
+            return Err(Error::input(
+                "optimizer.layer-decay and optimizer.freeze-through need the stages of riesz's own networks",
+            ));
+        }
+        let optimizer = Optimizer::new(recipe)?;
+        match recipe.layer_decay {
+            Some(decay) => Ok(optimizer.with_rates(self.network()?.rates(decay))),
+            None => Ok(optimizer),
+        }
     }
 
     /// Updates of the whole run.
@@ -232,7 +277,7 @@ pub fn seconds_a_step(plan: &Plan) -> Result<f64> {
     const STEPS: u64 = 4;
     let images = Decoded::new(&*plan.data.train, DECODED_BUDGET);
     let mut encoder = plan.encoder()?;
-    let mut optimizer = Optimizer::new(&plan.recipe.optimizer)?;
+    let mut optimizer = plan.optimizer()?;
     let last = STEPS.min(plan.steps());
     let mut seconds = std::thread::scope(|scope| -> Result<Vec<f64>> {
         let mut seconds = Vec::new();
@@ -273,11 +318,13 @@ struct Training<'a> {
 
 impl<'a> Training<'a> {
     fn new(plan: &'a Plan, run: &'a Run, start: Start, manner: Manner) -> Result<Self> {
-        let recipe = &plan.recipe;
         let step = start.step();
         let Start { checkpoint, mut log, .. } = start;
-        let mut encoder = plan.encoder()?;
-        let mut optimizer = Optimizer::new(&recipe.optimizer)?;
+        let mut encoder = match checkpoint {
+            Some(_) => plan.encoder()?,
+            None => plan.start()?.0,
+        };
+        let mut optimizer = plan.optimizer()?;
         let mut sums = [0.0; 3];
         if let Some(checkpoint) = checkpoint {
             encoder.load(&checkpoint.encoder)?;

@@ -229,7 +229,8 @@ fn layers(ledger: &mut Ledger) {
 }
 
 fn network(backbone: Backbone, stem: Stem, size: usize, channels: usize) -> Network {
-    let recipe = EncoderRecipe { backbone, stem, projector: ProjectorRecipe { hidden: 24, output: 8 } };
+    let recipe =
+        EncoderRecipe { backbone, stem, pixels: None, projector: ProjectorRecipe { hidden: 24, output: 8 } };
     recipe.network(size, channels).unwrap()
 }
 
@@ -282,6 +283,7 @@ fn updates(ledger: &mut Ledger) {
     let recipe = EncoderRecipe {
         backbone: Backbone::ResnetSmall,
         stem: Stem::Small,
+        pixels: None,
         projector: ProjectorRecipe { hidden: 24, output: 8 },
     };
     let network = recipe.network(12, 1).unwrap();
@@ -294,6 +296,8 @@ fn updates(ledger: &mut Ledger) {
                 momentum: 0.9,
                 weight_decay: 1e-4,
                 warmup: 0.0,
+                freeze_through: None,
+                layer_decay: None,
             };
             let mut encoder = recipe.build(12, 1, Key::new(3), device).unwrap();
             let before = encoder.named_tensors();

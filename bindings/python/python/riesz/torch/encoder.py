@@ -17,20 +17,32 @@ class Encoder(nn.Module):
     """A backbone, torchvision's residual network or timm's ViT, and the projector that the loss saw.
 
     ``encoder(images)`` are representations h, [n, d]; ``encoder.embed(images)`` embeddings z, which the loss makes unit. Images
-    are [n, channels, size, size], in [0, 1], as ``torchvision.transforms.ToTensor`` gives them; no normalization.
+    are [n, channels, size, size], in [0, 1], as ``torchvision.transforms.ToTensor`` gives them; where the encoder wants them
+    normalized (``pixels``: means and deviations of the channels), it does that itself.
     """
 
-    def __init__(self, backbone: nn.Module, projector: nn.Module, size: int, channels: int) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        projector: nn.Module,
+        size: int,
+        channels: int,
+        pixels: tuple[list[float], list[float]] | None = None,
+    ) -> None:
         super().__init__()
         self.backbone, self.projector = backbone, projector
         self.size, self.channels = size, channels
+        self.pixels = pixels
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.pixels is not None:
+            mean, deviation = (images.new_tensor(numbers).view(1, -1, 1, 1) for numbers in self.pixels)
+            images = (images - mean) / deviation
         h: Tensor = self.backbone(images)
         return h
 
     def embed(self, images: Tensor) -> Tensor:
-        z: Tensor = self.projector(self.backbone(images))
+        z: Tensor = self.projector(self(images))
         return z
 
 
@@ -52,7 +64,9 @@ def load_encoder(run: str | os.PathLike[str]) -> Encoder:
     backbone = _backbone(recipe["backbone"], recipe["stem"], size, channels)
     width = tensors["projector.0.weight"].shape[1]
     projector = _projector(width, recipe["projector"]["hidden"], recipe["projector"]["output"])
-    encoder = Encoder(backbone, projector, size, channels)
+    pixels = recipe.get("pixels")
+    pixels = (pixels["mean"], pixels["deviation"]) if pixels else None
+    encoder = Encoder(backbone, projector, size, channels, pixels)
     missing, unexpected = encoder.load_state_dict(tensors, strict=False)
     # Counters of batches, and the last shift that the projector does not learn.
     missing = [
@@ -88,11 +102,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _backbone(name: str, stem: str, size: int, channels: int) -> nn.Module:
-    if name == "vit-tiny":
+    if name in ("vit-tiny", "vit-small", "vit-base"):
         timm: Any = __import__("timm")
         patch = 4 if size <= 64 else 8 if size <= 128 else 16
         settings = {"img_size": size, "patch_size": patch, "in_chans": channels, "num_classes": 0}
-        vit: nn.Module = timm.create_model("vit_tiny_patch16_224", **settings)
+        vit: nn.Module = timm.create_model(f"{name.replace('-', '_')}_patch16_224", **settings)
         return vit
     import torchvision
 

@@ -46,9 +46,12 @@ impl BatchNorm {
         self.is_summed = false;
     }
 
-    /// Takes the batch's moments into the running ones.
+    /// Takes the batch's moments into the running ones; a frozen one had none.
     pub(super) fn follow(&self, tensors: &mut [Tensor]) {
         let Moments { count, mean, squares } = &self.moments;
+        if *count == 0.0 {
+            return;
+        }
         for i in 0..mean.len() {
             let unbiased = squares[i] / (count - 1.0).max(1.0);
             for (tensor, of_batch) in [(2, mean[i]), (3, unbiased)] {

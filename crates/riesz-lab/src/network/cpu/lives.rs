@@ -90,7 +90,7 @@ impl Lives {
     fn backward(&mut self, network: &Network) {
         let layers = network.layers();
         self.gives(network, layers.len() - 1, layers.len());
-        for (i, layer) in layers.iter().enumerate().skip(1).rev() {
+        for (i, layer) in layers.iter().enumerate().skip(network.frozen()).rev() {
             let time = 2 * layers.len() - i;
             let input = layer.inputs[0];
             match layer.op {
@@ -137,21 +137,26 @@ impl Lives {
     fn shares(&mut self, network: &Network, i: usize, time: usize) {
         self.reads_gradient(i, time);
         let input = network.layers()[i].inputs[0];
-        if input != 0 && self.gradients[self.holders[input]].is_some() {
+        // A layer with numbers of its own makes their gradient with its input's, be that wanted or not.
+        let is_wanted = match input < network.frozen() {
+            true => network.layers()[i].op == Op::LayerNorm,
+            false => self.gradients[self.holders[input]].is_some(),
+        };
+        if is_wanted {
             self.shares[i] = Some(Life { size: network.layers()[input].size(), first: time, last: time });
         }
         self.gives(network, input, time);
     }
 
     fn gives(&mut self, network: &Network, to: usize, time: usize) {
-        if to != 0 {
+        if to >= network.frozen() {
             let size = network.layers()[to].size();
             self.gradients[self.holders[to]].get_or_insert(Life { size, first: time, last: time }).used(time);
         }
     }
 
     fn hands(&mut self, network: &Network, from: usize, to: usize, time: usize) {
-        if to != 0 && self.gradients[self.holders[to]].is_none() {
+        if to >= network.frozen() && self.gradients[self.holders[to]].is_none() {
             self.holders[to] = self.holders[from];
         }
         self.gives(network, to, time);

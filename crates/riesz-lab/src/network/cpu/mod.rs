@@ -245,7 +245,7 @@ impl Engine {
             "a gradient as large as z"
         );
         plan.begin(&self.network, of_z);
-        for i in (1..=last).rev() {
+        for i in (self.network.frozen()..=last).rev() {
             let own = self.tensors_of(i);
             plan.backward(&self.network, i, &mut self.tensors[own]);
         }

@@ -71,7 +71,8 @@ impl Plan {
         let mut works = Vec::new();
         for (i, layer) in layers.iter().enumerate() {
             let input = |which: usize| layers[layer.inputs[which]].shape;
-            let has_way_back = mode == Mode::Train && layer.inputs.first().is_some_and(|&input| input != 0);
+            let has_way_back =
+                mode == Mode::Train && layer.inputs.first().is_some_and(|&input| input >= network.frozen());
             works.push(match layer.op {
                 Op::Convolve { kernel, stride, padding, .. } => {
                     let convolution =
@@ -142,7 +143,19 @@ impl Plan {
     pub(super) fn show(&mut self, network: &Network, images: &[f32]) {
         self.images = images.len() / network.layers()[0].size();
         let buffer = self.places.outcomes[0].expect("it is written");
-        self.buffers[buffer][..images.len()].copy_from_slice(images);
+        let (shown, size) = (&mut self.buffers[buffer][..images.len()], network.layers()[0].size());
+        let Some([mean, deviation]) = network.pixels() else {
+            shown.copy_from_slice(images);
+            return;
+        };
+        shown.par_chunks_mut(size).zip(images.par_chunks(size)).for_each(|(shown, image)| {
+            let pixels = shown.chunks_exact_mut(mean.len()).zip(image.chunks_exact(mean.len()));
+            for (shown, pixel) in pixels {
+                for (((shown, x), mean), deviation) in shown.iter_mut().zip(pixel).zip(mean).zip(deviation) {
+                    *shown = (x - mean) / deviation;
+                }
+            }
+        });
     }
 
     /// Takes the batch's moments into the running ones.
@@ -188,6 +201,7 @@ impl Plan {
             Op::Convolve { .. } | Op::Linear { .. } => {
                 let Work::Convolution(convolution) = &self.works[i] else { unreachable!("it was planned") };
                 let normed = mode == Mode::Train
+                    && i >= network.frozen()
                     && network
                         .readers(i)
                         .any(|reader| matches!(network.layers()[reader].op, Op::BatchNorm { .. }));
@@ -215,7 +229,8 @@ impl Plan {
                 else {
                     unreachable!("it was planned")
                 };
-                batch_norm.set(layer.channels(), tensors, (mode == Mode::Train).then_some(&self.moments[..]));
+                let by_batch = mode == Mode::Train && i >= network.frozen();
+                batch_norm.set(layer.channels(), tensors, by_batch.then_some(&self.moments[..]));
                 if !batch_norm.passes {
                     let residual = layer.inputs.get(1).map(|&residual| self.read(network, residual));
                     write(&batch_norm.norm, self.outcome(network, input), residual, layer, map);
@@ -323,7 +338,8 @@ impl Plan {
             unreachable!("it was planned")
         };
         let (n, input) = (self.images, layers[i].inputs[0]);
-        if input != 0 {
+        let has_way_back = input >= network.frozen();
+        if has_way_back {
             convolution.pack_back(&tensors[0].values, &mut self.panels);
         }
         let slots = convolution.slots(n);
@@ -335,9 +351,9 @@ impl Plan {
         let bias = (!of_bias.is_empty()).then_some(&mut of_bias[..]);
 
         let (mut gradient, add) = self.take_gradient(input);
-        let of_input = if input == 0 { 0 } else { n * layers[input].size() };
+        let of_input = if has_way_back { n * layers[input].size() } else { 0 };
         let mut normalized = match &mut self.works[input] {
-            Work::BatchNorm(batch_norm) if batch_norm.passes && input != 0 => {
+            Work::BatchNorm(batch_norm) if batch_norm.passes && has_way_back => {
                 Some(std::mem::take(&mut batch_norm.sums))
             }
             _ => None,
@@ -349,7 +365,7 @@ impl Plan {
             let Work::BatchNorm(batch_norm) = &self.works[input] else { unreachable!("it was planned") };
             (self.outcome(network, layers[input].inputs[0]), &batch_norm.norm, sums)
         });
-        let to = (input != 0).then_some(Input { gradient: &mut gradient[..of_input], add, norm });
+        let to = has_way_back.then_some(Input { gradient: &mut gradient[..of_input], add, norm });
         let after = network.readers(i).find(|&reader| layers[reader].inputs[0] == i);
         let of_output = match after.map(|reader| (reader, &self.works[reader])) {
             Some((reader, Work::BatchNorm(batch_norm))) => ReadGradient::Normed(
@@ -428,10 +444,16 @@ impl Plan {
     /// Gives the input of layer `i` another share of its gradient, which `write` writes.
     fn give(&mut self, network: &Network, i: usize, write: impl FnOnce(&Self, &mut [f32])) {
         let to = network.layers()[i].inputs[0];
-        if to == 0 {
+        let numbers = self.images * network.layers()[to].size();
+        if to < network.frozen() {
+            // What is given goes nowhere.
+            if let Some(place) = self.places.shares[i] {
+                let mut share = std::mem::take(&mut self.buffers[place]);
+                write(self, &mut share[..numbers]);
+                self.buffers[place] = share;
+            }
             return;
         }
-        let numbers = self.images * network.layers()[to].size();
         let (mut gradient, add) = self.take_gradient(to);
         if add {
             let place = self.places.shares[i].expect("it was planned");
@@ -448,7 +470,10 @@ impl Plan {
     /// Gives layer `to` the gradient of layer `from` as it is. If it is the first share, both have one buffer: all who read it
     /// as `from`'s do so before another share is added, for they are later layers.
     fn hand(&mut self, network: &Network, from: usize, to: usize) {
-        if self.begun[to] && to != 0 {
+        if to < network.frozen() {
+            return;
+        }
+        if self.begun[to] {
             let (mut gradient, _) = self.take_gradient(to);
             let share = self.gradient(network, from);
             loops::add_all(&mut gradient[..share.len()], share);

@@ -1,0 +1,178 @@
+//! Weights that were trained before, as the start of an encoder: torchvision's and timm's, and those of an earlier run.
+//!
+//! | file | what |
+//! |---|---|
+//! | `names.rs` | what other people call the tensors of the networks that riesz has, and which network a file is of |
+//! | `fit.rs` | which tensors fit an encoder, told in sentences |
+//! | `places.rs` | learned places of a transformer for another number of patches |
+
+mod fit;
+mod names;
+mod places;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::encoder::{self, Encoder, EncoderRecipe};
+use crate::tensors::{NamedTensor, floats};
+use crate::{Error, Result};
+pub use fit::Fitted;
+use names::Named;
+
+/// What an encoder begins with, as a recipe says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StartRecipe {
+    /// A safetensors file, or the folder of a finished run.
+    pub weights: String,
+    /// SHA-256 of the file; found when the run is made, if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+impl StartRecipe {
+    /// The same, with the file's SHA-256 if it is not said.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn pinned(self) -> Result<Self> {
+        if self.sha256.is_some() {
+            return Ok(self);
+        }
+        let path = file(Path::new(&self.weights))?;
+        let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, &error))?;
+        Ok(Self { sha256: Some(digest(&bytes)), ..self })
+    }
+
+    /// Gives an encoder the weights, and says which.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is another than the recipe says, or nothing of it fits.
+    pub fn give(&self, encoder: &mut dyn Encoder) -> Result<Fitted> {
+        let weights = Weights::read(Path::new(&self.weights))?;
+        let at = |error: Error| error.at(weights.path.display());
+        if let Some(expected) = self.sha256.as_ref().filter(|&expected| *expected != weights.sha256) {
+            return Err(at(Error::input(format!(
+                "is another file than the recipe says: its SHA-256 is {}, expected {expected}",
+                weights.sha256
+            ))));
+        }
+        let (tensors, fitted) = fit::fit(encoder.named_tensors(), &weights).map_err(at)?;
+        encoder.load(&tensors)?;
+        Ok(fitted)
+    }
+}
+
+/// A file of weights, its tensors by riesz's names.
+pub struct Weights {
+    path: PathBuf,
+    sha256: String,
+    tensors: Vec<NamedTensor>,
+    /// Names of tensors that are no weights of a network that riesz has: counters, other networks' in the same file.
+    others: Vec<String>,
+    /// Whose.
+    origin: Origin,
+}
+
+/// Whose weights they are.
+enum Origin {
+    /// Riesz's, with what to build if a recipe built it, and size and channels of its images.
+    Own(Option<EncoderRecipe>, [usize; 2]),
+    /// Torchvision's or timm's; what they call theirs behind this prefix.
+    Others(String),
+}
+
+impl Weights {
+    /// Reads a safetensors file, or that of a run's folder.
+    ///
+    /// # Errors
+    /// If it is missing or damaged, of another format, or has no name that is known.
+    pub fn read(path: &Path) -> Result<Self> {
+        let path = file(path)?;
+        let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, &error))?;
+        let at = |error: Error| error.at(path.display());
+        if is_pickle(&path, &bytes) {
+            return Err(at(Error::input(PICKLE)));
+        }
+        let found = floats(&bytes).map_err(|error| at(Error::input(format!("not safetensors ({error})"))))?;
+        let sha256 = digest(&bytes);
+        let about = found.metadata.unwrap_or_default();
+        match about.get("format") {
+            Some(format) if format == encoder::FORMAT => {
+                let recipe = about.contains_key("encoder").then(|| encoder::read(&path)).transpose()?;
+                let shape = recipe.as_ref().map_or([0; 2], |stored| [stored.size, stored.channels]);
+                let origin = Origin::Own(recipe.map(|stored| stored.recipe), shape);
+                Ok(Self { sha256, tensors: found.tensors, others: found.others, origin, path })
+            }
+            Some(format) => Err(at(Error::input(format!(
+                "its format is {format}; give the run's folder, or its encoder.safetensors"
+            )))),
+            None => {
+                let Named { tensors, prefix, others } = names::named(found.tensors).map_err(at)?;
+                let others = others.into_iter().chain(found.others).collect();
+                Ok(Self { sha256, tensors, others, origin: Origin::Others(prefix), path })
+            }
+        }
+    }
+
+    /// The keys of a recipe, `a.b=value`, that the file says: itself, the encoder that it is of, the channels of the images that
+    /// it takes, and for a transformer their size. Other people's files do not say how pixels were normalized: three channels are
+    /// taken to be ImageNet's.
+    ///
+    /// # Errors
+    /// If it is of a network that riesz does not have.
+    pub fn recipe_keys(&self) -> Result<Vec<String>> {
+        let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let toml = |value: &dyn Fn() -> std::result::Result<toml::Value, toml::ser::Error>| {
+            value().map_err(|error| Error::input(error.to_string()))
+        };
+        let start =
+            StartRecipe { weights: path.to_string_lossy().into_owned(), sha256: Some(self.sha256.clone()) };
+        let mut keys = vec![format!("start={}", toml(&|| toml::Value::try_from(&start))?)];
+        match &self.origin {
+            Origin::Own(None, _) => {}
+            Origin::Own(Some(recipe), [size, channels]) => {
+                keys.push(format!("encoder={}", toml(&|| toml::Value::try_from(recipe))?));
+                keys.push(format!("augment.channels={channels}"));
+                keys.extend(recipe.backbone.transformer().map(|_| format!("augment.size={size}")));
+            }
+            Origin::Others(_) => {
+                let kind = names::kind(&self.tensors).map_err(|error| error.at(self.path.display()))?;
+                keys.extend(kind.recipe_keys());
+            }
+        }
+        Ok(keys)
+    }
+}
+
+/// The file of weights in a run's folder, or the path itself.
+fn file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let inside = path.join("encoder.safetensors");
+    match inside.is_file() {
+        true => Ok(inside),
+        false => Err(Error::input(format!(
+            "{}: the folder has no encoder.safetensors, which a run has when it has finished",
+            path.display()
+        ))),
+    }
+}
+
+const PICKLE: &str = "is saved by torch as a pickle, which can run programs and is not read here; Python turns it into \
+     safetensors: `import torch; from safetensors.torch import save_file; w = torch.load(\"weights.pth\", map_location=\"cpu\", \
+     weights_only=True)` and `save_file({k: v.clone() for k, v in w.get(\"state_dict\", w).items()}, \"weights.safetensors\")`";
+
+/// Whether torch saved it: a zip, or a pickle from version 2 on, by its first bytes or its name.
+fn is_pickle(path: &Path, bytes: &[u8]) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let by_name = ["pth", "pt", "ckpt", "bin", "pkl"].contains(&ending);
+    by_name || bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02")
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
