@@ -14,8 +14,8 @@ const SOURCES: [&str; 10] = [
     "Cargo.toml",
     "../riesz/src",
     "../riesz/Cargo.toml",
-    "../../data",
-    "../../recipes",
+    "data",
+    "recipes",
     "../../Cargo.toml",
     "../../Cargo.lock",
 ];
@@ -23,14 +23,16 @@ const SOURCES: [&str; 10] = [
 fn main() {
     let manifest = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     let folder = Path::new(&manifest);
-    for source in SOURCES {
+    // A package has no more than its own folder.
+    for source in SOURCES.into_iter().filter(|source| folder.join(source).exists()) {
         println!("cargo::rerun-if-changed={source}");
     }
     for path in commit::tells(folder) {
         println!("cargo::rerun-if-changed={}", path.display());
     }
     println!("cargo::rustc-env=RIESZ_COMMIT={}", commit::of(folder, &SOURCES));
-    let lock = std::fs::read_to_string(folder.join("../../Cargo.lock")).unwrap_or_default();
+    let lock = ["../../Cargo.lock", "Cargo.lock"].map(|lock| std::fs::read_to_string(folder.join(lock)));
+    let lock = lock.into_iter().find_map(Result::ok).unwrap_or_default();
     for (package, variable) in [("burn-core", "BURN"), ("image", "IMAGE"), ("zune-jpeg", "ZUNE_JPEG")] {
         println!("cargo::rustc-env=RIESZ_{variable}={}", version(&lock, package));
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The commit that `folder` is at, `abc-dirty` if what git knows or does not know of `sources` (paths from `folder`) is
-/// not as committed; `unknown` if `folder` is not part of a repository.
+/// not as committed; of a package what cargo noted in it; `unknown` if `folder` is neither.
 pub(crate) fn of(folder: &Path, sources: &[&str]) -> String {
     let known = || {
         // A copy inside somebody else's repository has none of its commits.
@@ -14,7 +14,21 @@ pub(crate) fn of(folder: &Path, sources: &[&str]) -> String {
             git(folder, &[&["--no-optional-locks", "status", "--porcelain", "--"], sources].concat())?;
         Some(if changes.is_empty() { commit } else { format!("{commit}-dirty") })
     };
-    known().unwrap_or_else(|| "unknown".to_owned())
+    known().or_else(|| packaged(folder)).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The commit in `.cargo_vcs_info.json`, as long as git's.
+fn packaged(folder: &Path) -> Option<String> {
+    let note = std::fs::read_to_string(folder.join(".cargo_vcs_info.json")).ok()?;
+    let (_, after) = note.split_once("\"sha1\"")?;
+    let commit: String = after
+        .chars()
+        .skip_while(|c| !c.is_ascii_hexdigit())
+        .take_while(char::is_ascii_hexdigit)
+        .take(12)
+        .collect();
+    let changed = if note.contains("\"dirty\": true") { "-dirty" } else { "" };
+    (commit.len() == 12).then(|| format!("{commit}{changed}"))
 }
 
 /// Files and folders of which one changes whenever the commit does: the log of HEAD, which every commit, checkout and

@@ -113,3 +113,17 @@ fn what_was_changed_is_dirty_and_what_is_not_built_from_is_not() {
     assert_eq!(commit::of(&inside, &["."]), "unknown");
     assert_eq!(commit::of(root.path(), &["."]), "unknown");
 }
+
+#[test]
+fn a_package_tells_what_cargo_noted() {
+    let root = tempfile::tempdir().unwrap();
+    let note = |text: &str| fs::write(root.path().join(".cargo_vcs_info.json"), text).unwrap();
+    note(
+        "{\n  \"git\": {\n    \"sha1\": \"4d0c102460e9aabbccddeeff00112233445566ff\"\n  },\n  \"path_in_vcs\": \"crates/a\"\n}",
+    );
+    assert_eq!(commit::of(root.path(), &["src"]), "4d0c102460e9");
+    note("{\"git\": {\"sha1\": \"4d0c102460e9aabbccddeeff00112233445566ff\", \"dirty\": true}}");
+    assert_eq!(commit::of(root.path(), &["src"]), "4d0c102460e9-dirty");
+    note("{}");
+    assert_eq!(commit::of(root.path(), &["src"]), "unknown");
+}

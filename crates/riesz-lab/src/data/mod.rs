@@ -205,10 +205,10 @@ struct Opened {
 fn locate(source: &str, labels: &Labels, progress: Progress<'_>) -> Result<(String, Opened)> {
     if source == BUILT_IN {
         let opened = idx::open_bytes([
-            include_bytes!("../../../../data/fashion-mnist-12k/train-images-idx3-ubyte.gz"),
-            include_bytes!("../../../../data/fashion-mnist-12k/train-labels-idx1-ubyte.gz"),
-            include_bytes!("../../../../data/fashion-mnist-12k/t10k-images-idx3-ubyte.gz"),
-            include_bytes!("../../../../data/fashion-mnist-12k/t10k-labels-idx1-ubyte.gz"),
+            include_bytes!("../../data/fashion-mnist-12k/train-images-idx3-ubyte.gz"),
+            include_bytes!("../../data/fashion-mnist-12k/train-labels-idx1-ubyte.gz"),
+            include_bytes!("../../data/fashion-mnist-12k/t10k-images-idx3-ubyte.gz"),
+            include_bytes!("../../data/fashion-mnist-12k/t10k-labels-idx1-ubyte.gz"),
         ])?;
         let classes = known::FASHION_MNIST_CLASSES.map(str::to_owned).to_vec();
         return Ok((format!("{BUILT_IN} (built in)"), Opened { classes, ..own_labels(opened, labels)? }));

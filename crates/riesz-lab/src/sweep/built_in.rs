@@ -5,7 +5,7 @@ use crate::{Error, Result};
 
 macro_rules! built_in {
     ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../../recipes/sweeps/", $name, ".toml")))),*]
+        &[$(($name, include_str!(concat!("../../recipes/sweeps/", $name, ".toml")))),*]
     };
 }
 

@@ -118,7 +118,7 @@ fn the_built_in_set_is_balanced_and_needs_no_file() {
 
 #[test]
 fn the_ids_of_the_built_in_set_fit_its_labels() {
-    let text = include_str!("../../../../data/fashion-mnist-12k/ids.csv");
+    let text = include_str!("../../data/fashion-mnist-12k/ids.csv");
     let data = opened("fashion-mnist-12k");
     let mut rows = 0;
     for (split, source, originals) in [("train", &data.train, 60_000), ("test", &data.test, 10_000)] {
