@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use riesz_lab::data::{DataRecipe, open};
 use riesz_lab::embeddings;
+use riesz_lab::index::Stored;
+use riesz_lab::pretrained::Weights;
 use riesz_lab::recipe::Recipe;
 use riesz_lab::report::Summary;
 use riesz_lab::run::Run;
@@ -37,7 +39,7 @@ const fn reader(
 }
 
 /// All of them.
-pub(crate) const READERS: [Reader; 36] = [
+pub(crate) const READERS: [Reader; 38] = [
     Reader { mend: Some(seeds::mend_png), ..reader("png", "a.png", seeds::png, folder_of) },
     reader("jpeg", "a.jpg", seeds::jpeg, folder_of),
     reader("bmp", "a.bmp", seeds::bmp, folder_of),
@@ -75,6 +77,10 @@ pub(crate) const READERS: [Reader; 36] = [
     reader("encoder", "encoder.safetensors", seeds::encoder, |path| {
         one(encoder::open(path, &seeds::device()))
     }),
+    reader("weights", "w.safetensors", seeds::weights, |path| {
+        one(Weights::read(path).and_then(|weights| weights.recipe_keys()))
+    }),
+    reader("index", "index.parquet", seeds::index, index),
     reader("checkpoint", "last.safetensors", seeds::checkpoint, |path| one(Checkpoint::load(path))),
     reader("log", "log.jsonl", seeds::log, |path| run(path, |run| one(run.events()))),
     reader("timing", "timing.jsonl", seeds::timing, |path| run(path, |run| one(run.timings()))),
@@ -153,6 +159,14 @@ fn rows(path: &Path) -> Result<(), String> {
     }
     assert!(stream.rows().is_none_or(|said| said == found), "{found} rows of {:?}", stream.rows());
     Ok(())
+}
+
+/// An index, its rows and its pictures.
+fn index(path: &Path) -> Result<(), String> {
+    let stored = Stored::open(path).map_err(|error| error.to_string())?;
+    one(stored.each(|_| Ok(())))?;
+    let pictures = stored.pictures().map_err(|error| error.to_string())?;
+    (0..pictures.len().min(8)).try_for_each(|item| one(pictures.image(item)))
 }
 
 fn recipe(path: &Path) -> Result<(), String> {

@@ -204,7 +204,7 @@ fn riesz(folder: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A finished run of one epoch and a state `a.state` of a geometry.
+/// A finished run of one epoch, its encoder exported, an index of its images, and a state of a geometry.
 fn made() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| {
@@ -216,6 +216,12 @@ fn made() -> &'static Path {
         riesz(&folder, &[&["train", "--run", "run", "--epochs=1", "--batch=16", "--quiet"][..], &keys].concat());
         let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/tables/f32.parquet");
         riesz(&folder, &["geometry", table.to_str().unwrap(), "--partial", "a.state", "--quiet"]);
+        riesz(&folder, &["export", "run", "--output", "weights.safetensors"]);
+        std::fs::create_dir_all(folder.join("photos")).unwrap();
+        for (i, bytes) in png().iter().enumerate() {
+            std::fs::write(folder.join(format!("photos/{i}.png")), bytes).unwrap();
+        }
+        riesz(&folder, &["embed", "run", "photos", "--output", "index.parquet", "--thumbnails"]);
         folder
     })
 }
@@ -250,6 +256,14 @@ pub(crate) fn run_recipe() -> Vec<Vec<u8>> {
 
 pub(crate) fn partial() -> Vec<Vec<u8>> {
     vec![std::fs::read(made().join("a.state")).unwrap()]
+}
+
+pub(crate) fn weights() -> Vec<Vec<u8>> {
+    [encoder(), vec![std::fs::read(made().join("weights.safetensors")).unwrap()]].concat()
+}
+
+pub(crate) fn index() -> Vec<Vec<u8>> {
+    vec![std::fs::read(made().join("index.parquet")).unwrap()]
 }
 
 pub(crate) fn sweep() -> Vec<Vec<u8>> {
