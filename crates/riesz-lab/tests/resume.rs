@@ -30,6 +30,11 @@ fn recipe(rule: &str) -> Recipe {
     Recipe::resolve(&text, &overrides.map(str::to_owned), &origin).unwrap()
 }
 
+/// The same with batches in chunks of four images.
+fn in_chunks(rule: &str) -> Recipe {
+    Recipe { accumulate: 4, ..recipe(rule) }
+}
+
 /// Trains in `folder` until `stop_after` updates (or the end), and returns the log.
 fn go(folder: &Path, recipe: &Recipe, stop_after: Option<u64>) -> Result<String, Error> {
     go_saving(folder, recipe, stop_after, None).map(|(log, _)| log)
@@ -67,8 +72,8 @@ fn weights(folder: &Path) -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn interrupted_and_continued_is_the_same_run() {
     let folder = tempfile::tempdir().unwrap();
-    for rule in ["sgd", "adamw"] {
-        let recipe = recipe(rule);
+    for (rule, recipe) in [("sgd", recipe("sgd")), ("adamw", recipe("adamw")), ("chunks", in_chunks("lars"))]
+    {
         let (whole, parts) =
             (folder.path().join(format!("{rule}-whole")), folder.path().join(format!("{rule}-parts")));
         let want = go(&whole, &recipe, None).unwrap();
@@ -87,15 +92,16 @@ fn interrupted_and_continued_is_the_same_run() {
 #[test]
 fn threads_do_not_change_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let recipe = recipe("sgd");
-    let with = |threads: usize| {
-        let root = folder.path().join(threads.to_string());
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let log = pool.install(|| go(&root, &recipe, None)).unwrap();
-        (log, weights(&root))
-    };
-    let one = with(1);
-    assert!(with(2) == one && with(3) == one, "threads change the log or the weights");
+    for (name, recipe) in [("whole", recipe("sgd")), ("chunks", in_chunks("adamw"))] {
+        let with = |threads: usize| {
+            let root = folder.path().join(format!("{name}-{threads}"));
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let log = pool.install(|| go(&root, &recipe, None)).unwrap();
+            (log, weights(&root))
+        };
+        let one = with(1);
+        assert!(with(2) == one && with(3) == one, "{name}: threads change the log or the weights");
+    }
 }
 
 #[test]

@@ -281,6 +281,7 @@ mod tests {
             loss: recipe.loss.loss().unwrap(),
             device: crate::device::Device::Cpu,
             own_encoder: None,
+            recomputes: false,
             recipe,
         }
     }
