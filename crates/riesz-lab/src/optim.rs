@@ -167,6 +167,11 @@ pub struct Optimizer {
     step: u64,
     /// Parameter name → first moment (momentum) and, for AdamW, second.
     memory: BTreeMap<String, Vec<Moment>>,
+    /// Parameter name → sum of the gradients of [`Optimizer::share`] since the last update; 0 where there was none.
+    shares: BTreeMap<String, Vec<f32>>,
+    /// The same on a device of Burn's.
+    #[cfg(feature = "gpu")]
+    shares_on_burn: BTreeMap<String, burn::tensor::Tensor<1>>,
 }
 
 /// One number of memory for each of a parameter.
@@ -206,10 +211,11 @@ pub struct Parameter<'a> {
     pub order: Order,
 }
 
-/// One update of all parameters of an encoder, which hands over each of them.
+/// One update of all parameters of an encoder, which hands over each of them; or a share of the next update's gradients.
 pub struct Update<'a> {
     optimizer: &'a mut Optimizer,
-    learning_rate: f64,
+    /// `None` if it only takes a share.
+    learning_rate: Option<f64>,
 }
 
 impl Optimizer {
@@ -219,7 +225,15 @@ impl Optimizer {
     /// If a number of the recipe is out of range.
     pub fn new(recipe: &OptimRecipe) -> Result<Self> {
         recipe.check()?;
-        Ok(Self { recipe: recipe.clone(), rates: BTreeMap::new(), step: 0, memory: BTreeMap::new() })
+        Ok(Self {
+            recipe: recipe.clone(),
+            rates: BTreeMap::new(),
+            step: 0,
+            memory: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            #[cfg(feature = "gpu")]
+            shares_on_burn: BTreeMap::new(),
+        })
     }
 
     /// The same, with what the learning rate of each named parameter is multiplied by.
@@ -231,7 +245,13 @@ impl Optimizer {
     /// Begins an update.
     pub fn step(&mut self, learning_rate: f64) -> Update<'_> {
         self.step += 1;
-        Update { optimizer: self, learning_rate }
+        Update { optimizer: self, learning_rate: Some(learning_rate) }
+    }
+
+    /// Takes a share of the next update's gradients: parameters that are handed over stay as they are, and the next update adds
+    /// their gradients to its own, in the order of the shares.
+    pub fn share(&mut self) -> Update<'_> {
+        Update { optimizer: self, learning_rate: None }
     }
 
     /// Everything that the optimizer remembers.
@@ -286,15 +306,23 @@ impl Optimizer {
 }
 
 impl Update<'_> {
-    /// Changes one parameter by its gradient. Each parameter is handed over once an update.
+    /// Changes one parameter by its gradient, or takes its gradient as a share. Each parameter is handed over once an update.
     ///
     /// # Panics
     /// If the gradient, or what a checkpoint has of the parameter, is of another length.
     pub fn parameter(&mut self, parameter: Parameter<'_>) {
         let Parameter { name, decays, values, gradient, order } = parameter;
         assert_eq!(values.len(), gradient.len(), "{name}: a gradient of another length");
-        let rule = self.rule(name, decays);
-        let memory = &mut self.optimizer.memory;
+        let Some(rule) = self.rule(name, decays) else { return self.add_share(name, gradient) };
+        let Optimizer { memory, shares, .. } = &mut *self.optimizer;
+        let mut share = shares.get_mut(name);
+        let gradient = match &mut share {
+            Some(sum) => {
+                add(sum, gradient);
+                &sum[..]
+            }
+            None => gradient,
+        };
         if !memory.contains_key(name) {
             memory.insert(name.to_owned(), Vec::new());
         }
@@ -314,24 +342,36 @@ impl Update<'_> {
             [Moment::Held(first, _), Moment::Held(second, _)] => rule.adapt(values, gradient, first, second),
             _ => unreachable!("a rule has one moment or two, held as the parameter is"),
         }
+        if let Some(sum) = share {
+            sum.fill(0.0);
+        }
     }
 
-    /// The learning rate of a parameter.
-    fn rate(&self, name: &str) -> f64 {
-        self.learning_rate * self.optimizer.rates.get(name).copied().unwrap_or(1.0)
+    /// The learning rate of a parameter; `None` where only a share is taken.
+    fn rate(&self, name: &str) -> Option<f64> {
+        Some(self.learning_rate? * self.optimizer.rates.get(name).copied().unwrap_or(1.0))
     }
 
-    fn rule(&self, parameter: &str, decays: bool) -> Applied {
+    fn add_share(&mut self, name: &str, gradient: &[f32]) {
+        match self.optimizer.shares.get_mut(name) {
+            Some(sum) => add(sum, gradient),
+            None => drop(self.optimizer.shares.insert(name.to_owned(), gradient.to_vec())),
+        }
+    }
+
+    /// `None` where only a share is taken.
+    fn rule(&self, parameter: &str, decays: bool) -> Option<Applied> {
         let OptimRecipe { name, momentum, weight_decay, .. } = self.optimizer.recipe;
         let count = self.optimizer.step as i32;
-        Applied {
+        let rate = self.rate(parameter)?;
+        Some(Applied {
             rule: name,
             momentum: momentum as f32,
             decays,
             decay: if decays { weight_decay as f32 } else { 0.0 },
-            rate: self.rate(parameter) as f32,
+            rate: rate as f32,
             corrections: [momentum, ADAM_SECOND].map(|beta| (1.0 - beta.powi(count)) as f32),
-        }
+        })
     }
 }
 
@@ -390,6 +430,15 @@ impl Applied {
 
 /// Numbers that one thread updates at a time.
 const PART: usize = 1 << 14;
+
+fn add(sum: &mut [f32], share: &[f32]) {
+    assert_eq!(sum.len(), share.len(), "a gradient of another length");
+    sum.par_chunks_mut(PART).zip(share.par_chunks(PART)).for_each(|(sum, share)| {
+        for (sum, share) in sum.iter_mut().zip(share) {
+            *sum += share;
+        }
+    });
+}
 
 fn length_of(x: &[f32]) -> f64 {
     x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
@@ -481,6 +530,30 @@ mod tests {
         assert!((rates[55] - 1.0).abs() < 1e-12 && rates[99] < 1e-3 && rates[99] > 0.0);
         assert!(rates[..10].is_sorted() && rates[10..].iter().rev().is_sorted());
         assert_eq!(OptimRecipe { scaling: Scaling::Sqrt, ..recipe }.peak(1024), 2.0);
+    }
+
+    /// Gradients of whole numbers, whose sums are exact.
+    #[test]
+    fn shares_are_one_gradient_and_leave_nothing_behind() {
+        let shares = [[1.0, -2.0, 4.0, 0.0], [3.0, 5.0, -1.0, 0.0], [-2.0, 1.0, 8.0, 7.0]];
+        let sum: [f32; 4] = std::array::from_fn(|i| shares.iter().map(|share| share[i]).sum());
+        for rule in [Rule::Sgd, Rule::Lars, Rule::Adamw] {
+            let (mut whole, mut parts) =
+                (Optimizer::new(&recipe(rule)).unwrap(), Optimizer::new(&recipe(rule)).unwrap());
+            let (mut want, mut got) = ([0.5, -1.0, 2.0, 0.25], [0.5, -1.0, 2.0, 0.25]);
+            for _ in 0..3 {
+                update(&mut whole, true, &mut want, &sum, 0.05);
+                let (decays, order, before) = (true, Order::default(), got);
+                for gradient in &shares[..2] {
+                    let values = &mut got[..];
+                    parts.share().parameter(Parameter { name: "w", decays, values, gradient, order });
+                }
+                assert_eq!(got, before, "a share changes no parameter");
+                update(&mut parts, true, &mut got, &shares[2], 0.05);
+                assert_eq!(got, want, "{rule:?}");
+            }
+            assert_eq!(parts.state(), whole.state());
+        }
     }
 
     #[test]

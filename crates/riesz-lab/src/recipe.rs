@@ -26,6 +26,9 @@ pub struct Recipe {
     pub epochs: u64,
     /// Images a step; each gives two views.
     pub batch: usize,
+    /// Chunks of equally many images in which the encoder sees a batch; the loss sees it whole. Batch norm normalizes each chunk by
+    /// its own moments, so that with it another number is another training.
+    pub accumulate: usize,
     /// Where the images come from.
     pub data: DataRecipe,
     /// How a view is made of an image.
@@ -179,6 +182,15 @@ impl Recipe {
                 self.batch
             ));
         }
+        if self.accumulate == 0
+            || self.accumulate > self.batch / 2
+            || !self.batch.is_multiple_of(self.accumulate)
+        {
+            return refuse(format!(
+                "accumulate is {}; it must divide batch, which is {}, into chunks of at least 2 images",
+                self.accumulate, self.batch
+            ));
+        }
         let evaluation = &self.evaluation;
         if evaluation.pairs < 2 {
             return refuse(format!("evaluation.pairs is {}; it must be at least 2", evaluation.pairs));
@@ -265,6 +277,9 @@ mod tests {
         for (assignment, expected) in [
             ("loss.temperature=-0.1", "temperature"),
             ("batch=1", "batch is 1"),
+            ("accumulate=0", "accumulate is 0; it must divide batch, which is 256,"),
+            ("accumulate=3", "accumulate is 3;"),
+            ("accumulate=256", "accumulate is 256;"),
             ("epochs=0", "epochs is 0"),
             ("loss.tau=0.1", "tau"),
             ("colour=1", "colour"),

@@ -18,21 +18,28 @@ pub fn bytes(bytes: u128, sizes: &[usize]) -> u128 {
 /// # Errors
 /// If they do not; the sentence tells both numbers.
 pub fn check(what: impl FnOnce() -> String, bytes: u128) -> Result<()> {
-    match machine() {
-        Some(has) if bytes > has => Err(Error::input(format!(
-            "{} needs at least {}, and this machine has {}",
-            what(),
-            gigabytes(bytes),
-            gigabytes(has)
-        ))),
-        None if bytes > UNKNOWN => Err(Error::input(format!(
-            "{} needs at least {}; at most {} are tried",
-            what(),
-            gigabytes(bytes),
-            gigabytes(UNKNOWN)
-        ))),
-        _ => Ok(()),
+    check_or(what, bytes, |_| None)
+}
+
+/// The same; `advice` is the sentence's end, on what would fit into so many bytes, where there is such a thing.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_or(
+    what: impl FnOnce() -> String,
+    bytes: u128,
+    advice: impl FnOnce(u128) -> Option<String>,
+) -> Result<()> {
+    let (most, of_whom) = match machine() {
+        Some(has) => (has, "this machine has"),
+        None => (UNKNOWN, "what is tried is at most"),
+    };
+    if bytes <= most {
+        return Ok(());
     }
+    let advice = advice(most).map_or_else(String::new, |advice| format!("; {advice}"));
+    let (bytes, most) = (gigabytes(bytes), gigabytes(most));
+    Err(Error::input(format!("{} needs at least {bytes}, and {of_whom} {most}{advice}", what())))
 }
 
 /// Bytes of memory and swap space of this machine, where it tells.
@@ -45,7 +52,8 @@ fn machine() -> Option<u128> {
     Some(1024 * (kibibytes("MemTotal:")? + kibibytes("SwapTotal:").unwrap_or(0)))
 }
 
-fn gigabytes(bytes: u128) -> String {
+/// In words.
+pub fn gigabytes(bytes: u128) -> String {
     let gigabytes = bytes as f64 / 1e9;
     if gigabytes < 1e6 { format!("{gigabytes:.1} GB") } else { format!("{gigabytes:.0e} GB") }
 }

@@ -3,19 +3,18 @@
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use riesz::Matrix;
-use riesz::engine::{Fused, value_and_grad_raw};
 use riesz::rng::Key;
 
 use crate::data::Image;
 use crate::device::Device;
 use crate::encoder::Encoder;
 use crate::memory;
-use crate::network::cpu::{Engine, Mode};
+use crate::network::cpu::Engine;
 use crate::optim::Optimizer;
 use crate::recipe::Recipe;
 use crate::speed::{Cpu, Place};
 use crate::train::Plan;
+use crate::train::accumulate::{self, Part};
 use crate::train::batches::{self, Decoded, Schedule};
 use crate::{Error, Result};
 
@@ -77,9 +76,13 @@ fn measured(plan: &Plan, time: Duration, called: &mut dyn FnMut()) -> Result<Thr
     if !matches!(plan.device, Device::Cpu) {
         return Err(Error::input("riesz bench train measures the CPU".to_owned()));
     }
+    plan.check_room()?;
     let Recipe { batch, seed, .. } = plan.recipe;
     let network = plan.network()?;
     let mut engine = Engine::new(network, Key::new(seed));
+    if plan.recomputes {
+        engine.recompute();
+    }
     let engine = &mut engine;
     let mut step = Step { plan, engine, optimizer: plan.optimizer()? };
     let mut product = Cpu::<f32>::new();
@@ -149,18 +152,20 @@ impl Step<'_> {
 
     /// One update; seconds of forward, loss, backward and optimizer.
     fn update(&mut self, views: &[f32]) -> Result<[f64; 4]> {
-        let mut times = [Instant::now(); 5];
-        let z = self.engine.forward(views, Mode::Train).1.to_vec();
-        times[1] = Instant::now();
-        let rows = Matrix::new(z, self.plan.recipe.encoder.projector.output);
-        let outcome = value_and_grad_raw(&Fused, &self.plan.loss, &rows, 2)?;
-        times[2] = Instant::now();
-        self.engine.backward(outcome.grad.as_slice());
-        times[3] = Instant::now();
+        let Plan { recipe, loss, .. } = self.plan;
+        let (mut seconds, mut before) = ([0.0; 4], Instant::now());
+        let mut add = |part: usize| {
+            let now = Instant::now();
+            seconds[part] += (now - before).as_secs_f64();
+            before = now;
+        };
+        let mut done = |part: Part| add(part as usize);
+        let (optimizer, chunks) = (&mut self.optimizer, recipe.accumulate);
+        accumulate::value_and_grad(self.engine, optimizer, loss, views, 2, chunks, &mut done)?;
         // So small a rate that what is measured does not depend on how long training goes well.
         self.engine.update(&mut self.optimizer.step(1e-6));
-        times[4] = Instant::now();
-        Ok(std::array::from_fn(|i| (times[i + 1] - times[i]).as_secs_f64()))
+        add(3);
+        Ok(seconds)
     }
 
     /// Images and seconds of `steps` steps as training makes them, batches prepared on another thread; every image is decoded, as

@@ -78,7 +78,10 @@ fn a_step_after_the_first_allocates_nothing() {
     // What two threads keep depends on which of them takes which part; one takes all.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| {
-        for (network, attends) in networks {
+        let ways = networks.into_iter().flat_map(|(network, attends)| {
+            [false, true].map(|recomputes| (network.clone(), attends, recomputes))
+        });
+        for (network, attends, recomputes) in ways {
             let optim = OptimRecipe {
                 name: Rule::Lars,
                 learning_rate: 0.1,
@@ -91,6 +94,9 @@ fn a_step_after_the_first_allocates_nothing() {
             };
             let (n, size) = (12, network.layers()[0].size());
             let mut engine = Engine::new(network, Key::new(1));
+            if recomputes {
+                engine.recompute();
+            }
             let mut optimizer = Optimizer::new(&optim).unwrap();
             let images: Vec<f32> = (0..n * size).map(|i| (i as f32 * 0.37).sin()).collect();
             let mut of_z = vec![0.0; n * 10];

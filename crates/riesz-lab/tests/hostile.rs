@@ -143,6 +143,11 @@ fn sizes_that_no_machine_has_are_refused_before_anything_is_written() {
     let output = riesz(here).args(both).output().unwrap();
     refuses(&output, "batch = 1000000000, augment.size = 4096");
     assert!(told(&output).contains("needs at least") && told(&output).contains("this machine has"));
+    // 2 TB of outcomes and gradients, of which a chunk's are enough.
+    let large = ["train", "--run", "r", "--backbone=resnet50", "--set", "augment.size=224", "--batch=8192"];
+    let output = riesz(here).args(large).output().unwrap();
+    refuses(&output, "batch = 8192, augment.size = 224");
+    assert!(told(&output).contains("; with --accumulate ") && told(&output).contains(" it needs "));
     let output = riesz(here).args(["train", "--run", "r", "--epochs=100000000"]).output().unwrap();
     refuses(&output, "epochs is 100000000, at 39 updates each");
     let output = riesz(here).args(["train", "--run", "r", "--threads", HUGE]).output().unwrap();

@@ -37,6 +37,11 @@ fn recipe_with(rule: &str, more: &[&str]) -> Recipe {
     Recipe::resolve(&text, &overrides, &origin).unwrap()
 }
 
+/// The same with batches in chunks of four images.
+fn in_chunks(rule: &str) -> Recipe {
+    Recipe { accumulate: 4, ..recipe(rule) }
+}
+
 /// Trains in `folder` until `stop_after` updates (or the end), and returns the log.
 fn go(folder: &Path, recipe: &Recipe, stop_after: Option<u64>) -> Result<String, Error> {
     go_saving(folder, recipe, stop_after, None).map(|(log, _)| log)
@@ -74,10 +79,15 @@ fn weights(folder: &Path) -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn interrupted_and_continued_is_the_same_run() {
     let folder = tempfile::tempdir().unwrap();
-    let by_stages = &["optimizer.freeze-through=\"layer1\"", "optimizer.layer-decay=0.5"][..];
-    for (rule, more) in [("sgd", &[][..]), ("adamw", &[]), ("adamw", by_stages)] {
-        let recipe = recipe_with(rule, more);
-        let name = format!("{rule}-{}", more.len());
+    let by_stages = ["optimizer.freeze-through=\"layer1\"", "optimizer.layer-decay=0.5"];
+    let recipes = [
+        ("sgd", recipe("sgd")),
+        ("adamw", recipe("adamw")),
+        ("stages", recipe_with("adamw", &by_stages)),
+        ("chunks", in_chunks("lars")),
+        ("both", Recipe { accumulate: 4, ..recipe_with("sgd", &by_stages) }),
+    ];
+    for (name, recipe) in recipes {
         let (whole, parts) =
             (folder.path().join(format!("{name}-whole")), folder.path().join(format!("{name}-parts")));
         let want = go(&whole, &recipe, None).unwrap();
@@ -96,15 +106,16 @@ fn interrupted_and_continued_is_the_same_run() {
 #[test]
 fn threads_do_not_change_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let recipe = recipe("sgd");
-    let with = |threads: usize| {
-        let root = folder.path().join(threads.to_string());
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let log = pool.install(|| go(&root, &recipe, None)).unwrap();
-        (log, weights(&root))
-    };
-    let one = with(1);
-    assert!(with(2) == one && with(3) == one, "threads change the log or the weights");
+    for (name, recipe) in [("whole", recipe("sgd")), ("chunks", in_chunks("adamw"))] {
+        let with = |threads: usize| {
+            let root = folder.path().join(format!("{name}-{threads}"));
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let log = pool.install(|| go(&root, &recipe, None)).unwrap();
+            (log, weights(&root))
+        };
+        let one = with(1);
+        assert!(with(2) == one && with(3) == one, "{name}: threads change the log or the weights");
+    }
 }
 
 #[test]

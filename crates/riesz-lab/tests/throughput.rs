@@ -23,8 +23,14 @@ fn multiply_adds_are_counted_by_hand() {
 
 #[test]
 fn every_step_is_told_and_counted() {
+    for accumulate in [1, 4] {
+        is_told_and_counted(accumulate);
+    }
+}
+
+fn is_told_and_counted(accumulate: usize) {
     let text = BUILT_IN[0].text;
-    let overrides = ["batch=8".to_owned(), "augment.size=12".to_owned()];
+    let overrides = ["batch=8".to_owned(), "augment.size=12".to_owned(), format!("accumulate={accumulate}")];
     let recipe = Recipe::resolve(text, &overrides, "the first built-in recipe").unwrap();
     let plan = Plan::new(recipe, device::open("cpu").unwrap()).unwrap();
     let mut calls = 0;

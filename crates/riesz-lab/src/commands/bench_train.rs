@@ -32,9 +32,12 @@ pub struct BenchTrainArgs {
     /// The backbone: resnet18, resnet34, resnet50, resnet-small, vit-tiny, vit-small, vit-base
     #[arg(long)]
     backbone: Option<String>,
-    /// Any recipe key: --set augment.size=64 (again for more)
+    /// Any recipe key: --set accumulate=4 (again for more)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// As `riesz train --recompute`
+    #[arg(long)]
+    recompute: bool,
     /// Seconds for both measurements; three steps of each are made however long they take
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
@@ -60,7 +63,7 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
     let BenchTrainArgs { data, recipe, batch, backbone, set, .. } = args.clone();
     let train = TrainArgs::of(data, recipe, batch, backbone, set);
     let (recipe, origin) = train.resolved()?;
-    let plan = Plan::new(recipe, device::open("cpu")?)?;
+    let plan = Plan { recomputes: args.recompute, ..Plan::new(recipe, device::open("cpu")?)? };
     interrupt::listen();
     let measuring = interrupt::expendable("interrupted; nothing was printed".to_owned());
     let mut progress = Progress::new("measuring", "s", 0, time.as_secs().max(1), args.quiet);
@@ -101,6 +104,8 @@ fn print_json(plan: &Plan, origin: &str, measured: &Throughput) {
         "encoder": plan.recipe.encoder,
         "view": [plan.augment.size(), plan.augment.size(), plan.augment.channels()],
         "batch": measured.batch,
+        "accumulate": plan.recipe.accumulate,
+        "recompute": plan.recomputes,
         "threads": rayon::current_num_threads(),
         "processor": environment::processor(),
         "steps": measured.parts[0].len(),
@@ -120,8 +125,9 @@ fn print_json(plan: &Plan, origin: &str, measured: &Throughput) {
 fn print_table(plan: &Plan, origin: &str, measured: &Throughput) {
     let (size, channels, batch) = (plan.augment.size(), plan.augment.channels(), measured.batch);
     outln!(
-        "{origin}, {}, two views of {size} × {size} × {channels} of each of {batch} images a step, threads: {}, {}\n",
+        "{origin}, {}, two views of {size} × {size} × {channels} of each of {batch} images a step, {} at a time, threads: {}, {}\n",
         plan.data.name,
+        batch / plan.recipe.accumulate,
         rayon::current_num_threads(),
         environment::processor()
     );

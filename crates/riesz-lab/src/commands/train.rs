@@ -45,6 +45,14 @@ pub struct TrainArgs {
     /// Images a step
     #[arg(long)]
     batch: Option<usize>,
+    /// Chunks in which the encoder sees a batch that is too large for memory; the loss sees all of it (GradCache). Costs a second
+    /// pass forward of all chunks but one. Batch norm normalizes each chunk by its own moments
+    #[arg(long, value_name = "N")]
+    accumulate: Option<usize>,
+    /// Keep only each block's input for the way back, and make the rest again: less memory for one more pass forward, the same
+    /// numbers. On a GPU, what Burn's balanced checkpointing makes again
+    #[arg(long)]
+    recompute: bool,
     /// The loss by name: dhel, nt-xent, info-nce, dcl, kcl, …; the recipe's own, or another at its paper's settings and
     /// in the recipe's convention
     #[arg(long)]
@@ -113,7 +121,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let (recipe, origin) = args.resolved()?;
     let device = device::open(&args.device)?;
     let described = device.described(&args.device);
-    let plan = Plan::new(recipe, device)?;
+    let plan = Plan { recomputes: args.recompute, ..Plan::new(recipe, device)? };
     let manner = Manner {
         quiet: args.quiet,
         tensorboard: args.tensorboard,
@@ -144,6 +152,7 @@ pub fn carry_out(
     device: &str,
     manner: Manner,
 ) -> Result<(Run, Summary)> {
+    plan.check_room()?;
     let (encoder, fitted) = plan.start()?;
     let mut told = vec![encoder.describe()];
     told.extend(fitted.into_iter().flat_map(|fitted| fitted.told));
@@ -253,6 +262,7 @@ impl TrainArgs {
         lay("seed", self.seed.map(|value| value.to_string()));
         lay("epochs", self.epochs.map(|value| value.to_string()));
         lay("batch", self.batch.map(|value| value.to_string()));
+        lay("accumulate", self.accumulate.map(|value| value.to_string()));
         // `{:?}` writes 1e30 so that it stays a float.
         lay("loss.temperature", self.temperature.map(|value| format!("{value:?}")));
         lay("optimizer.learning-rate", self.learning_rate.map(|value| format!("{value:?}")));
@@ -320,11 +330,18 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[Stri
     errln!("loss       {}", recipe.loss.describe());
     errln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
     errln!(
-        "steps      {} = {} epochs × {}, batch {}",
+        "steps      {} = {} epochs × {}, batch {}{}",
         plan.steps(),
         recipe.epochs,
         plan.steps().checked_div(recipe.epochs).unwrap_or(0),
-        recipe.batch
+        recipe.batch,
+        match recipe.accumulate {
+            1 => String::new(),
+            chunks => format!(
+                ", of which the encoder sees {} at a time; batch norm, where there is one, has the moments of these",
+                recipe.batch / chunks
+            ),
+        }
     );
     if plan.data.train.len() < 1000 {
         errln!(

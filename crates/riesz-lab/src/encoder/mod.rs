@@ -14,9 +14,9 @@ use riesz::Matrix;
 use riesz::engine::{Fused, RawValueAndGrad, Value, value_and_grad_raw};
 use riesz::loss::Loss;
 
-use crate::Result;
 use crate::optim::Update;
 use crate::tensors::NamedTensor;
+use crate::{Error, Result};
 
 pub use recipe::{Backbone, EncoderRecipe, PixelsRecipe, ProjectorRecipe, Stem, begin};
 pub use store::{FORMAT, Stored, open, read, save};
@@ -35,7 +35,8 @@ pub trait Encoder {
     /// h and z of images one after another, each by itself: what an encoder does once it is trained.
     fn embed(&self, images: &[f32]) -> (Matrix<f32>, Matrix<f32>);
 
-    /// z of a training batch, `[n, h, w, channels]`; keeps what [`backward`](Self::backward) needs.
+    /// z of a training batch, `[n, h, w, channels]`, a function of these and of [`named_tensors`](Self::named_tensors); keeps what
+    /// [`backward`](Self::backward) needs.
     fn forward(&mut self, images: &[f32]) -> Matrix<f32>;
 
     /// Takes the gradient with respect to the z of the last [`forward`](Self::forward), and keeps that of every parameter until
@@ -58,15 +59,44 @@ pub trait Encoder {
     /// If a name is missing or unknown, or a shape differs.
     fn load(&mut self, tensors: &[NamedTensor]) -> Result<()>;
 
-    /// A loss of a training batch of `views` views one after another; keeps the gradient of every parameter. An encoder whose
-    /// rows are not in the processor's memory evaluates the loss where they are; others leave this as it is.
+    /// z as [`forward`](Self::forward) gives it, while [`named_tensors`](Self::named_tensors) stay as they are and no way back
+    /// follows. As it is here, all of them are set back afterwards; an encoder that has no running statistics, or knows how to leave
+    /// them, need not do that.
+    ///
+    /// # Errors
+    /// If they cannot be set back.
+    fn forward_only(&mut self, images: &[f32]) -> Result<Matrix<f32>> {
+        let before = self.named_tensors();
+        let z = self.forward(images);
+        self.load(&before)?;
+        Ok(z)
+    }
+
+    /// From now on makes again, on the way back, what it need not keep for it: less memory for more time, and the same numbers.
+    ///
+    /// # Errors
+    /// If it cannot.
+    fn recompute(&mut self) -> Result<()> {
+        Err(Error::input(format!("--recompute: {} keeps what it needs; leave it out", self.describe())))
+    }
+
+    /// A loss of the rows z of `views` views one after another, with its gradient, evaluated where the encoder is.
     ///
     /// # Errors
     /// If a row has no direction or is not finite, or the loss is not.
+    fn loss(&self, loss: &Loss, z: &Matrix<f32>, views: usize) -> Result<RawValueAndGrad<f32>> {
+        Ok(value_and_grad_raw(&Fused, loss, z, views)?)
+    }
+
+    /// A loss of a training batch of `views` views one after another; keeps the gradient of every parameter. An encoder whose
+    /// rows are not in the processor's memory can leave them where they are; others leave this as it is.
+    ///
+    /// # Errors
+    /// As [`loss`](Self::loss).
     fn value_and_grad(&mut self, loss: &Loss, images: &[f32], views: usize) -> Result<Value> {
         let z = self.forward(images);
         let RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad } =
-            value_and_grad_raw(&Fused, loss, &z, views)?;
+            self.loss(loss, &z, views)?;
         self.backward(&grad);
         Ok(Value { value, terms, slopes, attraction, repulsion })
     }

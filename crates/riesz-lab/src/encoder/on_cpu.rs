@@ -32,6 +32,16 @@ impl Encoder for Engine {
         Matrix::new(z.to_vec(), dim)
     }
 
+    fn forward_only(&mut self, images: &[f32]) -> Result<Matrix<f32>> {
+        let [_, dim] = self.network().dims();
+        Ok(Matrix::new(Self::forward_only(self, images).to_vec(), dim))
+    }
+
+    fn recompute(&mut self) -> Result<()> {
+        Self::recompute(self);
+        Ok(())
+    }
+
     fn backward(&mut self, of_z: &Matrix<f32>) {
         Self::backward(self, of_z.as_slice());
     }

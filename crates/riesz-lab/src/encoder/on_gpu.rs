@@ -2,7 +2,7 @@
 //! the host.
 
 use riesz::Matrix;
-use riesz::engine::Value;
+use riesz::engine::{RawValueAndGrad, Value};
 use riesz::loss::Loss;
 
 use super::Encoder;
@@ -33,6 +33,21 @@ impl Encoder for Engine {
     fn forward(&mut self, images: &[f32]) -> Matrix<f32> {
         let [_, z] = Self::forward(self, images);
         matrix(z)
+    }
+
+    fn forward_only(&mut self, images: &[f32]) -> Result<Matrix<f32>> {
+        Ok(matrix(Self::forward_only(self, images)))
+    }
+
+    fn recompute(&mut self) -> Result<()> {
+        Self::recompute(self);
+        Ok(())
+    }
+
+    fn loss(&self, loss: &Loss, z: &Matrix<f32>, views: usize) -> Result<RawValueAndGrad<f32>> {
+        let outcome = device_loss::value_and_grad(loss, rows(z, self.device()), views)?;
+        let Value { value, terms, slopes, attraction, repulsion } = outcome.value;
+        Ok(RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad: matrix(outcome.grad) })
     }
 
     fn backward(&mut self, of_z: &Matrix<f32>) {

@@ -298,6 +298,7 @@ mod tests {
             loss: recipe.loss.loss().unwrap(),
             device: crate::device::Device::Cpu,
             own_encoder: None,
+            recomputes: false,
             recipe,
         }
     }

@@ -17,6 +17,8 @@ use super::{BATCH_EPSILON, BATCH_MOMENTUM, LAYER_EPSILON, Layer, Network, Op, Ro
 pub struct Engine {
     network: Network,
     device: Device,
+    /// The device for training passes.
+    tracking: Device,
     tensors: Vec<Held>,
     /// z of the last training pass, tracked.
     passed: Option<Tensor<2>>,
@@ -41,7 +43,14 @@ impl Engine {
         let held =
             |spec: Spec| Held { values: flat(&spec.begin(key), device), spec, gradient: None, leaf: None };
         let tensors = network.tensors().into_iter().map(held).collect();
-        Self { network, device: device.clone(), tensors, passed: None }
+        let tracking = device.clone().autodiff();
+        Self { network, device: device.clone(), tracking, tensors, passed: None }
+    }
+
+    /// From now on Burn's autodiff makes outcomes of cheap operations again on the way back ("balanced checkpointing"): those of
+    /// products and convolutions it keeps.
+    pub fn recompute(&mut self) {
+        self.tracking = self.tracking.clone().gradient_checkpointing();
     }
 
     /// The network.
@@ -71,18 +80,19 @@ impl Engine {
 
     /// h and z of a training batch, not tracked: batch norms use the batch's own moments, which also go into the running ones.
     pub fn forward(&mut self, images: &[f32]) -> [Tensor<2>; 2] {
+        let tracking = &self.tracking;
         let tracked: Vec<Tensor<1>> = self
             .tensors
             .iter_mut()
             .map(|tensor| {
-                let leaf = Tensor::from_inner(tensor.values.clone());
+                let leaf = follow(tensor.values.clone(), tracking);
                 let is_learned = matches!(tensor.spec.role, Role::Learned { .. });
                 tensor.leaf = is_learned.then(|| leaf.clone().require_grad());
                 tensor.gradient = None;
                 tensor.leaf.clone().unwrap_or(leaf)
             })
             .collect();
-        let images = self.images(images, &self.device.clone().autodiff());
+        let images = self.images(images, &self.tracking);
         let mut moments = Vec::new();
         let [h, z] = self.pass(images, &tracked, Some(&mut moments));
         for (place, of_batch) in moments {
@@ -93,6 +103,13 @@ impl Engine {
         [h.inner(), z.inner()]
     }
 
+    /// z as [`forward`](Self::forward) gives it, with nothing kept for a way back; the running moments stay.
+    pub fn forward_only(&self, images: &[f32]) -> Tensor<2> {
+        let values: Vec<Tensor<1>> = self.tensors.iter().map(|tensor| tensor.values.clone()).collect();
+        let [_, z] = self.pass(self.images(images, &self.device), &values, Some(&mut Vec::new()));
+        z
+    }
+
     /// The gradient of every learned tensor of Σ z · `of_z`, after [`forward`](Self::forward).
     ///
     /// # Panics
@@ -100,7 +117,7 @@ impl Engine {
     pub fn backward(&mut self, of_z: Tensor<2>) {
         let z = self.passed.take().expect("a pass was made");
         // The gradient of Σ z·g with g held fixed is g.
-        let mut gradients = (z * Tensor::from_inner(of_z)).sum().backward();
+        let mut gradients = (z * follow(of_z, &self.tracking)).sum().backward();
         for tensor in &mut self.tensors {
             tensor.gradient = tensor.leaf.take().and_then(|leaf| leaf.grad_remove(&mut gradients));
         }
@@ -272,6 +289,12 @@ fn channels_first(x: Tensor<4>) -> Tensor<4> {
 
 fn channels_last(x: Tensor<4>) -> Tensor<4> {
     x.permute([0, 2, 3, 1])
+}
+
+/// A tensor that is not tracked, as one of the device `tracking`: all that meet in an operation must have one strategy.
+fn follow<const D: usize>(x: Tensor<D>, tracking: &Device) -> Tensor<D> {
+    let strategy = tracking.gradient_checkpointing_strategy().expect("a device that tracks has a strategy");
+    Tensor::from_inner(x).with_gradient_checkpointing_strategy(strategy)
 }
 
 fn flat(values: &[f32], device: &Device) -> Tensor<1> {

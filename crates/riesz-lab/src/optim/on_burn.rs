@@ -5,10 +5,20 @@ use burn::tensor::{Tensor, TensorData};
 use super::{ADAM_EPSILON, ADAM_SECOND, LARS_TRUST, Moment, OptimRecipe, Rule, Update, length_of};
 
 impl Update<'_> {
-    /// The parameter `name` after its update: both `w` and its gradient `g` are flat, in the order of its shape.
+    /// The parameter `name` after its update, or as it is if its gradient is taken as a share: both `w` and its gradient `g` are
+    /// flat, in the order of its shape.
     pub fn on_burn(&mut self, name: &str, decays: bool, w: Tensor<1>, g: Tensor<1>) -> Tensor<1> {
         let OptimRecipe { name: rule, momentum, weight_decay, .. } = self.optimizer.recipe;
         let rate = self.rate(name);
+        let shares = &mut self.optimizer.shares_on_burn;
+        let g = match shares.remove(name) {
+            Some(sum) => sum + g,
+            None => g,
+        };
+        let Some(rate) = rate else {
+            shares.insert(name.to_owned(), g);
+            return w;
+        };
         let decay = if decays { weight_decay } else { 0.0 };
         let moments = self.optimizer.memory.entry(name.to_owned()).or_default();
         let mut memory: Vec<Tensor<1>> = moments

@@ -3,8 +3,10 @@
 //! Shapes: B images a batch, 2 views, rows of the embedding matrix z are view-major: 0..B view one, B..2B view two.
 //! Between encoder and loss passes only that matrix and its gradient.
 
+pub mod accumulate;
 pub mod batches;
 pub mod checkpoint;
+mod fits;
 pub mod measure;
 pub mod start;
 mod unreadables;
@@ -27,7 +29,7 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::run::{Epoch, Event, Run, Timing};
 use crate::tensorboard::EventWriter;
-use crate::{Error, Result, interrupt, room};
+use crate::{Error, Result, interrupt};
 use batches::{Batch, Decoded, Schedule};
 use checkpoint::Checkpoint;
 use measure::HeldOut;
@@ -54,6 +56,8 @@ pub struct Plan {
     pub device: Device,
     /// Builds an untrained encoder in place of the recipe's, its numbers a function of the key.
     pub own_encoder: Option<Box<BuildEncoder>>,
+    /// Whether encoders make again on the way back what they need not keep for it ([`Encoder::recompute`]).
+    pub recomputes: bool,
 }
 
 /// What builds an encoder that is not riesz's.
@@ -67,7 +71,7 @@ impl Plan {
     pub fn new(mut recipe: Recipe, device: Device) -> Result<Self> {
         recipe.start = recipe.start.map(StartRecipe::pinned).transpose()?;
         recipe.augment.plan()?;
-        check_room(&recipe)?;
+        fits::check_recipe(&recipe)?;
         let plan = Self::for_evaluation(recipe, device)?;
         let Self { recipe, data, .. } = &plan;
         if data.train.len() < recipe.batch {
@@ -107,20 +111,20 @@ impl Plan {
                 data.test.len()
             )));
         }
-        Ok(Self { recipe, data, augment, loss, device, own_encoder: None })
+        Ok(Self { recipe, data, augment, loss, device, own_encoder: None, recomputes: false })
     }
 
     /// An untrained encoder; its bits are a function of the recipe.
     ///
     /// # Errors
-    /// If the recipe's encoder cannot be built for these images, or an own one is for images of another shape.
+    /// If the recipe's encoder cannot be built for these images, or an own one is for images of another shape or cannot recompute.
     pub fn encoder(&self) -> Result<Box<dyn Encoder>> {
         let key = Key::new(self.recipe.seed).stream("encoder");
         let (size, channels) = (self.augment.size(), self.augment.channels());
-        let Some(build) = &self.own_encoder else {
-            return Ok(encoder::begin(self.network()?, key, &self.device));
+        let mut encoder = match &self.own_encoder {
+            Some(build) => build(key)?,
+            None => encoder::begin(self.network()?, key, &self.device),
         };
-        let encoder = build(key)?;
         let takes = encoder.image_shape();
         if takes != [size, size, channels] {
             return Err(Error::input(format!(
@@ -128,6 +132,9 @@ impl Plan {
                 encoder.describe(),
                 [size, size, channels]
             )));
+        }
+        if self.recomputes {
+            encoder.recompute()?;
         }
         Ok(encoder)
     }
@@ -174,6 +181,14 @@ impl Plan {
         }
     }
 
+    /// Checks that a step of the recipe's encoder fits into memory.
+    ///
+    /// # Errors
+    /// If it does not; the sentence says with what it would.
+    pub fn check_room(&self) -> Result<()> {
+        fits::check(self)
+    }
+
     /// Updates of the whole run.
     pub fn steps(&self) -> u64 {
         self.schedule().steps_per_epoch() * self.recipe.epochs
@@ -182,29 +197,6 @@ impl Plan {
     fn schedule(&self) -> Schedule {
         Schedule { seed: self.recipe.seed, batch: self.recipe.batch, items: self.data.train.len() }
     }
-}
-
-/// A step needs the two views of a batch, the projector's rows for them, and its weights with gradient and momentum:
-/// all at once, and more besides.
-fn check_room(recipe: &Recipe) -> Result<()> {
-    let (size, channels) = (recipe.augment.size, recipe.augment.channels);
-    let ProjectorRecipe { hidden, output } = recipe.encoder.projector;
-    let rows = |width: &[usize]| room::bytes(8, &[&[recipe.batch], width].concat());
-    let step = [
-        rows(&[size, size, channels]),
-        rows(&[hidden]),
-        rows(&[output]),
-        recipe.encoder.least_bytes(size, channels).saturating_mul(3),
-    ];
-    let step = step.into_iter().fold(0, u128::saturating_add);
-    let what = || {
-        format!(
-            "a step with batch = {}, augment.size = {size}, encoder.projector.hidden = {hidden} and \
-             encoder.projector.output = {output}",
-            recipe.batch
-        )
-    };
-    room::check(what, step)
 }
 
 /// How a run is carried out; none of it changes the result.
@@ -275,6 +267,7 @@ fn interrupted(run: &Run, step: u64, last: u64) -> String {
 /// If the images cannot be read, or the loss is not finite.
 pub fn seconds_a_step(plan: &Plan) -> Result<f64> {
     const STEPS: u64 = 4;
+    plan.check_room()?;
     let images = Decoded::new(&*plan.data.train, DECODED_BUDGET);
     let mut encoder = plan.encoder()?;
     let mut optimizer = plan.optimizer()?;
@@ -451,8 +444,14 @@ fn update(
             "{error} (the encoder diverged, if its rows are not finite: lower optimizer.learning-rate)"
         ))
     };
-    let Value { value, attraction, repulsion, .. } =
-        encoder.value_and_grad(&plan.loss, &batch.views, 2).map_err(diverged)?;
+    // Where images could not be read, chunks still have two at least.
+    let found = match plan.recipe.accumulate.min(batch.images / 2) {
+        1 => encoder.value_and_grad(&plan.loss, &batch.views, 2),
+        chunks => {
+            accumulate::value_and_grad(encoder, optimizer, &plan.loss, &batch.views, 2, chunks, &mut |_| ())
+        }
+    };
+    let Value { value, attraction, repulsion, .. } = found.map_err(diverged)?;
     encoder.update(&mut optimizer.step(learning_rate));
     Ok([value, attraction, repulsion])
 }

@@ -53,8 +53,8 @@ fn riesz(folder: &Path, drivers: bool, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// A run of two updates on 64 small pictures of waves, of which 32 are held out.
-fn train(folder: &Path, device: &str, drivers: bool) -> Output {
+/// A run called `run` of two updates on 64 small pictures of waves, of which 32 are held out.
+fn train(folder: &Path, device: &str, drivers: bool, run: &str, more: &[&str]) -> Output {
     let photos = folder.join("photos");
     for i in 0..64_u32 {
         let class = photos.join(["near", "far"][i as usize % 2]);
@@ -63,11 +63,12 @@ fn train(folder: &Path, device: &str, drivers: bool) -> Output {
         image::GrayImage::from_fn(28, 28, wave).save(class.join(format!("{i}.png"))).unwrap();
     }
     let settings = ["data.held-out=0.5", "evaluation.few-labels=2", "evaluation.pairs=16"];
-    let mut arguments = vec!["train", "photos", "--recipe", "fashion-mnist-12k", "--run", device];
+    let mut arguments = vec!["train", "photos", "--recipe", "fashion-mnist-12k", "--run", run];
     arguments.extend(["--device", device, "--epochs", "1", "--batch", "16"]);
     for setting in settings {
         arguments.extend(["--set", setting]);
     }
+    arguments.extend(more);
     riesz(folder, drivers, &arguments)
 }
 
@@ -75,23 +76,27 @@ fn train(folder: &Path, device: &str, drivers: bool) -> Output {
 fn a_run_on_a_gpu_is_the_run_on_the_cpu() {
     let Some((name, _)) = gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let losses = |device: &str| -> Vec<f64> {
-        let output = train(folder.path(), device, true);
-        assert!(output.status.success(), "{device}: {}", String::from_utf8_lossy(&output.stderr));
-        let log = std::fs::read_to_string(folder.path().join(device).join("log.jsonl")).unwrap();
-        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        lines.filter(|line| line["event"] == "step").map(|line| line["loss"].as_f64().unwrap()).collect()
-    };
-    let (want, got) = (losses("cpu"), losses(name));
-    let error = |step: usize| ((got[step] - want[step]) / want[step]).abs();
-    tell(&format!(
-        "gpu: {name}: a run's loss before its first update differs by {:.1e} of it from the CPU's, after it by {:.1e}",
-        error(0),
-        error(1)
-    ));
-    assert_eq!((want.len(), got.len()), (2, 2));
-    assert!(error(0) < 1e-5 && error(1) < 5e-3, "{got:?} for {want:?}");
-    assert!(folder.path().join(name).join("report.html").exists());
+    for (way, more) in [("whole", &[][..]), ("in chunks", &["--accumulate", "4"])] {
+        let losses = |device: &str| -> Vec<f64> {
+            let run = format!("{device} {way}");
+            let output = train(folder.path(), device, true, &run, more);
+            assert!(output.status.success(), "{run}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(folder.path().join(&run).join("report.html").exists());
+            let log = std::fs::read_to_string(folder.path().join(run).join("log.jsonl")).unwrap();
+            let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            lines.filter(|line| line["event"] == "step").map(|line| line["loss"].as_f64().unwrap()).collect()
+        };
+        let (want, got) = (losses("cpu"), losses(name));
+        let error = |step: usize| ((got[step] - want[step]) / want[step]).abs();
+        tell(&format!(
+            "gpu: {name}: a run's loss, batches {way}, before its first update differs by {:.1e} of it from the CPU's, after it by \
+             {:.1e}",
+            error(0),
+            error(1)
+        ));
+        assert_eq!((want.len(), got.len()), (2, 2));
+        assert!(error(0) < 1e-5 && error(1) < 5e-3, "{way}: {got:?} for {want:?}");
+    }
 }
 
 /// Only Linux lets a program be run without its drivers.
@@ -100,7 +105,7 @@ fn a_run_on_a_gpu_is_the_run_on_the_cpu() {
 fn a_device_that_is_not_there_is_one_sentence_before_anything_is_written() {
     for name in device::GPUS.iter().filter(|name| ["wgpu", "vulkan"].contains(name)) {
         let folder = tempfile::tempdir().unwrap();
-        let output = train(folder.path(), name, false);
+        let output = train(folder.path(), name, false, name, &[]);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.starts_with(&format!("riesz: --device {name}: this machine does not offer")), "{told}");

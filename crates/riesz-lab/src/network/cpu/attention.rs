@@ -8,6 +8,7 @@ use riesz::elementary::{Real, widest};
 use riesz::product::{add_weighted_rows_transposed, rows_by_rows, weighted_rows};
 
 use super::scratch::{Scratch, enough, with_scratch};
+use crate::network::Layer;
 
 /// The sizes of one image.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,11 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
+    /// Of a layer of so many heads.
+    pub(super) fn of(layer: &Layer, heads: usize) -> Self {
+        Self { tokens: layer.shape[0], heads, width: layer.channels() / heads }
+    }
+
     /// Shares of all heads.
     pub(super) fn shares(self) -> usize {
         self.heads * self.tokens * self.tokens

@@ -1,29 +1,122 @@
 //! Which buffer holds which numbers, and how long: every outcome and every gradient has a life, and a buffer serves many whose
 //! lives do not meet.
 //!
-//! Time runs over the layers and back: layer i of L is computed at time i and sends its gradient on at time 2L − i; between them,
-//! at time L, the loss reads what it wants. An outcome lives until its last reader has read it, on the way back if its layer's
-//! gradient needs it; a gradient from its first share until it was sent on.
+//! Time runs over the layers: layer i of L is computed at time i, and at time L the loss reads what it wants. Then come the turns of
+//! the way back: a layer sends its gradient on, or its outcome is made again. An outcome lives until its last reader has read it, on
+//! the way back if a gradient needs it, and once more from when it is made again; a gradient from its first share until it was sent
+//! on.
 
+use std::ops::Range;
+
+use super::attention;
 use super::plan::passes;
 use crate::network::{Network, Op};
 
+/// What is done at a time of the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The layer's outcome is computed again.
+    Again(usize),
+    /// The layer sends its gradient to its tensors and its inputs.
+    Back(usize),
+}
+
+/// The way back over all layers. If outcomes are recomputed, those inside a block are forgotten on the way forward and made again
+/// before the block's turns. A block ends with a sum that all later layers can be made of; what comes after the last one is kept.
+pub(super) fn way_back(network: &Network, recomputes: bool) -> Vec<Turn> {
+    let mut turns = Vec::new();
+    let mut end = network.layers().len();
+    let ends = if recomputes { blocks(network) } else { Vec::new() };
+    // Below what is frozen there is no way back.
+    let first = network.frozen();
+    for start in ends.iter().rev().map(|last| last + 1).filter(|&start| start > first).chain([first]) {
+        if end < network.layers().len() {
+            turns.extend(made_again(network, start..end).into_iter().map(Turn::Again));
+        }
+        turns.extend((start..end).rev().map(Turn::Back));
+        end = start;
+    }
+    turns
+}
+
+/// The last layer of each block: sums of two layers beyond which no earlier layer is read.
+fn blocks(network: &Network) -> Vec<usize> {
+    let layers = network.layers();
+    let is_sum = |i: usize| layers[i].inputs.len() == 2;
+    let is_last_word = |i: usize| (0..i).all(|before| network.readers(before).all(|reader| reader <= i));
+    (1..layers.len()).filter(|&i| is_sum(i) && is_last_word(i)).collect()
+}
+
+/// The layers of a block, but for the last, whose outcomes its gradients need, or what is made again.
+fn made_again(network: &Network, block: Range<usize>) -> Vec<usize> {
+    let layers = network.layers();
+    let mut is_needed = vec![false; layers.len()];
+    let need = |is_needed: &mut [bool], inputs: &[usize]| {
+        inputs.iter().for_each(|&input| is_needed[written(network, input)] = true);
+    };
+    for i in block.clone() {
+        need(&mut is_needed, &needed_back(network, i));
+        // For its softmaxes, which live as long.
+        is_needed[i] |= matches!(layers[i].op, Op::Attention { .. });
+    }
+    let inside = block.start..block.end - 1;
+    for i in inside.clone().rev() {
+        if is_needed[i] {
+            need(&mut is_needed, &layers[i].inputs);
+        }
+    }
+    inside.filter(|&i| is_needed[i]).collect()
+}
+
+/// Where the outcome of layer `i` is written: what passes is made by its reader, of what it read.
+fn written(network: &Network, i: usize) -> usize {
+    if passes(network, i) { network.layers()[i].inputs[0] } else { i }
+}
+
+/// Layers of whose outcomes the gradient that layer `i` sends on is made.
+fn needed_back(network: &Network, i: usize) -> Vec<usize> {
+    let input = network.layers()[i].inputs[0];
+    match network.layers()[i].op {
+        Op::Convolve { .. } | Op::Linear { .. } => match normalization(network, i) {
+            Some(_) => vec![input, i],
+            None => vec![input],
+        },
+        Op::BatchNorm { .. } => vec![input, i],
+        Op::LayerNorm | Op::Gelu | Op::Attention { .. } => vec![input],
+        Op::Images | Op::Add | Op::MaxPool | Op::MeanPool | Op::Tokens | Op::First => Vec::new(),
+    }
+}
+
+/// The batch norm of layer `i`, if it has one.
+fn normalization(network: &Network, i: usize) -> Option<usize> {
+    let layers = network.layers();
+    let normalizes =
+        |reader: &usize| layers[*reader].inputs[0] == i && matches!(layers[*reader].op, Op::BatchNorm { .. });
+    network.readers(i).find(normalizes)
+}
+
 /// Numbers with a life: of one image.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Life {
     size: usize,
-    first: usize,
-    last: usize,
+    /// First and last times; more than one if they are made again.
+    spans: Vec<[usize; 2]>,
 }
 
 impl Life {
+    fn begun(size: usize, time: usize) -> Self {
+        Self { size, spans: vec![[time, time]] }
+    }
+
+    /// Times come in order.
     fn used(&mut self, time: usize) {
-        self.first = self.first.min(time);
-        self.last = self.last.max(time);
+        self.spans.last_mut().expect("it began")[1] = time;
     }
 
     fn meets(&self, other: &Self) -> bool {
-        self.first <= other.last && other.first <= self.last
+        self.spans
+            .iter()
+            .any(|[first, last]| other.spans.iter().any(|[from, to]| first <= to && from <= last))
     }
 }
 
@@ -32,6 +125,8 @@ impl Life {
 pub(super) struct Buffers {
     /// Of each layer's outcome, where it is written.
     pub(super) outcomes: Vec<Option<usize>>,
+    /// Of an attention's softmaxes.
+    pub(super) softmaxes: Vec<Option<usize>>,
     /// Of each layer's gradient, where there is one.
     pub(super) gradients: Vec<Option<usize>>,
     /// Of a share of a gradient that is added to it, for layers that cannot add themselves; by the layer that gives it.
@@ -41,19 +136,16 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// For passes forward, and back if `has_way_back`.
-    pub(super) fn of(network: &Network, has_way_back: bool) -> Self {
-        let mut lives = Lives::forward(network);
-        if has_way_back {
-            lives.backward(network);
-        }
-        lives.place()
+    /// For passes forward, and back by these turns if there are any.
+    pub(super) fn of(network: &Network, turns: &[Turn]) -> Self {
+        Lives::of(network, turns).place()
     }
 }
 
 /// Lives of all that is written.
 struct Lives {
     outcomes: Vec<Option<Life>>,
+    softmaxes: Vec<Option<Life>>,
     gradients: Vec<Option<Life>>,
     /// Whose life a gradient's is: handed on as it is, it is the same numbers.
     holders: Vec<usize>,
@@ -61,70 +153,83 @@ struct Lives {
 }
 
 impl Lives {
-    fn forward(network: &Network) -> Self {
-        let layers = network.layers();
-        let end = layers.len();
-        let life = |i: usize| Life { size: layers[i].size(), first: i, last: i };
-        let outcomes = (0..end).map(|i| (!passes(network, i)).then(|| life(i))).collect();
+    fn of(network: &Network, turns: &[Turn]) -> Self {
+        let end = network.layers().len();
         let none = || (0..end).map(|_| None).collect();
-        let mut lives = Self { outcomes, gradients: none(), holders: (0..end).collect(), shares: none() };
-        for (i, layer) in layers.iter().enumerate() {
-            if !passes(network, i) {
-                for &input in &layer.inputs {
-                    lives.reads(network, input, i);
-                }
-            }
+        let mut lives = Self {
+            outcomes: none(),
+            softmaxes: none(),
+            gradients: none(),
+            holders: (0..end).collect(),
+            shares: none(),
+        };
+        for i in (0..end).filter(|&i| !passes(network, i)) {
+            lives.computed(network, i, i);
         }
         for i in [network.representation(), end - 1] {
             lives.reads(network, i, end);
         }
+        if !turns.is_empty() {
+            lives.gives(network, end - 1, end);
+        }
+        for (time, &turn) in (end + 1..).zip(turns) {
+            match turn {
+                Turn::Again(i) => lives.computed(network, i, time),
+                Turn::Back(i) => lives.sent_on(network, i, time),
+            }
+        }
         lives
     }
 
-    /// Layer `i`'s outcome is read at `time`; what passes is read where it is made of.
-    fn reads(&mut self, network: &Network, i: usize, time: usize) {
-        let written = if passes(network, i) { network.layers()[i].inputs[0] } else { i };
-        self.outcomes[written].as_mut().expect("it is written").used(time);
+    /// Layer `i` is computed at `time`: for the first time, or again.
+    fn computed(&mut self, network: &Network, i: usize, time: usize) {
+        let layer = &network.layers()[i];
+        let begin = |life: &mut Option<Life>, size: usize| match life {
+            Some(life) => life.spans.push([time, time]),
+            None => *life = Some(Life::begun(size, time)),
+        };
+        begin(&mut self.outcomes[i], layer.size());
+        if let Op::Attention { heads } = layer.op {
+            begin(&mut self.softmaxes[i], attention::Sizes::of(layer, heads).shares());
+        }
+        for &input in &layer.inputs {
+            self.reads(network, input, time);
+        }
     }
 
-    fn backward(&mut self, network: &Network) {
-        let layers = network.layers();
-        self.gives(network, layers.len() - 1, layers.len());
-        for (i, layer) in layers.iter().enumerate().skip(network.frozen()).rev() {
-            let time = 2 * layers.len() - i;
-            let input = layer.inputs[0];
-            match layer.op {
-                Op::Images => {}
-                Op::Convolve { .. } | Op::Linear { .. } => {
-                    self.reads(network, input, time);
-                    let normalization = network.readers(i).find(|&reader| {
-                        layers[reader].inputs[0] == i && matches!(layers[reader].op, Op::BatchNorm { .. })
-                    });
-                    if normalization.is_some() {
-                        self.reads(network, i, time);
-                    }
-                    self.reads_gradient(normalization.unwrap_or(i), time);
-                    self.gives(network, input, time);
-                }
-                Op::BatchNorm { .. } => {
-                    self.reads(network, input, time);
-                    self.reads(network, i, time);
-                    self.reads_gradient(i, time);
-                    if let Some(&residual) = layer.inputs.get(1) {
-                        self.hands(network, i, residual, time);
-                    }
-                }
-                Op::Add => {
-                    self.reads_gradient(i, time);
-                    self.hands(network, i, input, time);
-                    self.hands(network, i, layer.inputs[1], time);
-                }
-                Op::LayerNorm | Op::Gelu | Op::Attention { .. } => {
-                    self.reads(network, input, time);
-                    self.shares(network, i, time);
-                }
-                Op::MaxPool | Op::MeanPool | Op::Tokens | Op::First => self.shares(network, i, time),
+    /// Layer `i`'s outcome is read at `time`.
+    fn reads(&mut self, network: &Network, i: usize, time: usize) {
+        self.outcomes[written(network, i)].as_mut().expect("it is written").used(time);
+    }
+
+    /// Layer `i` sends its gradient on at `time`.
+    fn sent_on(&mut self, network: &Network, i: usize, time: usize) {
+        let layer = &network.layers()[i];
+        for needed in needed_back(network, i) {
+            self.reads(network, needed, time);
+        }
+        if let Some(softmaxes) = &mut self.softmaxes[i] {
+            softmaxes.used(time);
+        }
+        match layer.op {
+            Op::Images => {}
+            Op::Convolve { .. } | Op::Linear { .. } => {
+                self.reads_gradient(normalization(network, i).unwrap_or(i), time);
+                self.gives(network, layer.inputs[0], time);
             }
+            Op::BatchNorm { .. } => {
+                self.reads_gradient(i, time);
+                if let Some(&residual) = layer.inputs.get(1) {
+                    self.hands(network, i, residual, time);
+                }
+            }
+            Op::Add => {
+                self.reads_gradient(i, time);
+                self.hands(network, i, layer.inputs[0], time);
+                self.hands(network, i, layer.inputs[1], time);
+            }
+            Op::LayerNorm | Op::Gelu | Op::Attention { .. } => self.shares(network, i, time),
+            Op::MaxPool | Op::MeanPool | Op::Tokens | Op::First => self.shares(network, i, time),
         }
     }
 
@@ -143,7 +248,7 @@ impl Lives {
             false => self.gradients[self.holders[input]].is_some(),
         };
         if is_wanted {
-            self.shares[i] = Some(Life { size: network.layers()[input].size(), first: time, last: time });
+            self.shares[i] = Some(Life::begun(network.layers()[input].size(), time));
         }
         self.gives(network, input, time);
     }
@@ -151,7 +256,7 @@ impl Lives {
     fn gives(&mut self, network: &Network, to: usize, time: usize) {
         if to >= network.frozen() {
             let size = network.layers()[to].size();
-            self.gradients[self.holders[to]].get_or_insert(Life { size, first: time, last: time }).used(time);
+            self.gradients[self.holders[to]].get_or_insert_with(|| Life::begun(size, time)).used(time);
         }
     }
 
@@ -164,13 +269,13 @@ impl Lives {
 
     /// Gives each life a buffer, the largest first.
     fn place(self) -> Buffers {
-        let Self { outcomes, gradients, holders, shares } = self;
+        let Self { outcomes, softmaxes, gradients, holders, shares } = self;
         let mut all: Vec<(usize, usize, Life)> = Vec::new();
-        for (kind, lives) in [outcomes, gradients, shares].iter().enumerate() {
-            all.extend(lives.iter().enumerate().filter_map(|(i, life)| Some((kind, i, (*life)?))));
+        for (kind, lives) in [outcomes, softmaxes, gradients, shares].into_iter().enumerate() {
+            all.extend(lives.into_iter().enumerate().filter_map(|(i, life)| Some((kind, i, life?))));
         }
-        all.sort_by_key(|&(.., life)| std::cmp::Reverse(life.size));
-        let mut places = [(); 3].map(|()| vec![None; holders.len()]);
+        all.sort_by_key(|(.., life)| std::cmp::Reverse(life.size));
+        let mut places = [(); 4].map(|()| vec![None; holders.len()]);
         let mut buffers: Vec<Vec<Life>> = Vec::new();
         for (kind, i, life) in all {
             let free = buffers.iter().position(|held| held.iter().all(|other| !life.meets(other)));
@@ -181,10 +286,10 @@ impl Lives {
             buffers[buffer].push(life);
             places[kind][i] = Some(buffer);
         }
-        let [outcomes, held, shares] = places;
+        let [outcomes, softmaxes, held, shares] = places;
         let gradients = holders.iter().map(|&holder| held[holder]).collect();
         let sizes = buffers.iter().map(|held| held[0].size).collect();
-        Buffers { outcomes, gradients, shares, sizes }
+        Buffers { outcomes, softmaxes, gradients, shares, sizes }
     }
 }
 
@@ -203,24 +308,27 @@ mod tests {
         [residual.project(7, 4), small.project(7, 4), vit.project(7, 4)]
     }
 
+    /// No way back, one that keeps, one that recomputes.
+    fn ways(network: &Network) -> [Vec<Turn>; 3] {
+        [Vec::new(), way_back(network, false), way_back(network, true)]
+    }
+
     #[test]
     fn lives_that_meet_have_different_buffers_that_are_large_enough() {
         for network in networks() {
-            for has_way_back in [false, true] {
-                let mut lives = Lives::forward(&network);
-                if has_way_back {
-                    lives.backward(&network);
-                }
+            for turns in ways(&network) {
+                let (lives, buffers) = (Lives::of(&network, &turns), Buffers::of(&network, &turns));
+                let kinds = [
+                    (&lives.outcomes, &buffers.outcomes),
+                    (&lives.softmaxes, &buffers.softmaxes),
+                    (&lives.gradients, &buffers.gradients),
+                    (&lives.shares, &buffers.shares),
+                ];
                 let mut all = Vec::new();
-                let buffers = Buffers::of(&network, has_way_back);
-                for (i, life) in lives.outcomes.iter().enumerate().filter(|(_, life)| life.is_some()) {
-                    all.push((life.unwrap(), buffers.outcomes[i].unwrap()));
-                }
-                for (i, life) in lives.gradients.iter().enumerate().filter(|(_, life)| life.is_some()) {
-                    all.push((life.unwrap(), buffers.gradients[i].unwrap()));
-                }
-                for (i, life) in lives.shares.iter().enumerate().filter(|(_, life)| life.is_some()) {
-                    all.push((life.unwrap(), buffers.shares[i].unwrap()));
+                for (lives, buffers) in kinds {
+                    let held =
+                        lives.iter().zip(buffers).filter_map(|(life, buffer)| Some((life.as_ref()?, buffer)));
+                    all.extend(held.map(|(life, buffer)| (life, buffer.unwrap())));
                 }
                 for (k, (life, buffer)) in all.iter().enumerate() {
                     assert!(buffers.sizes[*buffer] >= life.size);
@@ -235,14 +343,48 @@ mod tests {
     #[test]
     fn buffers_serve_many() {
         for network in networks() {
-            let numbers = |has_way_back| Buffers::of(&network, has_way_back).sizes.iter().sum::<usize>();
-            let outcomes: usize = (0..network.layers().len())
-                .filter(|&i| !passes(&network, i))
-                .map(|i| network.layers()[i].size())
-                .sum();
+            let [forward, back, again] =
+                ways(&network).map(|turns| Buffers::of(&network, &turns).sizes.iter().sum::<usize>());
+            let lives = Lives::of(&network, &[]);
+            let outcomes: usize =
+                lives.outcomes.iter().chain(&lives.softmaxes).flatten().map(|life| life.size).sum();
             let largest = network.layers().iter().map(|layer| layer.size()).max().unwrap();
-            assert!(numbers(false) <= 4 * largest + 64, "{} of {outcomes}", numbers(false));
-            assert!(numbers(true) <= outcomes + 4 * largest, "{} of {outcomes}", numbers(true));
+            assert!(forward <= 4 * largest + 64, "{forward} of {outcomes}");
+            assert!(back <= outcomes + 4 * largest, "{back} of {outcomes}");
+            assert!(again < back, "{again} of {back}");
+        }
+    }
+
+    /// Every layer sends its gradient on once, in reverse; what is made again is what the way back needs of a block and what that is
+    /// made of.
+    #[test]
+    fn what_is_needed_of_a_block_is_made_again() {
+        for network in networks() {
+            let turns = way_back(&network, true);
+            let back: Vec<usize> = turns
+                .iter()
+                .filter_map(|turn| if let Turn::Back(i) = turn { Some(*i) } else { None })
+                .collect();
+            assert!(back.into_iter().eq((1..network.layers().len()).rev()));
+            // Outcomes at hand: after a way forward of which the blocks' ends and the last layers are kept.
+            let ends = blocks(&network);
+            let mut at_hand: Vec<bool> = (0..network.layers().len())
+                .map(|i| i == 0 || ends.contains(&i) || i > *ends.last().unwrap())
+                .collect();
+            for turn in turns {
+                let (i, read) = match turn {
+                    Turn::Again(i) => (i, network.layers()[i].inputs.clone()),
+                    Turn::Back(i) => (i, needed_back(&network, i)),
+                };
+                for read in read {
+                    assert!(at_hand[written(&network, read)], "{turn:?} reads {read}");
+                }
+                if matches!(turn, Turn::Again(_)) {
+                    assert!(!at_hand[i] && !passes(&network, i), "{turn:?}");
+                    at_hand[i] = true;
+                }
+            }
+            assert!(ends.len() >= 2, "{ends:?}");
         }
     }
 }

@@ -51,6 +51,12 @@ use plan::Plan;
 /// Numbers of all layers' outcomes of the images that are embedded at once: 256 MiB.
 pub const EMBEDDED: usize = 1 << 26;
 
+/// Numbers of all buffers that a training pass forward and back needs for each image, if it recomputes or not.
+pub fn training_numbers(network: &Network, recomputes: bool) -> usize {
+    let turns = lives::way_back(network, recomputes);
+    lives::Buffers::of(network, &turns).sizes.iter().sum()
+}
+
 /// A network with its numbers.
 #[derive(Debug)]
 pub struct Engine {
@@ -58,6 +64,8 @@ pub struct Engine {
     tensors: Vec<Tensor>,
     /// Of each layer, its first tensor.
     first: Vec<usize>,
+    /// Whether outcomes inside of blocks are made again on the way back.
+    recomputes: bool,
     /// Of training passes.
     plan: Option<Plan>,
     /// Of images that are only embedded.
@@ -142,7 +150,13 @@ impl Engine {
         let first = (0..network.layers().len())
             .map(|layer| tensors.iter().take_while(|tensor| tensor.spec.layer < layer).count())
             .collect();
-        Self { network, tensors, first, plan: None, embedding: Mutex::new(None) }
+        Self { network, tensors, first, recomputes: false, plan: None, embedding: Mutex::new(None) }
+    }
+
+    /// From now on the way back makes outcomes inside of blocks again, in the same bits, instead of keeping them: a block is what lies
+    /// between two sums beyond which nothing is read, such as a residual block.
+    pub fn recompute(&mut self) {
+        (self.recomputes, self.plan) = (true, None);
     }
 
     /// The network.
@@ -170,13 +184,24 @@ impl Engine {
         if mode == Mode::Eval {
             plan.set_weights(&self.tensors, &self.first);
         }
-        self.pass(&mut plan, images, mode);
+        self.pass(&mut plan, images);
         if mode == Mode::Train {
             plan.follow(&mut self.tensors, &self.first);
         }
         let plan = self.plan.insert(plan);
         let outcome = |i: usize| plan.outcome(&self.network, i);
         (outcome(self.network.representation()), outcome(self.network.layers().len() - 1))
+    }
+
+    /// z of `images` as [`forward`](Self::forward) gives it in [`Mode::Train`], but the running moments stay.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn forward_only(&mut self, images: &[f32]) -> &[f32] {
+        let held = self.plan.take();
+        let mut plan = self.plan_for(held, images, Mode::Train);
+        self.pass(&mut plan, images);
+        self.plan.insert(plan).outcome(&self.network, self.network.layers().len() - 1)
     }
 
     /// h and z of `images` in [`Mode::Eval`], each image by itself; so many at a time that all layers' outcomes stay within
@@ -196,7 +221,7 @@ impl Engine {
             if part == 0 {
                 passed.set_weights(&self.tensors, &self.first);
             }
-            self.pass(&mut passed, images, Mode::Eval);
+            self.pass(&mut passed, images);
             for (rows, end) in rows.iter_mut().zip(ends) {
                 rows.extend_from_slice(passed.outcome(&self.network, end));
             }
@@ -222,13 +247,13 @@ impl Engine {
         );
         let n = images.len() / size;
         let held = held.filter(|plan| plan.is_for(n, mode));
-        held.unwrap_or_else(|| Plan::new(&self.network, n, mode))
+        held.unwrap_or_else(|| Plan::new(&self.network, n, mode, self.recomputes))
     }
 
-    fn pass(&self, plan: &mut Plan, images: &[f32], mode: Mode) {
+    fn pass(&self, plan: &mut Plan, images: &[f32]) {
         plan.show(&self.network, images);
         for i in 1..self.network.layers().len() {
-            plan.forward(&self.network, i, &self.tensors[self.tensors_of(i)], mode);
+            plan.forward(&self.network, i, &self.tensors[self.tensors_of(i)]);
         }
     }
 
@@ -245,9 +270,9 @@ impl Engine {
             "a gradient as large as z"
         );
         plan.begin(&self.network, of_z);
-        for i in (self.network.frozen()..=last).rev() {
-            let own = self.tensors_of(i);
-            plan.backward(&self.network, i, &mut self.tensors[own]);
+        for turn in 0..plan.turns() {
+            let own = self.tensors_of(plan.turn_of(turn));
+            plan.take_turn(&self.network, turn, &mut self.tensors[own]);
         }
         self.plan = Some(plan);
     }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::batch_norm::BatchNorm;
 use super::convolve::{Convolution, Input, Read, ReadGradient};
 use super::kernels::Panels;
-use super::lives::Buffers;
+use super::lives::{Buffers, Turn, way_back};
 use super::loops::{self, Cut, Moments, Norm};
 use super::scratch::{Scratch, enough, with_scratch};
 use super::{Mode, Tensor, attention, pool, tokens};
@@ -19,6 +19,8 @@ pub(super) struct Plan {
     images: usize,
     mode: Mode,
     works: Vec<Work>,
+    /// The way back.
+    turns: Vec<Turn>,
     /// Where outcomes and gradients are.
     places: Buffers,
     buffers: Vec<Vec<f32>>,
@@ -40,8 +42,6 @@ enum Work {
     BatchNorm(Box<BatchNorm>),
     /// Which of nine pixels each maximum is.
     MaxPool(Vec<u8>),
-    /// Its softmaxes.
-    Attention(attention::Sizes, Vec<f32>),
 }
 
 /// Whether layer `i` passes: a normalization or x Φ(x) whose outcome is not written, as its only reader makes it.
@@ -65,8 +65,9 @@ pub(super) fn passes(network: &Network, i: usize) -> bool {
 }
 
 impl Plan {
-    /// For passes of `n` images; [`Mode::Eval`] has no way back, and packs no weights for it.
-    pub(super) fn new(network: &Network, n: usize, mode: Mode) -> Self {
+    /// For passes of `n` images; [`Mode::Eval`] has no way back, and packs no weights for it. If it recomputes, the way back makes
+    /// again what lies inside of blocks.
+    pub(super) fn new(network: &Network, n: usize, mode: Mode, recomputes: bool) -> Self {
         let layers = network.layers();
         let mut works = Vec::new();
         for (i, layer) in layers.iter().enumerate() {
@@ -93,20 +94,17 @@ impl Plan {
                     Work::BatchNorm(Box::new(BatchNorm::new(passes(network, i), relu)))
                 }
                 Op::MaxPool => Work::MaxPool(vec![0; n * layer.size()]),
-                Op::Attention { heads } => {
-                    let (tokens, width) = (layer.shape[0], layer.channels() / heads);
-                    let sizes = attention::Sizes { tokens, heads, width };
-                    Work::Attention(sizes, vec![0.0; n * sizes.shares()])
-                }
                 _ => Work::Nothing,
             });
         }
-        let places = Buffers::of(network, mode == Mode::Train);
+        let turns = if mode == Mode::Train { way_back(network, recomputes) } else { Vec::new() };
+        let places = Buffers::of(network, &turns);
         Self {
             room: n,
             images: n,
             mode,
             works,
+            turns,
             buffers: places.sizes.iter().map(|size| vec![0.0; n * size]).collect(),
             places,
             begun: vec![false; layers.len()],
@@ -188,7 +186,13 @@ impl Plan {
     }
 
     /// Computes layer `i`.
-    pub(super) fn forward(&mut self, network: &Network, i: usize, tensors: &[Tensor], mode: Mode) {
+    pub(super) fn forward(&mut self, network: &Network, i: usize, tensors: &[Tensor]) {
+        self.compute(network, i, tensors, false);
+    }
+
+    /// Computes layer `i`; if `again`, with the moments that it had before.
+    fn compute(&mut self, network: &Network, i: usize, tensors: &[Tensor], again: bool) {
+        let mode = self.mode;
         let layer = &network.layers()[i];
         let input = layer.inputs[0];
         // What passes is not written.
@@ -202,6 +206,7 @@ impl Plan {
                 let Work::Convolution(convolution) = &self.works[i] else { unreachable!("it was planned") };
                 let normed = mode == Mode::Train
                     && i >= network.frozen()
+                    && !again
                     && network
                         .readers(i)
                         .any(|reader| matches!(network.layers()[reader].op, Op::BatchNorm { .. }));
@@ -229,8 +234,10 @@ impl Plan {
                 else {
                     unreachable!("it was planned")
                 };
-                let by_batch = mode == Mode::Train && i >= network.frozen();
-                batch_norm.set(layer.channels(), tensors, by_batch.then_some(&self.moments[..]));
+                if !again {
+                    let by_batch = mode == Mode::Train && i >= network.frozen();
+                    batch_norm.set(layer.channels(), tensors, by_batch.then_some(&self.moments[..]));
+                }
                 if !batch_norm.passes {
                     let residual = layer.inputs.get(1).map(|&residual| self.read(network, residual));
                     write(&batch_norm.norm, self.outcome(network, input), residual, layer, map);
@@ -257,11 +264,13 @@ impl Plan {
             // What passes is made by its reader.
             Op::Gelu if place.is_none() => {}
             Op::Gelu => tokens::gelu(self.outcome(network, input), map),
-            Op::Attention { .. } => {
-                let work = std::mem::replace(&mut self.works[i], Work::Nothing);
-                let Work::Attention(sizes, mut shares) = work else { unreachable!("it was planned") };
-                attention::attend(sizes, self.outcome(network, input), &mut shares, map);
-                self.works[i] = Work::Attention(sizes, shares);
+            Op::Attention { heads } => {
+                let place = self.places.softmaxes[i].expect("it was planned");
+                let mut shares = std::mem::take(&mut self.buffers[place]);
+                let sizes = attention::Sizes::of(layer, *heads);
+                let numbers = self.images * sizes.shares();
+                attention::attend(sizes, self.outcome(network, input), &mut shares[..numbers], map);
+                self.buffers[place] = shares;
             }
             Op::Add => tokens::sum(self.outcome(network, input), self.outcome(network, layer.inputs[1]), map),
             Op::First => {
@@ -274,8 +283,27 @@ impl Plan {
         }
     }
 
+    /// How many turns the way back has.
+    pub(super) fn turns(&self) -> usize {
+        self.turns.len()
+    }
+
+    /// The layer whose turn the way back's `k`-th is, from 0 on.
+    pub(super) fn turn_of(&self, k: usize) -> usize {
+        let (Turn::Again(i) | Turn::Back(i)) = self.turns[k];
+        i
+    }
+
+    /// Takes the way back's `k`-th turn; `tensors`: its layer's.
+    pub(super) fn take_turn(&mut self, network: &Network, k: usize, tensors: &mut [Tensor]) {
+        match self.turns[k] {
+            Turn::Again(i) => self.compute(network, i, tensors, true),
+            Turn::Back(i) => self.backward(network, i, tensors),
+        }
+    }
+
     /// Sends the gradient of layer `i` to its tensors and its inputs.
-    pub(super) fn backward(&mut self, network: &Network, i: usize, tensors: &mut [Tensor]) {
+    fn backward(&mut self, network: &Network, i: usize, tensors: &mut [Tensor]) {
         let layer = &network.layers()[i];
         let input = layer.inputs[0];
         let before = &network.layers()[input];
@@ -312,15 +340,12 @@ impl Plan {
                     tokens::gelu_back(plan.gradient(network, i), plan.outcome(network, input), to)
                 });
             }
-            Op::Attention { .. } => self.give(network, i, |plan, to| {
-                let Work::Attention(sizes, shares) = &plan.works[i] else { unreachable!("it was planned") };
-                attention::attend_back(
-                    *sizes,
-                    plan.gradient(network, i),
-                    plan.outcome(network, input),
-                    shares,
-                    to,
-                );
+            Op::Attention { heads } => self.give(network, i, |plan, to| {
+                let sizes = attention::Sizes::of(layer, *heads);
+                let place = plan.places.softmaxes[i].expect("it was planned");
+                let shares = &plan.buffers[place][..plan.images * sizes.shares()];
+                let (g, x) = (plan.gradient(network, i), plan.outcome(network, input));
+                attention::attend_back(sizes, g, x, shares, to);
             }),
             Op::Add => {
                 self.hand(network, i, layer.inputs[0]);
