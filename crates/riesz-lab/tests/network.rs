@@ -63,6 +63,11 @@ fn recomputing_gives_the_bits_of_keeping() {
         let kept = training_numbers(&network(), false);
         let recomputed = training_numbers(&network(), true);
         assert!(recomputed < kept, "{backbone:?}: {recomputed} of {kept}");
+        let frozen = || {
+            let stage = if backbone == Backbone::VitTiny { "blocks.1" } else { "layer2" };
+            network().frozen_through(stage).unwrap()
+        };
+        assert!(two_steps(frozen(), 5, true) == two_steps(frozen(), 5, false), "{backbone:?}, frozen");
     }
     // No sum ends a block, and nothing is forgotten; h is inside of one.
     let mut chain = Builder::new([6, 6, 2]);
