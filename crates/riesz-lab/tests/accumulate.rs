@@ -31,7 +31,9 @@ fn transformer() -> Network {
 
 fn residual() -> Network {
     let projector = ProjectorRecipe { hidden: 24, output: 10 };
-    EncoderRecipe { backbone: Backbone::ResnetSmall, stem: Stem::Auto, projector }.network(12, 3).unwrap()
+    EncoderRecipe { backbone: Backbone::ResnetSmall, stem: Stem::Auto, projector, pixels: None }
+        .network(12, 3)
+        .unwrap()
 }
 
 fn engine(network: Network) -> Engine {
@@ -50,7 +52,17 @@ fn views(n: usize) -> Vec<f32> {
 fn remembering() -> Optimizer {
     let (name, scaling) = (Rule::Sgd, Scaling::None);
     let (learning_rate, momentum, weight_decay, warmup) = (0.1, 0.9, 0.0, 0.0);
-    Optimizer::new(&OptimRecipe { name, learning_rate, scaling, momentum, weight_decay, warmup }).unwrap()
+    Optimizer::new(&OptimRecipe {
+        name,
+        learning_rate,
+        scaling,
+        momentum,
+        weight_decay,
+        warmup,
+        freeze_through: None,
+        layer_decay: None,
+    })
+    .unwrap()
 }
 
 /// The loss, the gradient of every parameter, and the encoder's tensors after one update that changes no parameter.

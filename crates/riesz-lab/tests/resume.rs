@@ -99,7 +99,7 @@ fn interrupted_and_continued_is_the_same_run() {
             assert!(error.to_string().contains("the same command goes on"), "{error}");
         }
         assert_eq!(go(&parts, &recipe, None).unwrap(), want);
-        assert!(weights(&parts) == weights(&whole), "{rule}: weights differ");
+        assert!(weights(&parts) == weights(&whole), "{name}: weights differ");
     }
 }
 

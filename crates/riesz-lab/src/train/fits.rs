@@ -29,7 +29,7 @@ pub(super) fn check(plan: &Plan) -> Result<()> {
     if plan.own_encoder.is_some() || plan.device != Device::Cpu {
         return Ok(());
     }
-    let network = recipe.encoder.network(plan.augment.size(), plan.augment.channels())?;
+    let network = plan.network()?;
     let Recipe { batch, accumulate, .. } = *recipe;
     let bytes = least_bytes(&network, batch, accumulate, plan.recomputes);
     room::check_or(|| what(recipe), bytes, |has| advice(&network, batch, accumulate, plan.recomputes, has))

@@ -20,7 +20,7 @@ use riesz::rng::Key;
 use crate::augment::Augment;
 use crate::data::{Dataset, Source};
 use crate::device::Device;
-use crate::encoder::{self, Encoder, ProjectorRecipe};
+use crate::encoder::{self, Encoder};
 use crate::lines::Lines;
 use crate::network::Network;
 use crate::optim::Optimizer;
