@@ -14,6 +14,7 @@
 //! renames, so that a reader sees the old file or the new one and a full disk loses nothing.
 
 mod arrow;
+mod arrow_promises;
 mod npy;
 mod npz;
 mod numbers;

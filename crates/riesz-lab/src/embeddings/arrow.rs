@@ -12,7 +12,7 @@ use arrow_schema::{ArrowError, DataType, Schema};
 use riesz::{Matrix, Scalar};
 
 use super::stream::{Block, Source, Wanted};
-use super::{Failure, Rows};
+use super::{Failure, Rows, arrow_promises};
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -37,7 +37,10 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
             "is Feather version 1; write it as version 2, which is Arrow IPC".to_owned(),
         ));
     }
-    let (schema, batches): (_, Box<dyn Iterator<Item = _> + Send>) = if &magic == b"ARROW1" {
+    let is_file = &magic == b"ARROW1";
+    arrow_promises::check(&mut file, is_file)?;
+    file.seek(SeekFrom::Start(0))?;
+    let (schema, batches): (_, Box<dyn Iterator<Item = _> + Send>) = if is_file {
         let reader = FileReader::try_new(file, None).map_err(not_whole)?;
         (reader.schema(), Box::new(reader))
     } else {

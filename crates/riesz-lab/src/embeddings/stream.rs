@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, Rows, arrow, npy, npz, parquet_rows, safetensors, text};
+use crate::names::sentence;
 use crate::{Error, Result};
 
 /// Numbers of a block, about: 8 MiB of f32.
@@ -131,7 +132,7 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
 fn told(path: &Path, failure: Failure) -> Error {
     match failure {
         Failure::Disk(error) => Error::io(path, &error),
-        Failure::Content(message) => Error::input(message).at(path.display()),
+        Failure::Content(message) => Error::input(sentence(&message)).at(path.display()),
     }
 }
 
