@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 WAYS = ["riesz", "program", "eager", "compile", "lightly"]
@@ -117,7 +118,7 @@ def main():
     parser.add_argument("--calls", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=0.2, help="for the calls of the program")
     parser.add_argument("--riesz", default=os.environ.get("RIESZ", "target/release/riesz"), help="the program")
-    parser.add_argument("--no-memory", action="store_true", help="times alone")
+    parser.add_argument("--no-memory", action="store_true", help="times alone; `--rounds 0` is memory alone")
     parser.add_argument("--ask", action="store_true")
     arguments = parser.parse_args()
     import torch
@@ -144,13 +145,8 @@ def main():
             calls = [call(evaluate, *rows)[0] for _ in range(arguments.calls)]
             seconds[m, way].append(statistics.median(calls[1:] or calls))
         print(f"round {number + 1}", flush=True)
-    print(f"\nNT-Xent, d {arguments.d}, {arguments.threads} threads; torch {torch.__version__}\n")
-    print("| M | way | rounds | ms, median (range) of the rounds | it / riesz, median (range) of the rounds |")
-    print("|---|---|---|---|---|")
-    for m, way in ready:
-        times = spread([1e3 * s for s in seconds[m, way]])
-        ratios = spread([a / b for a, b in zip(seconds[m, way], seconds[m, ways[0]])])
-        print(f"| {m} | {way} | {len(seconds[m, way])} | {times} | {ratios} |")
+    if arguments.rounds:
+        table(ready, seconds, ways, arguments)
     if arguments.no_memory:
         return
     print("\n| M | way | peak memory of one forward and backward, MB |", flush=True)
@@ -164,6 +160,16 @@ def main():
         process.start()
         print(f"| {m} | {way} | {answer.get(timeout=600) / 1e6:.0f} |", flush=True)
         process.join()
+
+
+def table(ready, seconds, ways, arguments):
+    print(f"\nNT-Xent, d {arguments.d}, {arguments.threads} threads; torch {version('torch')}\n")
+    print("| M | way | rounds | ms, median (range) of the rounds | it / riesz, median (range) of the rounds |")
+    print("|---|---|---|---|---|")
+    for m, way in ready:
+        times = spread([1e3 * s for s in seconds[m, way]])
+        ratios = spread([a / b for a, b in zip(seconds[m, way], seconds[m, ways[0]])])
+        print(f"| {m} | {way} | {len(seconds[m, way])} | {times} | {ratios} |")
 
 
 def spread(numbers):

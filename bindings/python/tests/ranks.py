@@ -33,7 +33,7 @@ def _start(rank: int, count: int, port: int, work: Callable[[int, int], Any], an
         dist.destroy_process_group()
 
 
-def run(count: int, work: Callable[[int, int], Any], seconds: float = 240.0) -> list[Any]:
+def run(count: int, work: Callable[[int, int], Any], seconds: float = 600.0) -> list[Any]:
     """``work(rank, count)`` on so many processes of gloo; what each returns. Fails if one fails, or after so many seconds."""
     spawn = multiprocessing.get_context("spawn")
     answers = spawn.Queue()

@@ -26,24 +26,21 @@ fn multiply_adds_are_counted_by_hand() {
 #[test]
 fn every_step_is_told_and_counted() {
     for accumulate in [1, 4] {
-        is_told_and_counted(accumulate);
+        let text = BUILT_IN[0].text;
+        let overrides =
+            ["batch=8".to_owned(), "augment.size=12".to_owned(), format!("accumulate={accumulate}")];
+        let recipe = Recipe::resolve(text, &overrides, "the first built-in recipe").unwrap();
+        let plan = Plan::new(recipe, device::open("cpu").unwrap()).unwrap();
+        let mut calls = 0;
+        let measured = measure(&plan, Duration::ZERO, &mut || calls += 1).unwrap();
+        // One more before each of the two measurements.
+        assert_eq!(calls, 4 + 4);
+        for (seconds, part) in measured.parts.iter().zip(PARTS) {
+            assert!(seconds.len() == 3 && seconds.is_sorted() && seconds[0] > 0.0, "{part}: {seconds:?}");
+        }
+        assert_eq!((measured.batch, measured.looped.0), (8, 3 * 8));
+        let network = plan.recipe.encoder.network(12, plan.augment.channels()).unwrap();
+        assert_eq!(measured.multiply_adds, 16.0 * network.training_multiply_adds());
+        assert!(measured.images_per_second() > 0.0 && measured.share() > 0.0);
     }
-}
-
-fn is_told_and_counted(accumulate: usize) {
-    let text = BUILT_IN[0].text;
-    let overrides = ["batch=8".to_owned(), "augment.size=12".to_owned(), format!("accumulate={accumulate}")];
-    let recipe = Recipe::resolve(text, &overrides, "the first built-in recipe").unwrap();
-    let plan = Plan::new(recipe, device::open("cpu").unwrap()).unwrap();
-    let mut calls = 0;
-    let measured = measure(&plan, Duration::ZERO, &mut || calls += 1).unwrap();
-    // One more before each of the two measurements.
-    assert_eq!(calls, 4 + 4);
-    for (seconds, part) in measured.parts.iter().zip(PARTS) {
-        assert!(seconds.len() == 3 && seconds.is_sorted() && seconds[0] > 0.0, "{part}: {seconds:?}");
-    }
-    assert_eq!((measured.batch, measured.looped.0), (8, 3 * 8));
-    let network = plan.recipe.encoder.network(12, plan.augment.channels()).unwrap();
-    assert_eq!(measured.multiply_adds, 16.0 * network.training_multiply_adds());
-    assert!(measured.images_per_second() > 0.0 && measured.share() > 0.0);
 }
