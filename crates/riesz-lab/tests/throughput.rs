@@ -1,7 +1,5 @@
 //! `riesz bench train`'s measurement: what it counts, and that its numbers are about the steps that were made.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use riesz_lab::device;
