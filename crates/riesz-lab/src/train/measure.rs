@@ -299,7 +299,7 @@ impl<'a> HeldOut<'a> {
     }
 }
 
-/// How the loss's attraction and repulsion stand to each other at the first [`COUPLED`] pairs.
+/// How the loss's attraction and repulsion stand to each other at the first 128 pairs.
 ///
 /// # Errors
 /// If the rows are not unit.
