@@ -28,6 +28,7 @@ pub struct Recipe {
     pub batch: usize,
     /// Chunks of equally many images in which the encoder sees a batch; the loss sees it whole. Batch norm normalizes each chunk by
     /// its own moments, so that with it another number is another training.
+    #[serde(default = "at_once")]
     pub accumulate: usize,
     /// Where the images come from.
     pub data: DataRecipe,
@@ -142,6 +143,11 @@ pub fn read(name_or_path: &str) -> Result<(String, String)> {
     }
     BuiltIn::named(name_or_path)
         .map(|recipe| (recipe.text.to_owned(), format!("built-in recipe {}", recipe.name)))
+}
+
+/// Batches of recipes that were written before there were chunks.
+fn at_once() -> usize {
+    1
 }
 
 impl Recipe {
@@ -261,6 +267,13 @@ mod tests {
     fn resolve(overrides: &[&str]) -> Result<Recipe> {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
         Recipe::resolve(BUILT_IN[0].text, &overrides, BUILT_IN[0].name)
+    }
+
+    #[test]
+    fn a_recipe_from_before_chunks_is_read() {
+        let text = BUILT_IN[0].text.replace("\naccumulate = 1", "");
+        assert!(text.len() < BUILT_IN[0].text.len());
+        assert_eq!(Recipe::resolve(&text, &[], "before").unwrap(), resolve(&[]).unwrap());
     }
 
     #[test]
