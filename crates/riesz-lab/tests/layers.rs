@@ -280,6 +280,46 @@ fn frozen_networks_are_their_definition() {
     }
 }
 
+/// Sums of a layer and one layer of it, whose gradients cannot lie in one place; in either order, and once more on top.
+#[test]
+fn residuals_around_one_layer_are_their_definition() {
+    let layers: [fn(&mut Builder, &str, usize) -> usize; 7] = [
+        |_, _, x| x,
+        |network, _, x| network.gelu(x),
+        |network, name, x| network.layer_norm(name, x),
+        |network, name, x| network.linear(name, x, 4, true),
+        |network, name, x| network.convolve(name, x, 4, 3, 1, 1, false),
+        |network, name, x| {
+            let x = network.convolve(name, x, 4, 3, 1, 1, false);
+            network.batch_norm(&format!("{name}n"), x, None, false, true)
+        },
+        |network, name, x| {
+            let x = network.convolve(name, x, 4, 1, 1, 0, false);
+            network.batch_norm(&format!("{name}n"), x, None, true, true)
+        },
+    ];
+    let ended = |mut network: Builder| {
+        let h = network.mean_pool(network.last());
+        network.linear("z", h, 3, true);
+        network.finish(h)
+    };
+    for layer in layers {
+        let mut network = Builder::new([6, 5, 2]);
+        let x = network.convolve("a", 0, 4, 3, 1, 1, true);
+        let y = layer(&mut network, "b", x);
+        let x = network.add(x, y);
+        let y = layer(&mut network, "c", x);
+        network.add(y, x);
+        is_the_definition(ended(network), 5);
+    }
+    // Added by the batch norm itself.
+    let mut network = Builder::new([6, 5, 2]);
+    let x = network.convolve("a", 0, 4, 3, 1, 1, true);
+    let y = network.convolve("b", x, 4, 3, 1, 1, false);
+    network.batch_norm("c", y, Some(x), true, true);
+    is_the_definition(ended(network), 5);
+}
+
 #[test]
 fn pixels_are_normalized_first() {
     let network = residual(false, Residual::Basic, 7, 3);

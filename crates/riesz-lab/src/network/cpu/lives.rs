@@ -95,6 +95,18 @@ fn normalization(network: &Network, i: usize) -> Option<usize> {
     network.readers(i).find(normalizes)
 }
 
+/// Whether layer `sum` adds `to` and one layer of `to`, or `to` twice: that layer reads the sum's gradient when it gives `to` its
+/// share, so one buffer cannot be both.
+fn is_around_one(network: &Network, sum: usize, to: usize) -> bool {
+    let layers = network.layers();
+    let inputs = &layers[sum].inputs;
+    // A batch norm's gradient is read by its convolution.
+    let reader =
+        |i: usize| if matches!(layers[i].op, Op::BatchNorm { .. }) { layers[i].inputs[0] } else { i };
+    let is_of_it = |&other: &usize| other != to && layers[reader(other)].inputs.contains(&to);
+    inputs.iter().any(is_of_it) || inputs.iter().all(|&input| input == to)
+}
+
 /// Numbers with a life: of one image.
 #[derive(Clone, Debug)]
 struct Life {
@@ -261,7 +273,8 @@ impl Lives {
     }
 
     fn hands(&mut self, network: &Network, from: usize, to: usize, time: usize) {
-        if to >= network.frozen() && self.gradients[self.holders[to]].is_none() {
+        let is_first = to >= network.frozen() && self.gradients[self.holders[to]].is_none();
+        if is_first && !is_around_one(network, from, to) {
             self.holders[to] = self.holders[from];
         }
         self.gives(network, to, time);

@@ -492,8 +492,8 @@ impl Plan {
         self.put_gradient(to, gradient);
     }
 
-    /// Gives layer `to` the gradient of layer `from` as it is. If it is the first share, both have one buffer: all who read it
-    /// as `from`'s do so before another share is added, for they are later layers.
+    /// Gives layer `to` the gradient of layer `from` as it is. If it is the first share, both have one buffer, where all who read
+    /// it as `from`'s do so before another share is added.
     fn hand(&mut self, network: &Network, from: usize, to: usize) {
         if to < network.frozen() {
             return;
@@ -502,6 +502,11 @@ impl Plan {
             let (mut gradient, _) = self.take_gradient(to);
             let share = self.gradient(network, from);
             loops::add_all(&mut gradient[..share.len()], share);
+            self.put_gradient(to, gradient);
+        } else if self.places.gradients[to] != self.places.gradients[from] {
+            let (mut gradient, _) = self.take_gradient(to);
+            let share = self.gradient(network, from);
+            gradient[..share.len()].copy_from_slice(share);
             self.put_gradient(to, gradient);
         }
         self.begun[to] = true;
