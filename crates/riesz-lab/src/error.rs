@@ -19,9 +19,10 @@ enum Kind {
 }
 
 impl Error {
-    /// Bad use or bad input: exit code 2.
+    /// Bad use or bad input: exit code 2. Words from files may have many lines and no end: the sentence is on one line, and
+    /// shortened in the middle beyond 1,500 characters.
     pub fn input(message: impl Into<String>) -> Self {
-        Self { message: message.into(), kind: Kind::Input }
+        Self { message: on_one_line(message.into()), kind: Kind::Input }
     }
 
     /// Another process is at it, and nothing is wrong: exit code 2.
@@ -80,6 +81,20 @@ impl Error {
     }
 }
 
+fn on_one_line(message: String) -> String {
+    const HEAD: usize = 1000;
+    const TAIL: usize = 500;
+    if message.len() <= HEAD + TAIL && !message.contains(char::is_control) {
+        return message;
+    }
+    let letters: Vec<char> = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if letters.len() <= HEAD + TAIL {
+        return letters.into_iter().collect();
+    }
+    let end = &letters[letters.len() - TAIL..];
+    letters[..HEAD].iter().chain(&[' ', '…', ' ']).chain(end).collect()
+}
+
 /// What the core refuses is bad input, and its sentence is whole.
 impl From<riesz::Error> for Error {
     fn from(error: riesz::Error) -> Self {
@@ -89,3 +104,19 @@ impl From<riesz::Error> for Error {
 
 /// A result of the laboratory.
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_one_line_with_an_end() {
+        assert_eq!(Error::input("a\nb\u{1b}[31m").to_string(), "a b [31m");
+        assert_eq!(Error::input("é".repeat(1500)).to_string(), "é".repeat(1500));
+        let long = Error::input(format!("{}; expected a number", "x".repeat(9000))).at("a.toml").to_string();
+        assert!(
+            long.len() < 1600 && long.starts_with("a.toml: xx") && long.ends_with("xx; expected a number")
+        );
+        assert!(long.contains("x … x"), "{long}");
+    }
+}

@@ -17,6 +17,7 @@ mod error;
 pub mod evaluation;
 pub mod export;
 pub mod finetune;
+mod foreign;
 pub mod geometry;
 pub mod index;
 pub mod interrupt;

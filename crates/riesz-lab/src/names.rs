@@ -20,17 +20,8 @@ pub(crate) fn readable(bytes: &[u8]) -> Cow<'_, str> {
 
 /// What a file says, as a part of a sentence: without line ends, its first 200 characters.
 pub(crate) fn quoted(text: &str) -> String {
-    shortened(text, 200)
-}
-
-/// A sentence with words from a file, on one line.
-pub(crate) fn sentence(text: &str) -> String {
-    shortened(text, 1000)
-}
-
-fn shortened(text: &str, most: usize) -> String {
-    let mut short: String = text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(most).is_some() {
+    let mut short: String = text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(200).is_some() {
         short.push('…');
     }
     short

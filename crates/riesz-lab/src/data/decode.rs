@@ -11,7 +11,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::Image;
 use crate::names::quoted;
-use crate::{Error, Result};
+use crate::{Error, Result, foreign};
 
 /// Extensions that make a file an image for listing; what is inside decides how it is decoded.
 pub(super) const EXTENSIONS: [&str; 11] =
@@ -44,6 +44,11 @@ pub fn image_file(path: &Path) -> Result<Image> {
 /// # Errors
 /// The reason, without the file's name: not an image, damaged, truncated, too large.
 pub(super) fn decode(bytes: &[u8]) -> std::result::Result<Image, String> {
+    let given_up = || Err("damaged: what decodes it gave up".to_owned());
+    foreign::decoded(|| decode_sound(bytes)).unwrap_or_else(given_up)
+}
+
+fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
     if bytes.is_empty() {
         return Err("the file is empty".to_owned());
     }

@@ -23,7 +23,7 @@ use super::shards;
 use super::tree::Tree;
 use super::{Image, Opened, Source};
 use crate::parquet_columns::{self, one_line, unread};
-use crate::{Error, Result};
+use crate::{Error, Result, foreign};
 
 /// Bytes of encoded images that are kept once they were read.
 const KEPT: usize = 1 << 30;
@@ -57,7 +57,7 @@ pub(super) fn open(tree: &Tree) -> Result<Option<Opened>> {
     if files.is_empty() {
         return Ok(None);
     }
-    let files = files.into_iter().map(Table::open).collect::<Result<Vec<_>>>()?;
+    let files = files.into_iter().map(Table::open_any).collect::<Result<Vec<_>>>()?;
     let (train, test, left_aside) = shards::by_split(files, |file| file.path.as_path());
     let classes = Classes::of(train.iter().chain(test.iter().flatten()));
     let source = |name: &'static str, files: Vec<Table>| -> Box<dyn Source> {
@@ -98,6 +98,12 @@ struct Table {
 }
 
 impl Table {
+    /// Opens a file, damaged or not.
+    fn open_any(path: PathBuf) -> Result<Self> {
+        let given_up = || Err(Error::input(format!("{}: {GIVEN_UP}", path.display())));
+        foreign::decoded(|| Self::open(path.clone())).unwrap_or_else(given_up)
+    }
+
     fn open(path: PathBuf) -> Result<Self> {
         let wrong = |error: ParquetError| damaged(&path, &error);
         let file = File::open(&path).map_err(|error| Error::io(&path, &error))?;
@@ -417,7 +423,9 @@ impl Source for Images {
     }
 
     fn image(&self, index: usize) -> Result<Image> {
-        let bytes = self.encoded(index).map_err(|(path, error)| damaged(&path, &error))?;
+        let encoded = foreign::decoded(|| self.encoded(index))
+            .ok_or_else(|| Error::input(GIVEN_UP).at(self.name(index)))?;
+        let bytes = encoded.map_err(|(path, error)| damaged(&path, &error))?;
         let bytes = bytes.ok_or_else(|| {
             Error::input("has no bytes; an image that is only named by a path is not read")
                 .at(self.name(index))
@@ -425,6 +433,8 @@ impl Source for Images {
         decode(bytes.data()).map_err(|reason| Error::input(reason).at(self.name(index)))
     }
 }
+
+const GIVEN_UP: &str = "the parquet file is damaged: what decodes it gave up";
 
 /// The sentence for a file that cannot be read.
 fn damaged(path: &Path, error: &ParquetError) -> Error {

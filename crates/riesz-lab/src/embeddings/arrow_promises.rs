@@ -1,5 +1,5 @@
-//! What the compressed buffers of an Arrow file promise, looked at before they are decoded: the crate that does so allocates
-//! what each buffer says of itself.
+//! Where the buffers of an Arrow file lie and what compressed ones promise, looked at before they are decoded: the crate that does
+//! so panics at the one and allocates the other.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
@@ -70,25 +70,31 @@ fn message(file: &mut BufReader<File>, place: u64, length: u64) -> Outcome<Optio
     let bytes = at(file, begin, u64::from(size))?;
     let message = root_as_message(&bytes)
         .map_err(|_| Failure::Content("is not a whole Arrow file: a message is damaged".to_owned()))?;
-    buffers(file, &message, body, length)?;
-    let of_body = u64::try_from(message.bodyLength()).map_err(|_| cut())?;
-    Ok(Some(body.checked_add(of_body).ok_or_else(cut)?))
+    let end = u64::try_from(message.bodyLength()).ok().and_then(|size| body.checked_add(size));
+    let end = end.filter(|&end| end <= length).ok_or_else(cut)?;
+    buffers(file, &message, body, end)?;
+    Ok(Some(end))
 }
 
-fn buffers(file: &mut BufReader<File>, message: &Message<'_>, body: u64, length: u64) -> Outcome<()> {
+/// Every buffer of a message lies in its body, from `body` to `end`, and one that is compressed can become what it promises.
+fn buffers(file: &mut BufReader<File>, message: &Message<'_>, body: u64, end: u64) -> Outcome<()> {
     let batch = message
         .header_as_record_batch()
         .or_else(|| message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data()));
-    let Some(batch) = batch.filter(|batch| batch.compression().is_some()) else { return Ok(()) };
+    let Some(batch) = batch else { return Ok(()) };
     for buffer in batch.buffers().into_iter().flatten() {
         let cut = || Failure::Content("is not a whole Arrow file: a buffer does not lie in it".to_owned());
         let size = u64::try_from(buffer.length()).map_err(|_| cut())?;
-        if size == 0 {
+        let place = u64::try_from(buffer.offset()).ok().and_then(|offset| body.checked_add(offset));
+        let lies = |place: &u64| place.checked_add(size).is_some_and(|behind| behind <= end);
+        let place = place.filter(lies).ok_or_else(cut)?;
+        if size == 0 || batch.compression().is_none() {
             continue;
         }
-        let place = u64::try_from(buffer.offset()).ok().and_then(|offset| body.checked_add(offset));
-        let place = place.filter(|place| place.checked_add(size.max(8)).is_some_and(|end| end <= length));
-        let bytes = at(file, place.ok_or_else(cut)?, 8)?;
+        if size < 8 {
+            return Err(cut());
+        }
+        let bytes = at(file, place, 8)?;
         let promised = i64::from_le_bytes([
             bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
         ]);

@@ -5,8 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, Rows, arrow, npy, npz, parquet_rows, safetensors, text};
-use crate::names::sentence;
-use crate::{Error, Result};
+use crate::{Error, Result, foreign};
 
 /// Numbers of a block, about: 8 MiB of f32.
 pub(super) const BLOCK: usize = 1 << 21;
@@ -79,7 +78,8 @@ impl Stream {
     /// # Errors
     /// One sentence with the path if the file is damaged, or holds what is no row of numbers.
     pub fn block(&mut self) -> Result<Option<Block>> {
-        self.source.next().map_err(|failure| told(&self.path, failure))
+        let next = foreign::decoded(|| self.source.next()).unwrap_or_else(|| Err(given_up()));
+        next.map_err(|failure| told(&self.path, failure))
     }
 }
 
@@ -102,7 +102,7 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
     let ending = ending.as_deref().unwrap_or_default();
     let content = |message: &str| Err(Failure::Content(message.to_owned()));
-    let source = match ending {
+    let opened = foreign::decoded(|| match ending {
         "npy" | "npz" | "safetensors" if !wanted.texts.is_empty() => Err(Failure::Content(format!(
             "has no column {}: a .{ending} file holds numbers alone; parquet, Arrow and CSV files have columns",
             wanted.texts[0]
@@ -124,15 +124,20 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
         _ => content(
             "the file's name must end in .npy, .npz, .safetensors, .parquet, .arrow, .feather or .csv",
         ),
-    };
+    });
+    let source = opened.unwrap_or_else(|| Err(given_up()));
     let source = source.map_err(|failure| told(path, failure))?;
     Ok(Stream { path: path.to_owned(), source })
+}
+
+fn given_up() -> Failure {
+    Failure::Content("is damaged: what decodes it gave up".to_owned())
 }
 
 fn told(path: &Path, failure: Failure) -> Error {
     match failure {
         Failure::Disk(error) => Error::io(path, &error),
-        Failure::Content(message) => Error::input(sentence(&message)).at(path.display()),
+        Failure::Content(message) => Error::input(message).at(path.display()),
     }
 }
 

@@ -9,7 +9,7 @@ use riesz::Matrix;
 use super::{About, FORMAT, KEY};
 use crate::data::{self, DataRecipe, Source};
 use crate::embeddings::stream::{self, Wanted};
-use crate::{Error, Result};
+use crate::{Error, Result, foreign};
 
 /// A file of rows.
 pub struct Stored {
@@ -44,9 +44,10 @@ impl Stored {
             ))
         };
         let file = File::open(path).map_err(|error| Error::io(path, &error))?;
-        let metadata = ParquetMetaDataReader::new()
-            .parse_and_finish(&file)
-            .map_err(|_| wrong("not a whole parquet file".to_owned()))?;
+        let metadata = foreign::decoded(|| ParquetMetaDataReader::new().parse_and_finish(&file));
+        let metadata = metadata
+            .and_then(std::result::Result::ok)
+            .ok_or_else(|| wrong("not a whole parquet file".to_owned()))?;
         let metadata = metadata.file_metadata();
         let entries = metadata.key_value_metadata();
         let about = entries.into_iter().flatten().find(|entry| entry.key == KEY);
