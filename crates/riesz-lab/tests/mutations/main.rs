@@ -103,7 +103,9 @@ fn answer(reader: &Reader, path: &Path, bytes: &[u8]) -> Result<Result<(), Strin
         Err(sentence) if sentence.trim().is_empty() || sentence.contains('\n') => {
             Err(format!("is refused in other than one line: {sentence:?}"))
         }
-        Err(sentence) if sentence.len() > 2000 => Err(format!("is refused in {} bytes", sentence.len())),
+        Err(sentence) if sentence.chars().count() > 1800 => {
+            Err(format!("is refused in {} characters", sentence.chars().count()))
+        }
         _ => Ok(answer),
     }
 }
