@@ -10,9 +10,11 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 RIESZ = pathlib.Path(__file__).parents[3] / "target/release/riesz"
 SIZE = 32
+# Every encoder that a recipe can name.
+ENCODERS = ["resnet-small", "resnet18", "resnet34", "resnet50", "vit-tiny", "vit-small", "vit-base"]
 
 
-@pytest.fixture(scope="module", params=["resnet-small", "resnet18", "resnet50", "vit-tiny"])
+@pytest.fixture(scope="module", params=ENCODERS)
 def run(request, tmp_path_factory):
     if not RIESZ.exists():
         pytest.skip("target/release/riesz is not built")
