@@ -78,8 +78,7 @@ impl Stream {
     /// # Errors
     /// One sentence with the path if the file is damaged, or holds what is no row of numbers.
     pub fn block(&mut self) -> Result<Option<Block>> {
-        let next = foreign::decoded(|| self.source.next()).unwrap_or_else(|| Err(given_up()));
-        next.map_err(|failure| told(&self.path, failure))
+        self.source.next().map_err(|failure| told(&self.path, failure))
     }
 }
 
@@ -102,7 +101,7 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
     let ending = ending.as_deref().unwrap_or_default();
     let content = |message: &str| Err(Failure::Content(message.to_owned()));
-    let opened = foreign::decoded(|| match ending {
+    let source = match ending {
         "npy" | "npz" | "safetensors" if !wanted.texts.is_empty() => Err(Failure::Content(format!(
             "has no column {}: a .{ending} file holds numbers alone; parquet, Arrow and CSV files have columns",
             wanted.texts[0]
@@ -111,8 +110,8 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
         "npy" => npy::open(BufReader::with_capacity(1 << 20, file), length),
         "npz" => npz::open(BufReader::with_capacity(1 << 20, file), length, name),
         "safetensors" => safetensors::open(BufReader::with_capacity(1 << 20, file), length, name),
-        "parquet" => parquet_rows::open(file, wanted),
-        "arrow" | "feather" | "ipc" => arrow::open(file, wanted),
+        "parquet" => Foreign::open(|| parquet_rows::open(file, wanted)),
+        "arrow" | "feather" | "ipc" => Foreign::open(|| arrow::open(file, wanted)),
         "csv" => text::open(file, wanted, b','),
         "tsv" => text::open(file, wanted, b'\t'),
         "h5" | "hdf5" | "he5" => content(
@@ -124,14 +123,39 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
         _ => content(
             "the file's name must end in .npy, .npz, .safetensors, .parquet, .arrow, .feather or .csv",
         ),
-    });
-    let source = opened.unwrap_or_else(|| Err(given_up()));
+    };
     let source = source.map_err(|failure| told(path, failure))?;
     Ok(Stream { path: path.to_owned(), source })
 }
 
-fn given_up() -> Failure {
-    Failure::Content("is damaged: what decodes it gave up".to_owned())
+/// A file that somebody else's crate decodes, which may panic at damage.
+struct Foreign(Box<dyn Source>);
+
+impl Foreign {
+    fn open(
+        open: impl FnOnce() -> std::result::Result<Box<dyn Source>, Failure>,
+    ) -> std::result::Result<Box<dyn Source>, Failure> {
+        let source = foreign::decoded(open).unwrap_or_else(|| Err(Self::given_up()))?;
+        Ok(Box::new(Self(source)))
+    }
+
+    fn given_up() -> Failure {
+        Failure::Content("is damaged: what decodes it gave up".to_owned())
+    }
+}
+
+impl Source for Foreign {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+
+    fn rows(&self) -> Option<u64> {
+        self.0.rows()
+    }
+
+    fn next(&mut self) -> std::result::Result<Option<Block>, Failure> {
+        foreign::decoded(|| self.0.next()).unwrap_or_else(|| Err(Self::given_up()))
+    }
 }
 
 fn told(path: &Path, failure: Failure) -> Error {
