@@ -2,14 +2,12 @@
 
 use std::path::PathBuf;
 
-use serde_json::to_string_pretty;
-
-use super::embed::Part;
-use crate::console::{errln, outln};
+use super::asked::Asked;
+use crate::console::outln;
+use crate::index::Searched;
 use crate::index::duplicates::{self, Found, Gallery};
-use crate::index::{self, Searched};
 use crate::progress::Progress;
-use crate::{Error, Result, atomic, device, interrupt};
+use crate::{Error, Result, interrupt};
 
 /// Arguments of `riesz duplicates`.
 #[derive(clap::Args)]
@@ -26,30 +24,11 @@ pub struct DuplicatesArgs {
     /// The images: anything that `riesz train` takes
     #[arg(required_unless_present = "index")]
     images: Option<String>,
-    /// A parquet file that `riesz embed` wrote: the images need not be embedded again
-    #[arg(long, value_name = "FILE")]
-    index: Option<PathBuf>,
     /// The cosine from which two images count as nearly the same
     #[arg(long, value_name = "COSINE", default_value_t = 0.98)]
     above: f64,
-    /// Rows of the backbone or of the projector [default: the index's, else the backbone's]
-    #[arg(long, value_enum)]
-    part: Option<Part>,
-    /// JSON, for machines
-    #[arg(long)]
-    json: bool,
-    /// Also write a sheet of the images: one HTML file that needs no network
-    #[arg(long, value_name = "SHEET")]
-    output: Option<PathBuf>,
-    /// Where tensors live: cpu, or a GPU that the program was built for (`riesz train --help`)
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// CPU threads [default: all]
-    #[arg(long)]
-    threads: Option<usize>,
-    /// No progress
-    #[arg(long)]
-    quiet: bool,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Groups that are printed, and images of each.
@@ -60,21 +39,19 @@ const PRINTED: (usize, usize) = (20, 8);
 /// # Errors
 /// Bad use or input, or the disk refuses.
 pub fn run(args: &DuplicatesArgs) -> Result<()> {
-    super::train::set_threads(args.threads)?;
+    super::train::set_threads(args.asked.threads)?;
     if !(-1.0..=1.0).contains(&args.above) {
         return Err(Error::input(format!("--above is {}; expected a cosine, in [-1, 1]", args.above)));
     }
     interrupt::listen();
     let comparing = interrupt::expendable("interrupted; nothing was written".to_owned());
-    let device = device::open(&args.device)?;
-    let (index, images) = (args.index.as_deref(), args.images.as_deref());
-    let (embedder, searched) = index::open(&args.run, index, images, args.part, &device)?;
+    let (embedder, searched) = args.asked.open(&args.run, args.images.as_deref())?;
     // What a sheet needs is missed before anything lasts long.
-    let pictures = args.output.is_some().then(|| searched.pictures()).transpose()?;
+    let pictures = args.asked.output.is_some().then(|| searched.pictures()).transpose()?;
     let gallery = match &searched {
         Searched::File(stored) => Gallery::of_file(stored)?,
         Searched::Images(images) => {
-            let mut progress = images.progress(args.quiet);
+            let mut progress = images.progress(args.asked.quiet);
             let gallery = Gallery::of_images(&embedder, images, &mut progress)?;
             progress.finish();
             gallery
@@ -82,22 +59,11 @@ pub fn run(args: &DuplicatesArgs) -> Result<()> {
     };
     let n = gallery.len() as u64;
     let pairs = n * n.saturating_sub(1) / 2;
-    let progress = Progress::new("comparing", "million pairs", 0, pairs / 1_000_000, args.quiet);
+    let progress = Progress::new("comparing", "million pairs", 0, pairs / 1_000_000, args.asked.quiet);
     let found = gallery.groups(args.above, progress)?;
     let page = pictures.map(|pictures| duplicates::sheet(&found, &pictures)).transpose()?;
     drop(comparing);
-    if let (Some(path), Some(page)) = (&args.output, page) {
-        atomic::write_bytes(path, page.as_bytes())?;
-    }
-    if args.json {
-        outln!("{}", to_string_pretty(&found).map_err(|error| Error::input(error.to_string()))?);
-    } else {
-        print(&found);
-    }
-    if let Some(path) = args.output.as_ref().filter(|_| !args.quiet) {
-        errln!("{}: the sheet", path.display());
-    }
-    Ok(())
+    args.asked.tell(&found, page, print)
 }
 
 fn print(found: &Found) {

@@ -1,5 +1,6 @@
-//! One file a verb: its arguments and what it does; and `loss_flags`, which several take.
+//! One file a verb: its arguments and what it does; `loss_flags` and `asked`, which several take.
 
+pub mod asked;
 pub mod bench;
 pub mod bench_train;
 pub mod compare;

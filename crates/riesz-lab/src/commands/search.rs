@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::to_string_pretty;
-
-use super::embed::Part;
-use crate::console::{errln, outln};
+use super::asked::Asked;
+use crate::console::outln;
 use crate::data::image_file;
+use crate::index::Searched;
 use crate::index::search::{self, Found, Query};
-use crate::index::{self, Searched};
-use crate::{Error, Result, atomic, device, interrupt};
+use crate::{Error, Result, interrupt};
 
 /// Arguments of `riesz search`.
 #[derive(clap::Args)]
@@ -29,30 +27,11 @@ pub struct SearchArgs {
     /// Image files that are asked for; then the images to search, anything that `riesz train` takes, unless there is an index
     #[arg(required = true, value_name = "QUERY|IMAGES")]
     paths: Vec<String>,
-    /// A parquet file that `riesz embed` wrote: the images need not be embedded again
-    #[arg(long, value_name = "FILE")]
-    index: Option<PathBuf>,
     /// How many images
     #[arg(long, default_value_t = 10)]
     top: usize,
-    /// Rows of the backbone or of the projector [default: the index's, else the backbone's]
-    #[arg(long, value_enum)]
-    part: Option<Part>,
-    /// JSON, for machines
-    #[arg(long)]
-    json: bool,
-    /// Also write a sheet of the images: one HTML file that needs no network
-    #[arg(long, value_name = "SHEET")]
-    output: Option<PathBuf>,
-    /// Where tensors live: cpu, or a GPU that the program was built for (`riesz train --help`)
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// CPU threads [default: all]
-    #[arg(long)]
-    threads: Option<usize>,
-    /// No progress
-    #[arg(long)]
-    quiet: bool,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Searches and tells.
@@ -60,11 +39,11 @@ pub struct SearchArgs {
 /// # Errors
 /// Bad use or input, or the disk refuses.
 pub fn run(args: &SearchArgs) -> Result<()> {
-    super::train::set_threads(args.threads)?;
+    super::train::set_threads(args.asked.threads)?;
     if args.top == 0 {
         return Err(Error::input("--top is 0; at least 1 is needed"));
     }
-    let (queries, source) = match (&args.index, &args.paths[..]) {
+    let (queries, source) = match (&args.asked.index, &args.paths[..]) {
         (Some(_), queries) => (queries, None),
         (None, [queries @ .., source]) if !queries.is_empty() => (queries, Some(source)),
         _ => {
@@ -77,16 +56,15 @@ pub fn run(args: &SearchArgs) -> Result<()> {
     let searching = interrupt::expendable("interrupted; nothing was written".to_owned());
     let query = |path: &String| Ok(Query { name: path.clone(), image: image_file(Path::new(path))? });
     let queries: Vec<Query> = queries.iter().map(query).collect::<Result<_>>()?;
-    let device = device::open(&args.device)?;
     let source = source.map(String::as_str);
-    let (embedder, searched) = index::open(&args.run, args.index.as_deref(), source, args.part, &device)?;
+    let (embedder, searched) = args.asked.open(&args.run, source)?;
     // What a sheet needs is missed before anything lasts long.
-    let pictures = args.output.is_some().then(|| searched.pictures()).transpose()?;
+    let pictures = args.asked.output.is_some().then(|| searched.pictures()).transpose()?;
     let rows = search::rows(&embedder, &queries)?;
     let found = match &searched {
         Searched::File(stored) => search::in_file(stored, &queries, &rows, args.top)?,
         Searched::Images(images) => {
-            let mut progress = images.progress(args.quiet);
+            let mut progress = images.progress(args.asked.quiet);
             let found = search::in_images(&embedder, images, &queries, &rows, args.top, &mut progress)?;
             progress.finish();
             found
@@ -94,18 +72,7 @@ pub fn run(args: &SearchArgs) -> Result<()> {
     };
     let page = pictures.map(|pictures| search::sheet(&found, &queries, &pictures)).transpose()?;
     drop(searching);
-    if let (Some(path), Some(page)) = (&args.output, page) {
-        atomic::write_bytes(path, page.as_bytes())?;
-    }
-    if args.json {
-        outln!("{}", to_string_pretty(&found).map_err(|error| Error::input(error.to_string()))?);
-    } else {
-        print(&found);
-    }
-    if let Some(path) = args.output.as_ref().filter(|_| !args.quiet) {
-        errln!("{}: the sheet", path.display());
-    }
-    Ok(())
+    args.asked.tell(&found, page, print)
 }
 
 fn print(found: &Found) {

@@ -1,0 +1,66 @@
+//! What `riesz search` and `riesz duplicates` both take: whose rows are asked, and how the answer is told.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::to_string_pretty;
+
+use super::embed::Part;
+use crate::console::{errln, outln};
+use crate::index::{self, Embedder, Searched};
+use crate::{Error, Result, atomic, device};
+
+/// Arguments of both.
+#[derive(clap::Args)]
+pub struct Asked {
+    /// A parquet file that `riesz embed` wrote: the images need not be embedded again
+    #[arg(long, value_name = "FILE")]
+    pub index: Option<PathBuf>,
+    /// Rows of the backbone or of the projector [default: the index's, else the backbone's]
+    #[arg(long, value_enum)]
+    part: Option<Part>,
+    /// JSON, for machines
+    #[arg(long)]
+    json: bool,
+    /// Also write a sheet of the images: one HTML file that needs no network
+    #[arg(long, value_name = "SHEET")]
+    pub output: Option<PathBuf>,
+    /// Where tensors live: cpu, or a GPU that the program was built for (`riesz train --help`)
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// CPU threads [default: all]
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// No progress
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+impl Asked {
+    /// Opens the run's encoder, and the index or the images.
+    ///
+    /// # Errors
+    /// As [`index::open`], or if there is no such device.
+    pub fn open(&self, run: &Path, images: Option<&str>) -> Result<(Embedder, Searched)> {
+        index::open(run, self.index.as_deref(), images, self.part, &device::open(&self.device)?)
+    }
+
+    /// Writes the sheet, if there is one, and tells what was found.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn tell<F: Serialize>(&self, found: &F, sheet: Option<String>, print: fn(&F)) -> Result<()> {
+        if let (Some(path), Some(sheet)) = (&self.output, sheet) {
+            atomic::write_bytes(path, sheet.as_bytes())?;
+        }
+        if self.json {
+            outln!("{}", to_string_pretty(found).map_err(|error| Error::input(error.to_string()))?);
+        } else {
+            print(found);
+        }
+        if let Some(path) = self.output.as_ref().filter(|_| !self.quiet) {
+            errln!("{}: the sheet", path.display());
+        }
+        Ok(())
+    }
+}
