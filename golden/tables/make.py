@@ -33,7 +33,12 @@ with pa.OSFile(str(HERE / "stream.arrow"), "wb") as file, pa.ipc.new_stream(file
     stream.write_table(table(fixed))
 parquet.write_table(table(lists(pa.float32())), HERE / "zstd.parquet", compression="zstd")
 parquet.write_table(table(fixed), HERE / "zstd2.parquet", compression="zstd", row_group_size=17, data_page_version="2.0")
-feather.write_feather(table(fixed), HERE / "packed.feather", compression="zstd")
+feather.write_feather(table(lists(pa.float32())), HERE / "zstd.feather", compression="zstd", chunksize=17)
+# Words by number in a dictionary, which is a message of its own, and a column of numbers that do not become smaller.
+coded = table(fixed, word=pa.array(labels).dictionary_encode(), noise=np.random.default_rng(1).integers(0, 256, 40, dtype="u1"))
+with pa.OSFile(str(HERE / "zstd.arrow"), "wb") as file:
+    with pa.ipc.new_stream(file, coded.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
+        stream.write_table(coded, max_chunksize=9)
 uneven = [list(map(float, row)) for row in rows]
 uneven[23] = uneven[23][:5]
 parquet.write_table(table(pa.array(uneven, type=pa.list_(pa.float32()))), HERE / "uneven.parquet")

@@ -15,6 +15,7 @@
 
 mod arrow;
 mod arrow_promises;
+mod arrow_zstd;
 mod npy;
 mod npz;
 mod numbers;

@@ -11,6 +11,7 @@ use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, DataType, Schema};
 use riesz::{Matrix, Scalar};
 
+use super::arrow_zstd::Unpacked;
 use super::stream::{Block, Source, Wanted};
 use super::{Failure, Rows, arrow_promises};
 
@@ -37,10 +38,19 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
             "is Feather version 1; write it as version 2, which is Arrow IPC".to_owned(),
         ));
     }
+    // The messages of a file follow its mark as they do in a stream.
     let is_file = &magic == b"ARROW1";
-    arrow_promises::check(&mut file, is_file)?;
+    let first = if is_file { 8 } else { 0 };
+    let is_zstd = if is_file {
+        arrow_promises::check_file(&mut file)? && arrow_promises::check_stream(&mut file, first)?
+    } else {
+        arrow_promises::check_stream(&mut file, first)?
+    };
     file.seek(SeekFrom::Start(0))?;
-    let (schema, batches): (_, Box<dyn Iterator<Item = _> + Send>) = if is_file {
+    let (schema, batches): (_, Box<dyn Iterator<Item = _> + Send>) = if is_zstd {
+        let reader = StreamReader::try_new(Unpacked::new(file, first)?, None).map_err(not_whole)?;
+        (reader.schema(), Box::new(reader))
+    } else if is_file {
         let reader = FileReader::try_new(file, None).map_err(not_whole)?;
         (reader.schema(), Box::new(reader))
     } else {
@@ -209,7 +219,7 @@ fn not_whole(error: ArrowError) -> Failure {
             Failure::Disk(disk)
         }
         _ if told.contains("compression") => Failure::Content(format!(
-            "is compressed in a way that riesz does not read ({told}); uncompressed and LZ4 are read"
+            "is compressed in a way that riesz does not read ({told}); uncompressed, LZ4 and Zstandard are read"
         )),
         _ => Failure::Content(format!("is not a whole Arrow file: {told}")),
     }

@@ -4,32 +4,69 @@
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 
-use arrow_ipc::{Message, root_as_footer, root_as_message};
+use arrow_ipc::{CompressionType, Message, RecordBatch, root_as_footer, root_as_message};
 
 use super::Failure;
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
 /// LZ4 makes a byte of at most 255.
-const MOST_OF_A_BYTE: u64 = 255;
+const MOST_OF_LZ4: u64 = 255;
+/// Zstandard makes four bytes of a block of 128 KiB that are all the same.
+const MOST_OF_ZSTD: u64 = 1 << 15;
 /// Bytes of a message's mark and size.
 const HEAD: u64 = 8;
 /// What a file begins and ends with.
 const MARK: &[u8] = b"ARROW1";
 
-/// Looks at every record batch and dictionary of a file, or of a stream.
-pub(super) fn check(file: &mut BufReader<File>, is_file: bool) -> Outcome<()> {
+/// Looks at every record batch and dictionary that the footer of a file names, and says whether one is compressed by Zstandard.
+pub(super) fn check_file(file: &mut BufReader<File>) -> Outcome<bool> {
     let length = file.get_ref().metadata()?.len();
-    if is_file {
-        return of_footer(file, length)?
-            .into_iter()
-            .try_for_each(|place| message(file, place, length).map(drop));
+    let mut is_zstd = false;
+    for place in of_footer(file, length)? {
+        if let Some(envelope) = envelope(file, place, length)? {
+            is_zstd |= check(file, &envelope)?;
+        }
     }
-    let mut place = 0;
-    while let Some(next) = message(file, place, length)? {
-        place = next;
+    Ok(is_zstd)
+}
+
+/// The same of the messages that follow one another from a place.
+pub(super) fn check_stream(file: &mut BufReader<File>, mut place: u64) -> Outcome<bool> {
+    let length = file.get_ref().metadata()?.len();
+    let mut is_zstd = false;
+    while let Some(envelope) = envelope(file, place, length)? {
+        is_zstd |= check(file, &envelope)?;
+        place = envelope.end;
     }
-    Ok(())
+    Ok(is_zstd)
+}
+
+/// A message of a file: what it says, and from where to where its body lies.
+pub(super) struct Envelope {
+    pub(super) message: Vec<u8>,
+    pub(super) body: u64,
+    pub(super) end: u64,
+}
+
+impl Envelope {
+    /// What it says, read.
+    pub(super) fn message(&self) -> Outcome<Message<'_>> {
+        root_as_message(&self.message)
+            .map_err(|_| Failure::Content("is not a whole Arrow file: a message is damaged".to_owned()))
+    }
+}
+
+/// The batch of a message, or of the dictionary that it is.
+pub(super) fn batch<'a>(message: &Message<'a>) -> Option<RecordBatch<'a>> {
+    message
+        .header_as_record_batch()
+        .or_else(|| message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data()))
+}
+
+/// Whether the buffers of a batch are compressed by Zstandard.
+pub(super) fn is_zstd(batch: &RecordBatch<'_>) -> bool {
+    batch.compression().is_some_and(|how| how.codec() == CompressionType::ZSTD)
 }
 
 /// Where the messages of a file begin, as its footer says.
@@ -48,8 +85,8 @@ fn of_footer(file: &mut BufReader<File>, length: u64) -> Outcome<Vec<u64>> {
     blocks.map(|block| u64::try_from(block.offset()).map_err(|_| cut())).collect()
 }
 
-/// Looks at the message at a place, and says where the next one begins; `None` behind the last.
-fn message(file: &mut BufReader<File>, place: u64, length: u64) -> Outcome<Option<u64>> {
+/// The message at a place; `None` behind the last.
+pub(super) fn envelope(file: &mut BufReader<File>, place: u64, length: u64) -> Outcome<Option<Envelope>> {
     if length.saturating_sub(place) < HEAD {
         return Ok(None);
     }
@@ -67,26 +104,23 @@ fn message(file: &mut BufReader<File>, place: u64, length: u64) -> Outcome<Optio
     if body > length {
         return Err(cut());
     }
-    let bytes = at(file, begin, u64::from(size))?;
-    let message = root_as_message(&bytes)
-        .map_err(|_| Failure::Content("is not a whole Arrow file: a message is damaged".to_owned()))?;
-    let end = u64::try_from(message.bodyLength()).ok().and_then(|size| body.checked_add(size));
-    let end = end.filter(|&end| end <= length).ok_or_else(cut)?;
-    buffers(file, &message, body, end)?;
-    Ok(Some(end))
+    let mut envelope = Envelope { message: at(file, begin, u64::from(size))?, body, end: body };
+    let end = u64::try_from(envelope.message()?.bodyLength()).ok().and_then(|size| body.checked_add(size));
+    envelope.end = end.filter(|&end| end <= length).ok_or_else(cut)?;
+    Ok(Some(envelope))
 }
 
-/// Every buffer of a message lies in its body, from `body` to `end`, and one that is compressed can become what it promises.
-fn buffers(file: &mut BufReader<File>, message: &Message<'_>, body: u64, end: u64) -> Outcome<()> {
-    let batch = message
-        .header_as_record_batch()
-        .or_else(|| message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data()));
-    let Some(batch) = batch else { return Ok(()) };
+/// Every buffer of a message lies in its body, and one that is compressed can become what it promises; whether by Zstandard.
+fn check(file: &mut BufReader<File>, envelope: &Envelope) -> Outcome<bool> {
+    let message = envelope.message()?;
+    let Some(batch) = batch(&message) else { return Ok(false) };
+    let is_zstd = is_zstd(&batch);
+    let most = if is_zstd { MOST_OF_ZSTD } else { MOST_OF_LZ4 };
     for buffer in batch.buffers().into_iter().flatten() {
         let cut = || Failure::Content("is not a whole Arrow file: a buffer does not lie in it".to_owned());
         let size = u64::try_from(buffer.length()).map_err(|_| cut())?;
-        let place = u64::try_from(buffer.offset()).ok().and_then(|offset| body.checked_add(offset));
-        let lies = |place: &u64| place.checked_add(size).is_some_and(|behind| behind <= end);
+        let place = u64::try_from(buffer.offset()).ok().and_then(|offset| envelope.body.checked_add(offset));
+        let lies = |place: &u64| place.checked_add(size).is_some_and(|behind| behind <= envelope.end);
         let place = place.filter(lies).ok_or_else(cut)?;
         if size == 0 || batch.compression().is_none() {
             continue;
@@ -100,18 +134,18 @@ fn buffers(file: &mut BufReader<File>, message: &Message<'_>, body: u64, end: u6
         ]);
         // −1: it is not compressed after all.
         let holds = promised == -1
-            || u64::try_from(promised).is_ok_and(|promised| promised <= size.saturating_mul(MOST_OF_A_BYTE));
+            || u64::try_from(promised).is_ok_and(|promised| promised <= size.saturating_mul(most));
         if !holds {
             return Err(Failure::Content(format!(
                 "is not a whole Arrow file: a compressed buffer of {size} bytes promises {promised}"
             )));
         }
     }
-    Ok(())
+    Ok(is_zstd)
 }
 
 /// So many bytes of a file from a place.
-fn at(file: &mut BufReader<File>, place: u64, count: u64) -> Outcome<Vec<u8>> {
+pub(super) fn at(file: &mut BufReader<File>, place: u64, count: u64) -> Outcome<Vec<u8>> {
     file.seek(SeekFrom::Start(place))?;
     let mut bytes = Vec::new();
     file.take(count).read_to_end(&mut bytes)?;

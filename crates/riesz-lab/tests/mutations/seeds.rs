@@ -179,7 +179,13 @@ pub(crate) fn parquet() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn arrow() -> Vec<Vec<u8>> {
-    golden(&["tables/f32.feather", "tables/fixed.feather", "tables/stream.arrow"])
+    golden(&[
+        "tables/f32.feather",
+        "tables/fixed.feather",
+        "tables/stream.arrow",
+        "tables/zstd.feather",
+        "tables/zstd.arrow",
+    ])
 }
 
 pub(crate) fn csv() -> Vec<Vec<u8>> {
