@@ -22,6 +22,8 @@ const MOST_PIXELS: u64 = 64 << 20;
 
 /// What a decoder may allocate: 64 megapixels of four 16-bit channels, and room to work.
 const MOST_BYTES: u64 = 1 << 30;
+/// What a GIF's frame may take beyond twice the whole image.
+const FRAME_BYTES: u64 = 1 << 24;
 
 /// Decodes the image file at `path`.
 ///
@@ -63,7 +65,7 @@ fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
     let broken = |error: image::ImageError| {
         format!("damaged or truncated {}: {}", name(format), quoted(&error.to_string()))
     };
-    let decoder = reader.into_decoder().map_err(broken)?;
+    let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MOST_PIXELS {
         return Err(format!("{width} × {height} pixels are above the limit of 64 megapixels"));
@@ -74,6 +76,12 @@ fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
     // The decoder fills what is missing of a JPEG with grey; such an image must not be trained on.
     if format == ImageFormat::Jpeg && !ends_as_jpeg(bytes) {
         return Err("truncated jpeg: it has no end marker".to_owned());
+    }
+    // A frame may say that it is larger than the whole, and is made before it is found to be cut.
+    if format == ImageFormat::Gif {
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(2 * decoder.total_bytes() + FRAME_BYTES);
+        decoder.set_limits(limits).map_err(broken)?;
     }
     let decoded = DynamicImage::from_decoder(decoder).map_err(broken)?;
     let (channels, pixels) = match decoded.color().has_color() {

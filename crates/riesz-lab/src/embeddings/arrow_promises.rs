@@ -1,10 +1,10 @@
-//! Where the buffers of an Arrow file lie and what compressed ones promise, looked at before they are decoded: the crate that does
+//! Where the messages and buffers of an Arrow file lie and what compressed ones promise, looked at before they are decoded: the crate that does
 //! so panics at the one and allocates the other.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 
-use arrow_ipc::{CompressionType, Message, RecordBatch, root_as_footer, root_as_message};
+use arrow_ipc::{Block, CompressionType, Message, RecordBatch, root_as_footer, root_as_message};
 
 use super::Failure;
 
@@ -23,10 +23,17 @@ const MARK: &[u8] = b"ARROW1";
 pub(super) fn check_file(file: &mut BufReader<File>) -> Outcome<bool> {
     let length = file.get_ref().metadata()?.len();
     let mut is_zstd = false;
-    for place in of_footer(file, length)? {
-        if let Some(envelope) = envelope(file, place, length)? {
-            is_zstd |= check(file, &envelope)?;
-        }
+    for [place, words, body] in of_footer(file, length)? {
+        let envelope = envelope(file, place, length)?;
+        // The crate believes the footer where this looks at the message.
+        let envelope = envelope
+            .filter(|found| found.body - place == words && found.end - found.body == body)
+            .ok_or_else(|| {
+                Failure::Content(
+                    "is not a whole Arrow file: its footer tells another message than lies there".to_owned(),
+                )
+            })?;
+        is_zstd |= check(file, &envelope)?;
     }
     Ok(is_zstd)
 }
@@ -69,8 +76,8 @@ pub(super) fn is_zstd(batch: &RecordBatch<'_>) -> bool {
     batch.compression().is_some_and(|how| how.codec() == CompressionType::ZSTD)
 }
 
-/// Where the messages of a file begin, as its footer says.
-fn of_footer(file: &mut BufReader<File>, length: u64) -> Outcome<Vec<u64>> {
+/// Where the messages of a file begin, and how long they and their bodies are, as its footer says.
+fn of_footer(file: &mut BufReader<File>, length: u64) -> Outcome<Vec<[u64; 3]>> {
     let cut = || Failure::Content("is not a whole Arrow file: it has no footer".to_owned());
     let end = length.checked_sub(10).ok_or_else(cut)?;
     let bytes = at(file, end, 10)?;
@@ -82,7 +89,11 @@ fn of_footer(file: &mut BufReader<File>, length: u64) -> Outcome<Vec<u64>> {
     let footer = root_as_footer(&bytes).map_err(|_| cut())?;
     let blocks =
         footer.recordBatches().into_iter().flatten().chain(footer.dictionaries().into_iter().flatten());
-    blocks.map(|block| u64::try_from(block.offset()).map_err(|_| cut())).collect()
+    let number = |number: i64| u64::try_from(number).map_err(|_| cut());
+    let told = |block: &Block| -> Outcome<_> {
+        Ok([number(block.offset())?, number(block.metaDataLength().into())?, number(block.bodyLength())?])
+    };
+    blocks.map(told).collect()
 }
 
 /// The message at a place; `None` behind the last.

@@ -85,13 +85,13 @@ pub fn plain(results: &Results) -> String {
     let averages = averages(&all);
     let mut text = format!("\n{}\n\n{:<44}", headline(results, &averages), "");
     for name in TOLD {
-        let _ = write!(text, "{:>16}", Quantity::named(name).1.title.replace("Wasserstein", "W."));
+        let _ = write!(text, "{:>20}", Quantity::named(name).1.title.replace("Wasserstein", "W."));
     }
     text.push('\n');
     for group in groups(&results.lines) {
         let _ = write!(text, "{:<44}", format!("{} (n = {})", words(&group.settings), group.lines.len()));
         for name in TOLD {
-            let _ = write!(text, "{:>16}", told(&group, Quantity::named(name).0));
+            let _ = write!(text, "{:>20}", told(&group, Quantity::named(name).0));
         }
         text.push('\n');
     }
