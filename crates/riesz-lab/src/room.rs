@@ -42,14 +42,30 @@ pub fn check_or(
     Err(Error::input(format!("{} needs at least {bytes}, and {of_whom} {most}{advice}", what())))
 }
 
-/// Bytes of memory and swap space of this machine, where it tells.
+/// What may be kept to save work: a quarter of the memory that is free now, or of the container's; `most` at most.
+pub fn to_keep(most: usize) -> usize {
+    let free = told("MemAvailable:").into_iter().chain(container()).min();
+    free.map_or(most, |free| usize::try_from(free / 4).map_or(most, |quarter| quarter.min(most)))
+}
+
+/// Bytes of memory and swap space of this machine, or of the container if that has less, where they tell.
 fn machine() -> Option<u128> {
+    let has = told("MemTotal:")? + told("SwapTotal:").unwrap_or(0);
+    Some(container().map_or(has, |limit| limit.min(has)))
+}
+
+/// Bytes as Linux tells them of the machine.
+fn told(key: &str) -> Option<u128> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kibibytes = |key: &str| -> Option<u128> {
-        let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
-        rest.trim().strip_suffix("kB")?.trim().parse().ok()
-    };
-    Some(1024 * (kibibytes("MemTotal:")? + kibibytes("SwapTotal:").unwrap_or(0)))
+    let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
+    let kibibytes: u128 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(1024 * kibibytes)
+}
+
+/// The limit that a container has, of either version of control groups; without one Linux says "max", or more than any machine has.
+fn container() -> Option<u128> {
+    let places = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    places.iter().find_map(|place| std::fs::read_to_string(place).ok()?.trim().parse().ok())
 }
 
 /// In words.
@@ -71,6 +87,8 @@ mod tests {
             assert!(refused.to_string().starts_with("x = 1 needs at least "), "{refused}");
         }
         assert_eq!(bytes(4, &[usize::MAX; 3]), u128::MAX);
+        assert_eq!(to_keep(1000), 1000);
+        assert!(to_keep(usize::MAX) as u128 <= UNKNOWN || machine().is_none());
         assert_eq!(
             (gigabytes(2_500_000_000), gigabytes(4 << 70)),
             ("2.5 GB".to_owned(), "5e12 GB".to_owned())

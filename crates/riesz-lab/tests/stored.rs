@@ -5,57 +5,19 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod processes;
+mod stored_runs;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 
 use processes::{finish, told};
 use riesz::Matrix;
 use riesz_lab::embeddings;
 use serde_json::Value;
+use stored_runs::{copy_of, stored};
 
 /// Another processor's sums differ in their last digits, and a few updates make more of that.
 const CLOSE: f64 = 1e-3;
-
-fn stored() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/runs")
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}
-
-/// A copy of what a version left, with its photos.
-fn folder_of(version: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    copy(&stored().join(version), here);
-    copy(&stored().join("photos"), &here.join("photos"));
-    let photos = here.canonicalize().unwrap().join("photos");
-    for run in ["finished", "unfinished"] {
-        change(
-            &here.join(run).join("recipe.toml"),
-            "\"/photos\"",
-            &format!("{:?}", photos.to_str().unwrap()),
-        );
-    }
-    folder
-}
-
-fn change(path: &Path, from: &str, to: &str) {
-    let text = std::fs::read_to_string(path).unwrap();
-    assert!(text.contains(from), "{}", path.display());
-    std::fs::write(path, text.replace(from, to)).unwrap();
-}
 
 fn riesz(here: &Path, command: &str) -> Output {
     finish(here, &command.split_whitespace().collect::<Vec<_>>())
@@ -87,8 +49,9 @@ fn losses(log: &Path) -> Vec<f64> {
 }
 
 fn read(version: &str) {
-    let folder = folder_of(version);
+    let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
+    copy_of(version, here);
 
     // A finished run.
     let listed: Value = serde_json::from_str(&succeeds(here, "runs . --json")).unwrap();
@@ -169,8 +132,9 @@ fn what_released_versions_left_is_read() {
 
 #[test]
 fn what_a_later_version_might_leave_is_refused_in_a_sentence() {
-    let folder = folder_of(env!("CARGO_PKG_VERSION"));
+    let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
+    copy_of(env!("CARGO_PKG_VERSION"), here);
     let raised = |file: &str, from: &str, to: &str| {
         let path = here.join(file);
         let bytes = std::fs::read(&path).unwrap();

@@ -29,15 +29,15 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::run::{Epoch, Event, Run, Timing};
 use crate::tensorboard::EventWriter;
-use crate::{Error, Result, interrupt};
+use crate::{Error, Result, interrupt, room};
 use batches::{Batch, Decoded, Schedule};
 use checkpoint::Checkpoint;
 use measure::HeldOut;
 use start::Start;
 use unreadables::Unreadables;
 
-/// Bytes of decoded pixels that are kept in memory.
-const DECODED_BUDGET: usize = 2 << 30;
+/// Bytes of decoded pixels that are kept in memory, at most.
+const MOST_DECODED: usize = 2 << 30;
 
 /// Updates of a run, at most: AdamW raises to their count as an i32.
 pub const MOST_STEPS: u64 = i32::MAX as u64;
@@ -224,7 +224,7 @@ pub fn train(plan: &Plan, run: &Run, start: Start, manner: Manner) -> Result<Box
     let mut training = Training::new(plan, run, start, manner)?;
     drop(nothing_yet);
     let rates = plan.recipe.optimizer.schedule(plan.recipe.batch, last);
-    let train_images = Decoded::new(&*plan.data.train, DECODED_BUDGET);
+    let train_images = Decoded::new(&*plan.data.train, room::to_keep(MOST_DECODED));
     // A checkpoint at the end of an epoch is from before its measurement.
     if training.step > 0 && training.is_epoch_over() {
         training.end_epoch(rates.at(training.step - 1))?;
@@ -268,7 +268,7 @@ fn interrupted(run: &Run, step: u64, last: u64) -> String {
 pub fn seconds_a_step(plan: &Plan) -> Result<f64> {
     const STEPS: u64 = 4;
     plan.check_room()?;
-    let images = Decoded::new(&*plan.data.train, DECODED_BUDGET);
+    let images = Decoded::new(&*plan.data.train, room::to_keep(MOST_DECODED));
     let mut encoder = plan.encoder()?;
     let mut optimizer = plan.optimizer()?;
     let last = STEPS.min(plan.steps());
