@@ -1,64 +1,29 @@
-//! Every command line that the documents and the help show is one that the program takes.
+//! Every command line that the documents and the help show is one that the program takes; and, by `.ci/run documents`, does what
+//! its page says: each is run as a reader would, page by page.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod page;
+mod reader;
+mod shell;
+mod things;
 
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use page::Page;
 use riesz_lab::cli::Cli;
 
-/// The words of a shell's line up to a comment, in lists that `|`, `&`, `;` or a redirection end.
-fn commands(line: &str) -> Vec<Vec<String>> {
-    let (mut commands, mut words, mut word) = (Vec::new(), Vec::new(), None::<String>);
-    let (mut quote, mut is_file) = (None, false);
-    for c in line.chars() {
-        match (quote, c) {
-            (Some(mark), c) if c == mark => quote = None,
-            (Some(_), c) => word.get_or_insert_default().push(c),
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, '#') if word.is_none() => break,
-            (None, ' ') => words.extend(word.take()),
-            (None, '|' | '&' | ';' | '>' | '(' | ')') => {
-                words.extend(word.take());
-                let command = std::mem::take(&mut words);
-                // What follows `>` is a file.
-                if !std::mem::replace(&mut is_file, c == '>') {
-                    commands.push(command);
-                }
-            }
-            (None, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    if !is_file {
-        commands.push(words);
-    }
-    commands
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// Checks the commands of a line that are riesz's; how many there are.
 fn check(line: &str, place: &str) -> usize {
     let mut checked = 0;
-    for words in commands(line) {
-        let own = words.iter().position(|word| word == "riesz" || word.ends_with("/riesz"));
-        let arguments = match own {
-            // `cargo run --release --bin riesz -- train`
-            Some(at) if words[0] == "cargo" && words.get(at + 1).is_some_and(|word| word == "--") => {
-                &words[at + 2..]
-            }
-            Some(at)
-                if words[..at]
-                    .iter()
-                    .all(|word| word.contains('=') || word.starts_with('$') || word == "setsid") =>
-            {
-                &words[at + 1..]
-            }
-            _ => continue,
-        };
+    for command in shell::commands(line).0 {
+        let Some(arguments) = command.arguments() else { continue };
         checked += 1;
         let asked = std::iter::once("riesz").chain(arguments.iter().map(|word| {
             // A variable stands for a number or a name.
@@ -72,54 +37,73 @@ fn check(line: &str, place: &str) -> usize {
     checked
 }
 
-fn markdown(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            markdown(&path, found);
-        } else if path.extension().is_some_and(|end| end == "md") {
-            found.push(path);
-        }
-    }
+/// How many commands of riesz a page shows, each checked.
+fn check_page(page: &Page) -> usize {
+    let lines = page.blocks.iter().filter(|block| block.is_shell()).flat_map(|block| &block.lines);
+    lines.map(|line| check(line.trim_start_matches("$ "), &page.name)).sum()
+}
+
+/// The pages whose commands are run, in the order in which somebody may read them.
+fn pages() -> Vec<Page> {
+    let names = ["README.md".to_owned()].into_iter().chain(page::names(&root(), "docs"));
+    names.map(|name| Page::read(&root(), &name)).chain(page::help()).collect()
 }
 
 #[test]
 fn documents_show_commands_that_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut pages = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
-    for folder in ["docs", "records", "bench"] {
-        markdown(&root.join(folder), &mut pages);
+    let mut names = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    names.extend(["docs", "records", "bench"].into_iter().flat_map(|folder| page::names(&root(), folder)));
+    let checked: usize = names.iter().map(|name| check_page(&Page::read(&root(), name))).sum();
+    assert!(checked > 40, "{checked} commands");
+}
+
+/// The verbs and flags of a command that stands in a sentence, where words in capitals stand for others; `riesz index 1` is a format.
+fn check_mentioned(words: &str, place: &str) {
+    let mut command = Cli::command();
+    command.build();
+    let words: Vec<&str> = words.split_whitespace().take_while(|word| !["&&", "|"].contains(word)).collect();
+    if words.get(1).is_some_and(|word| word.parse::<u32>().is_ok()) {
+        return;
     }
-    let mut checked = 0;
-    for page in pages {
-        let text = std::fs::read_to_string(&page).unwrap().replace("\\\n", " ");
-        let mut is_shell = false;
-        for line in text.lines() {
-            match line.strip_prefix("```") {
-                Some(language) => is_shell = !is_shell && ["sh", "console", "bash"].contains(&language),
-                None if is_shell => {
-                    checked += check(line.trim_start_matches("$ "), &page.display().to_string());
-                }
-                None => {}
+    for word in words {
+        let flag = word.strip_prefix("--").map(|flag| flag.split('=').next().unwrap());
+        if let Some(flag) = flag {
+            let is_there = command.get_arguments().any(|argument| argument.get_long() == Some(flag));
+            assert!(is_there, "{place}: {} has no --{flag}", command.get_name());
+        } else if command.has_subcommands()
+            && command.get_arguments().all(|argument| !argument.is_positional())
+        {
+            let below = command.find_subcommand(word);
+            command =
+                below.unwrap_or_else(|| panic!("{place}: {} has no {word}", command.get_name())).clone();
+        } else if let Some(below) = command.find_subcommand(word) {
+            command = below.clone();
+        }
+    }
+}
+
+#[test]
+fn sentences_name_verbs_and_flags_that_exist() {
+    let mut names = vec!["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "DESIGN.md"];
+    let below = ["docs", "records", "bench"].map(|folder| page::names(&root(), folder)).concat();
+    names.extend(below.iter().map(String::as_str));
+    let mut count = 0;
+    for name in names {
+        let text = std::fs::read_to_string(root().join(name)).unwrap();
+        let sentences = text.split("```").step_by(2);
+        for words in sentences.flat_map(|text| text.split('`').skip(1).step_by(2)) {
+            if let Some(words) = words.strip_prefix("riesz ") {
+                count += 1;
+                check_mentioned(words, name);
             }
         }
     }
-    assert!(checked > 40, "{checked} commands");
+    assert!(count > 60, "{count} commands");
 }
 
 #[test]
 fn the_help_shows_commands_that_exist() {
-    let mut waiting = vec![Cli::command()];
-    let mut checked = 0;
-    while let Some(command) = waiting.pop() {
-        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        for line in help.lines().map(str::trim).filter(|line| line.starts_with("riesz ")) {
-            // What it does follows after two spaces.
-            let shown = line.split("  ").next().unwrap();
-            checked += check(shown, command.get_name());
-        }
-        waiting.extend(command.get_subcommands().cloned());
-    }
+    let checked: usize = page::help().iter().map(check_page).sum();
     assert!(checked > 30, "{checked} commands");
 }
 
@@ -131,4 +115,55 @@ fn a_command_that_does_not_exist_is_found() {
     assert!(
         std::panic::catch_unwind(|| check("cargo run --bin riesz -- train --epoch-s 3", "here")).is_err()
     );
+}
+
+/// Blocks of Rust are tests of the crate's documentation, if it takes in their page.
+#[test]
+fn every_page_with_rust_is_taken_into_the_crate_s_tests() {
+    let taken = std::fs::read_to_string(root().join("crates/riesz/src/lib.rs")).unwrap();
+    let mut count = 0;
+    for page in pages() {
+        if page.blocks.iter().any(|block| block.language == "rust") {
+            assert!(taken.contains(&format!("include_str!(\"../../../{}\")", page.name)), "{}", page.name);
+            count += 1;
+        }
+    }
+    assert!(count > 5, "{count} pages");
+}
+
+#[test]
+fn what_readers_have_is_named_by_their_pages() {
+    things::check(&pages());
+}
+
+/// `.ci/run documents`.
+#[test]
+#[ignore = "takes minutes"]
+fn every_command_of_the_documents_runs() {
+    let things = things::Things::new(root());
+    let only = std::env::var("PAGE").ok();
+    let (mut sums, mut failures) = ([0; 3], Vec::new());
+    for page in pages().iter().filter(|page| only.as_ref().is_none_or(|only| page.name.contains(only))) {
+        let folder = tempfile::tempdir().unwrap();
+        things.lay(&page.name, folder.path());
+        let read = reader::read(page, folder.path());
+        let counts = [read.run, read.shortened, page.left_out.len()];
+        if counts != [0; 3] {
+            let [run, shortened, left_out] = counts;
+            let seconds = read.seconds;
+            println!(
+                "{}: {run} run, {shortened} of them shortened, {left_out} left out, {seconds:.0} CPU-seconds",
+                page.name
+            );
+        }
+        for (command, reason) in &page.left_out {
+            println!("    left out `{command}`: {reason}");
+        }
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        read.failures.iter().for_each(|failure| println!("FAILED {failure}"));
+        failures.extend(read.failures);
+    }
+    println!("in all: {} run, {} of them shortened, {} left out", sums[0], sums[1], sums[2]);
+    assert!(failures.is_empty(), "{} blocks failed:\n{}", failures.len(), failures.join("\n\n"));
+    assert!(only.is_some() || sums[0] > 100, "{} commands", sums[0]);
 }
