@@ -1,5 +1,5 @@
 //! `riesz embed`, `riesz search` and `riesz duplicates` on a small folder: held to the rows themselves, and to sentences where
-//! they refuse; and every command of docs/photos.md.
+//! they refuse.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -244,35 +244,4 @@ fn refused(here: &Path) {
     std::fs::write(here.join("broken/a.png"), "").unwrap();
     refuses(here, "embed r broken --output b.parquet --quiet", &["none of 1 images can be read", "a.png"]);
     assert!(!here.join("b.parquet").exists());
-}
-
-/// The commands of a page, by lines of its blocks of shell.
-fn commands(page: &str) -> Vec<String> {
-    let blocks = page.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
-    let lines = blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("riesz "));
-    lines.map(|line| line.split('#').next().unwrap().trim().to_owned()).collect()
-}
-
-#[test]
-fn every_command_of_the_page_on_photos_runs() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/photos.md");
-    let commands = commands(&std::fs::read_to_string(page).unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    photos(&here.join("photos"));
-    std::fs::copy(here.join("photos/cats/004.png"), here.join("query.jpg")).unwrap();
-    for command in &commands {
-        let small = if command.starts_with("train ") { SMALL } else { "" };
-        // What the page says of epochs is for real folders.
-        let asked: Vec<&str> = words(command);
-        let asked: Vec<&str> = match asked.iter().position(|word| *word == "--epochs") {
-            Some(at) => [&asked[..at], &asked[at + 2..]].concat(),
-            None => asked,
-        };
-        let output = finish(here, &[&asked[..], &words(small)].concat());
-        assert!(output.status.success(), "riesz {command}: {}", told(&output));
-    }
-    for verb in ["train", "report", "embed", "geometry", "search", "duplicates", "export"] {
-        assert!(commands.iter().any(|command| command.starts_with(verb)), "no command of the page is {verb}");
-    }
 }

@@ -13,7 +13,7 @@ use crate::{Result, device, encoder, interrupt, tensors};
 #[command(after_help = "Examples:
   riesz finetune runs/fashion-mnist-12k --labels-per-class 10
   riesz finetune runs/photos --labels labels.csv
-  riesz finetune runs/photos other/ --labels folders --steps 1000 --freeze-through layer2
+  riesz finetune runs/photos other/ --labels folders --steps 1000 --freeze-through layer2 --output runs/photos/other
 
 Three stages, each asked of the same held-out images: a linear layer on the frozen backbone, the whole network from there on, and the
 same network from nothing with the same labels and steps. Ctrl-C keeps finished stages; the same command goes on.")]

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// Arguments of `riesz loss`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  riesz loss dhel --temperature 0.3 --input batch.safetensors --name aligned_8x4 --json
+  riesz loss dhel --temperature 0.3 --input batch.safetensors --name views --json
   riesz loss kcl --kernel gaussian --width 2 --gamma 16 --convention reference --input batch.npy --grad grad.npy
   riesz loss kcl --kernel gaussian --repulsion-kernel riesz --repulsion-exponent 1 --input u.npy --second v.npy
   riesz loss mv-dhel --views 4 --input batch.npy

@@ -22,7 +22,7 @@ use crate::{Error, Result, atomic, device, interrupt};
     args_conflicts_with_subcommands = true,
     after_help = "Examples:
   riesz sweep grid.toml                                     all cells in turn; the same command goes on
-  riesz sweep grid.toml --list | xargs -P 2 -d '\\n' -n 1 sh -c   two at a time
+  riesz sweep grid.toml --list | xargs -r -P 2 -d '\\n' -n 1 sh -c   two at a time
   riesz sweep grid.toml --cell $SLURM_ARRAY_TASK_ID         one cell of a job array
   riesz sweep report grid                                   tables, comparisons and plots of what is finished
 

@@ -22,8 +22,8 @@ use crate::{Error, Result, device, environment, interrupt, loss_recipe};
   riesz train
   riesz train photos/ --epochs 50 --run runs/photos
   riesz train cifar10.tar.xz --recipe cifar10 --set loss.temperature=0.2 --tensorboard
-  riesz train --loss nt-xent --seed 2
-  riesz train photos/ --from resnet50.safetensors --layer-decay 0.75
+  riesz train --loss nt-xent --seed 2 --run runs/nt-xent
+  riesz train other/ --from resnet50.safetensors --layer-decay 0.75
   riesz train photos/ --from runs/photos --epochs 0 --run runs/judged
 
 Ctrl-C or SIGTERM saves and stops, a second one stops at once; the same command goes on, bit for bit. `riesz recipes` lists the built-in recipes.")]
@@ -293,6 +293,8 @@ impl TrainArgs {
             (None, Some(recipe)) => recipe.rsplit('/').next().unwrap_or(recipe),
             (None, None) => origin.rsplit(' ').next().unwrap_or(origin),
         };
+        // A family `train-{000..146}.tar` is `train`.
+        let name = name.split_once('{').map_or(name, |(family, _)| family.trim_end_matches(['-', '_']));
         let stem = name.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("run");
         Path::new("runs").join(stem)
     }
@@ -369,5 +371,18 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
             .num_threads(threads)
             .build_global()
             .map_err(|error| Error::input(format!("--threads {threads}: {error}"))),
+    }
+}
+
+#[test]
+fn a_run_is_called_by_its_images() {
+    for (data, run) in [
+        ("photos/", "runs/photos"),
+        ("a/images.tar.xz", "runs/images"),
+        ("shards/train-{000..146}.tar", "runs/train"),
+        ("{a,b}.tar", "runs/run"),
+    ] {
+        let args = TrainArgs { data: Some(data.to_owned()), ..TrainArgs::default() };
+        assert_eq!(args.root("folder-32"), Path::new(run));
     }
 }
