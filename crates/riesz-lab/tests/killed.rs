@@ -1,7 +1,7 @@
 //! Every verb that writes, killed and terminated at random moments: a file is as it was or whole, never half; what a killed process
 //! left half written is gone after the next one; and the same command ends with the bits of one that nobody stopped.
 //!
-//! The long form, 200 kills and 50 terminations of each verb:
+//! The long form, 200 kills and 50 terminations of each verb, with `MOMENTS=40` in the environment 40 and 10:
 //! `cargo test --release -p riesz-lab --test killed -- --ignored --nocapture`.
 
 #![cfg(unix)]
@@ -512,34 +512,32 @@ fn verbs_of_rows_that_are_killed_or_terminated_leave_nothing_half() {
     of_rows("TERM", 3);
 }
 
-/// The counts of the long form.
-const KILLS: usize = 200;
-const TERMINATIONS: usize = 50;
-
-#[test]
-#[ignore = "many minutes"]
-fn training_is_stopped_250_times() {
-    training("KILL", KILLS);
-    training("TERM", TERMINATIONS);
+/// Kills and terminations of a verb in the long form.
+fn counts() -> [(&'static str, usize); 2] {
+    let kills = std::env::var("MOMENTS").map_or(200, |moments| moments.parse().unwrap());
+    [("KILL", kills), ("TERM", kills / 4)]
 }
 
 #[test]
 #[ignore = "many minutes"]
-fn a_grid_is_stopped_250_times() {
-    sweeping("KILL", KILLS);
-    sweeping("TERM", TERMINATIONS);
+fn training_is_stopped_many_times() {
+    counts().into_iter().for_each(|(name, count)| training(name, count));
 }
 
 #[test]
 #[ignore = "many minutes"]
-fn verbs_of_a_run_are_stopped_250_times() {
-    of_a_run("KILL", KILLS);
-    of_a_run("TERM", TERMINATIONS);
+fn a_grid_is_stopped_many_times() {
+    counts().into_iter().for_each(|(name, count)| sweeping(name, count));
 }
 
 #[test]
 #[ignore = "many minutes"]
-fn verbs_of_rows_are_stopped_250_times() {
-    of_rows("KILL", KILLS);
-    of_rows("TERM", TERMINATIONS);
+fn verbs_of_a_run_are_stopped_many_times() {
+    counts().into_iter().for_each(|(name, count)| of_a_run(name, count));
+}
+
+#[test]
+#[ignore = "many minutes"]
+fn verbs_of_rows_are_stopped_many_times() {
+    counts().into_iter().for_each(|(name, count)| of_rows(name, count));
 }
