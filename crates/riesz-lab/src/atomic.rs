@@ -1,10 +1,14 @@
 //! Files that are whole or not there: written beside their place, flushed to the disk, and renamed.
 //!
-//! A reader sees the old bytes or the new ones, and a full disk or a power cut loses nothing that was there.
+//! A reader sees the old bytes or the new ones, and a full disk or a power cut loses nothing that was there. A file that is being
+//! written is locked by its process, so that the next one that writes in its folder can tell what a killed process left, and
+//! removes that.
 
-use std::fs::File;
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use tempfile::NamedTempFile;
 
@@ -26,25 +30,28 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// If it cannot be written; the file that was there before is untouched.
 pub fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>) -> Result<()> {
-    replace(path, |beside| {
-        let mut buffered = BufWriter::with_capacity(1 << 20, beside.as_file_mut());
-        fill(&mut buffered)?;
-        buffered.flush()
-    })
+    Unfinished::filled(path, fill)?.finish()
 }
 
-/// Writes the file `path` by a function that wants a path to write to.
+/// Writes the file `path`, and the file `beside` that tells of it: a reader never finds one with another's other, because an older
+/// `beside` is gone before the new `path` is there.
 ///
 /// # Errors
-/// If it cannot be written; the file that was there before is untouched.
-pub fn write_by_path(path: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
-    replace(path, |beside| fill(beside.path()))
-}
-
-fn replace(path: &Path, fill: impl FnOnce(&mut NamedTempFile) -> io::Result<()>) -> Result<()> {
-    let mut unfinished = Unfinished::new(path)?;
-    fill(&mut unfinished.beside).map_err(|error| Error::io(path, &error))?;
-    unfinished.finish()
+/// If one cannot be written; if it is found out before both are on the disk, the files that were there before are untouched.
+pub fn write_both(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+    beside: &Path,
+    fill_beside: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> Result<()> {
+    let first = Unfinished::filled(path, fill)?;
+    let second = Unfinished::filled(beside, fill_beside)?;
+    match std::fs::remove_file(beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io(beside, &error)),
+        _ => {}
+    }
+    first.finish()?;
+    second.finish()
 }
 
 /// A file that is being written beside its place; dropped before it is whole, it is gone.
@@ -59,8 +66,32 @@ impl Unfinished {
     /// # Errors
     /// If its folder cannot be written to.
     pub fn new(path: &Path) -> Result<Self> {
-        let beside = tempfile::Builder::new().prefix(BESIDE).tempfile_in(folder(path));
-        Ok(Self { beside: beside.map_err(|error| Error::io(path, &error))?, path: path.to_owned() })
+        clear_once(folder(path));
+        loop {
+            let beside = tempfile::Builder::new().prefix(BESIDE).tempfile_in(folder(path));
+            let beside = beside.map_err(|error| Error::io(path, &error))?;
+            // Until it is locked, another process may take it for left behind.
+            let is_mine = match cfg!(unix).then(|| beside.as_file().try_lock()) {
+                Some(Ok(())) => beside.path().exists(),
+                Some(Err(TryLockError::WouldBlock)) => false,
+                // A file system without locks: nobody can tell there what is left behind, so nobody removes anything.
+                Some(Err(TryLockError::Error(_))) | None => true,
+            };
+            if is_mine {
+                return Ok(Self { beside, path: path.to_owned() });
+            }
+        }
+    }
+
+    /// Begins the file `path` and writes all of it and to the disk.
+    fn filled(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>) -> Result<Self> {
+        let mut unfinished = Self::new(path)?;
+        let mut buffered = BufWriter::with_capacity(1 << 20, unfinished.beside.as_file_mut());
+        let filled = fill(&mut buffered).and_then(|()| buffered.flush());
+        drop(buffered);
+        let whole = filled.and_then(|()| unfinished.beside.as_file().sync_all());
+        whole.map_err(|error| Error::io(path, &error))?;
+        Ok(unfinished)
     }
 
     /// The file to write to; all its handles write in one place after another.
@@ -107,25 +138,33 @@ pub fn sync_parent(path: &Path) -> Result<()> {
     sync_folder(folder(path)).map_err(|error| Error::io(path, &error))
 }
 
-/// Removes what killed processes left half written in a folder that no other process writes to now.
-///
-/// # Errors
-/// If the folder cannot be read or a file cannot be removed.
-pub fn remove_leftovers(folder: &Path) -> Result<()> {
-    let entries = std::fs::read_dir(folder).map_err(|error| Error::io(folder, &error))?;
-    for entry in entries {
-        let path = entry.map_err(|error| Error::io(folder, &error))?.path();
-        if is_leftover(&path) {
-            std::fs::remove_file(&path).map_err(|error| Error::io(&path, &error))?;
-        }
+/// Removes what killed processes left half written in a folder, the first time that this process writes there.
+fn clear_once(folder: &Path) {
+    static CLEARED: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
+    if CLEARED.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
+        remove_leftovers(folder);
     }
-    Ok(())
 }
 
-/// Whether this is a file that was being written when a process was killed.
+/// Removes what killed processes left half written in a folder: files that no process holds the lock of. What cannot be removed harms
+/// nobody, as it has no name that is read.
+pub fn remove_leftovers(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if cfg!(unix)
+            && is_leftover(&path)
+            && let Ok(file) = OpenOptions::new().write(true).open(&path)
+            && file.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
+/// Whether this is a file that is being written, or was when a process was killed.
 pub fn is_leftover(path: &Path) -> bool {
     let name = path.file_name().map(std::ffi::OsStr::as_encoded_bytes).unwrap_or_default();
-    name.starts_with(BESIDE.as_bytes()) && path.is_file()
+    name.starts_with(BESIDE.as_bytes())
 }
 
 fn folder(path: &Path) -> &Path {
@@ -136,4 +175,61 @@ fn folder(path: &Path) -> &Path {
 /// files (Windows), the file system does that by itself.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_dead_process_left_is_removed_and_what_a_living_one_writes_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        let living = Unfinished::new(&here.join("a")).unwrap();
+        let name = living.beside.path().file_name().unwrap().to_str().unwrap().to_owned();
+        std::fs::write(here.join(".riesz-unfinished-dead"), "half").unwrap();
+        std::fs::create_dir(here.join(".riesz-unfinished-folder")).unwrap();
+        std::fs::write(here.join(".riesz-other"), "not ours").unwrap();
+        remove_leftovers(here);
+        let mut kept = [".riesz-other", ".riesz-unfinished-folder", &name];
+        kept.sort_unstable();
+        assert_eq!(names(here), kept);
+        living.finish().unwrap();
+        assert_eq!(names(here), [".riesz-other", ".riesz-unfinished-folder", "a"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_first_file_of_a_folder_clears_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(".riesz-unfinished-dead"), "half").unwrap();
+        write_bytes(&folder.path().join("a"), b"whole").unwrap();
+        assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn two_files_that_belong_together_are_never_of_two() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        let write = |text: &'static str| {
+            write_both(&a, |file| file.write_all(text.as_bytes()), &b, |file| file.write_all(text.as_bytes()))
+        };
+        write("one").unwrap();
+        write("two").unwrap();
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        assert_eq!((read(&a), read(&b)), ("two".to_owned(), "two".to_owned()));
+        // If one cannot be written, the other is as it was.
+        let failed = write_both(&a, |file| file.write_all(b"three"), &b, |_| Err(io::Error::other("full")));
+        assert!(failed.unwrap_err().to_string().contains("full"));
+        assert_eq!((read(&a), read(&b), names(folder.path()).len()), ("two".to_owned(), "two".to_owned(), 2));
+    }
 }

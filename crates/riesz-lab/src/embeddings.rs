@@ -2,7 +2,7 @@
 //!
 //! | format | read | written | beside the matrix |
 //! |---|---|---|---|
-//! | `.npy` | f16, f32, f64, integers, booleans; both byte orders, C and Fortran order | f32, f64 | a CSV of names and labels, by [`write_names`] |
+//! | `.npy` | f16, f32, f64, integers, booleans; both byte orders, C and Fortran order | f32, f64 | a CSV of names and labels, by [`write_named_npy`] |
 //! | `.npz` | the same, by array name; stored or deflated | – | other arrays |
 //! | `.safetensors` | f16, bf16, f32, f64 by tensor name | f32 | tensor `labels`, i64, −1 where there is none |
 //! | `.parquet` | list and fixed-size-list columns of f16, f32, f64 | columns `name`, `label`, `class`, `pixels`, `image`, `embedding` | in the file |
@@ -184,25 +184,41 @@ pub fn read(path: &Path, name: Option<&str>) -> Result<Rows> {
     all.ok_or_else(|| Error::input("has no rows").at(path.display()))
 }
 
-/// Writes the names and labels of a matrix's rows as CSV with the header `index,name,label`; the label is empty where
-/// there is none.
+/// Writes a matrix as the npy file `path`, and the names and labels of its rows beside it as a CSV of the same name with the header
+/// `index,name,label`; the label is empty where there is none. No reader finds rows with the names of others.
 ///
 /// # Errors
-/// If the disk refuses; a file that was there is untouched.
+/// If the disk refuses; files that were there are untouched.
 ///
 /// # Panics
-/// If there are not as many labels as names.
-pub fn write_names(path: &Path, names: &[String], labels: &[Option<u32>]) -> Result<()> {
-    assert!(names.len() == labels.len(), "{} names, {} labels", names.len(), labels.len());
-    atomic::write(path, |file| {
-        let mut csv = csv::Writer::from_writer(file);
-        csv.write_record(["index", "name", "label"])?;
-        for (index, (name, label)) in names.iter().zip(labels).enumerate() {
-            let label = label.map(|label| label.to_string()).unwrap_or_default();
-            csv.write_record([&index.to_string(), name, &label])?;
-        }
-        csv.flush()
-    })
+/// If there are not as many names, or labels, as rows.
+pub fn write_named_npy<T: Scalar>(
+    path: &Path,
+    rows: &Matrix<T>,
+    names: &[String],
+    labels: &[Option<u32>],
+) -> Result<()> {
+    assert!(
+        [names.len(), labels.len()] == [rows.len(); 2],
+        "{} names and {} labels of {} rows",
+        names.len(),
+        labels.len(),
+        rows.len()
+    );
+    atomic::write_both(
+        path,
+        |file| npy::write(file, rows),
+        &path.with_extension("csv"),
+        |file| {
+            let mut csv = csv::Writer::from_writer(file);
+            csv.write_record(["index", "name", "label"])?;
+            for (index, (name, label)) in names.iter().zip(labels).enumerate() {
+                let label = label.map(|label| label.to_string()).unwrap_or_default();
+                csv.write_record([&index.to_string(), name, &label])?;
+            }
+            csv.flush()
+        },
+    )
 }
 
 /// Why a file gives no matrix.
@@ -366,8 +382,10 @@ mod tests {
     #[test]
     fn names_are_csv_and_quoted_where_needed() {
         let folder = tempfile::tempdir().unwrap();
+        let names = ["a,b.png".to_owned(), "c.png".to_owned()];
+        write_named_npy(&folder.path().join("rows.npy"), &sample(), &names, &[None, Some(7)]).unwrap();
+        assert_eq!(read(&folder.path().join("rows.npy"), None).unwrap(), Rows::F32(sample()));
         let path = folder.path().join("rows.csv");
-        write_names(&path, &["a,b.png".to_owned(), "c.png".to_owned()], &[None, Some(7)]).unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), "index,name,label\n0,\"a,b.png\",\n1,c.png,7\n");
     }
 

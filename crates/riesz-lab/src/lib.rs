@@ -22,6 +22,7 @@ pub mod geometry;
 pub mod index;
 pub mod interrupt;
 pub mod lines;
+pub mod lock;
 pub mod loss_recipe;
 pub mod memory;
 mod names;

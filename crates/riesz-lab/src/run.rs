@@ -12,14 +12,14 @@
 //! report.html            rendered from metrics.json; can be deleted and made again
 //! ```
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::lines;
+use crate::lock::{LOCK, Lock};
 use crate::recipe::Recipe;
 use crate::{Error, Result, atomic};
 
@@ -113,7 +113,7 @@ pub struct Timing {
 pub struct Run {
     root: PathBuf,
     /// Held as long as this value or a clone of it lives; the system gives it up when the process ends in any way.
-    _lock: Option<Arc<File>>,
+    _lock: Option<Arc<Lock>>,
 }
 
 /// What was found where a run is to be.
@@ -144,8 +144,8 @@ impl Run {
         let run = Self { root: root.to_owned(), _lock: lock(root)? };
         let checkpoints = run.path(CHECKPOINTS);
         fs::create_dir_all(&checkpoints).map_err(|error| Error::io(&checkpoints, &error))?;
-        atomic::remove_leftovers(root)?;
-        atomic::remove_leftovers(&checkpoints)?;
+        atomic::remove_leftovers(root);
+        atomic::remove_leftovers(&checkpoints);
         let recipe_path = run.path(RECIPE);
         if !recipe_path.is_file() {
             atomic::write_bytes(&recipe_path, recipe.to_toml().as_bytes())?;
@@ -276,7 +276,6 @@ impl Run {
 }
 
 const RECIPE: &str = "recipe.toml";
-const LOCK: &str = "lock";
 const CHECKPOINTS: &str = "checkpoints";
 /// The log's name.
 pub const LOG: &str = "log.jsonl";
@@ -293,47 +292,15 @@ fn is_run_or_empty(root: &Path) -> std::io::Result<bool> {
             || path.ends_with(CHECKPOINTS) && fs::read_dir(&path)?.next().is_none()
             || atomic::is_leftover(&path);
         if !begun {
-            return Ok(false);
+            // Or another process makes the run at this moment.
+            return Ok(root.join(RECIPE).is_file());
         }
     }
     Ok(true)
 }
 
-/// Takes the lock of a run folder; `None` where the file system has no locks.
-fn lock(root: &Path) -> Result<Option<Arc<File>>> {
-    let path = root.join(LOCK);
-    let io = |error: &std::io::Error| Error::io(&path, error);
-    // Not truncated: until it is locked, it says who holds it.
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(|error| io(&error))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Where a lock also hides the content, the holder stays unnamed.
-            let _ = file.read_to_string(&mut holder);
-            let holder = holder.trim();
-            return Err(Error::busy(format!(
-                "{}: another process{} is working in this run folder; wait until it ends, or choose another folder",
-                root.display(),
-                if holder.is_empty() { String::new() } else { format!(" ({holder})") }
-            )));
-        }
-        Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
-            return Ok(None);
-        }
-        Err(TryLockError::Error(error)) => return Err(io(&error)),
-    }
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "process {}", std::process::id()))
-        .map_err(|error| io(&error))?;
-    Ok(Some(Arc::new(file)))
+fn lock(root: &Path) -> Result<Option<Arc<Lock>>> {
+    Ok(Lock::take(root, "run folder")?.map(Arc::new))
 }
 
 /// The first line in which two texts differ, in words.

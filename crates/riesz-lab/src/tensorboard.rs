@@ -15,15 +15,16 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Starts a new event file in `folder`, which is made if need be. TensorBoard reads all files of a folder together,
-    /// so a continued run adds one.
+    /// Starts a new event file in `folder`, which is made if need be. TensorBoard reads all files of a folder together, in the
+    /// order of their names, so a continued run adds one behind those that are there, whatever the clock says.
     ///
     /// # Errors
     /// If the disk refuses.
     pub fn create(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, &error))?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let name = format!("events.out.tfevents.{:010}.{:09}.riesz", since.as_secs(), since.subsec_nanos());
+        let behind = last(folder)?.map_or(0, |seconds| seconds.saturating_add(1));
+        let name = format!("{NAME}{:010}.{:09}.riesz", since.as_secs().max(behind), since.subsec_nanos());
         let path = folder.join(name);
         let file = File::create_new(&path).map_err(|error| Error::io(&path, &error))?;
         let mut writer = Self { path, file };
@@ -45,6 +46,20 @@ impl EventWriter {
     fn append(&mut self, event: &[u8]) -> Result<()> {
         self.file.write_all(&record(event)).map_err(|error| Error::io(&self.path, &error))
     }
+}
+
+const NAME: &str = "events.out.tfevents.";
+
+/// The seconds in the name of the last event file of ours.
+fn last(folder: &Path) -> Result<Option<u64>> {
+    let mut last = None;
+    for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, &error))? {
+        let name = entry.map_err(|error| Error::io(folder, &error))?.file_name();
+        let ours = name.to_str().and_then(|name| name.strip_prefix(NAME)?.strip_suffix(".riesz"));
+        let seconds = ours.and_then(|ours| ours.split_once('.')?.0.parse().ok());
+        last = last.max(seconds);
+    }
+    Ok(last)
 }
 
 /// `Event { wall_time, step, summary { value { tag, simple_value } } }`.
@@ -135,5 +150,18 @@ mod tests {
             (at, records) = (at + 16 + length, records + 1);
         }
         assert_eq!((at, records), (content.len(), 2));
+    }
+
+    #[test]
+    fn a_later_file_comes_behind_however_the_clock_jumps() {
+        let folder = tempfile::tempdir().unwrap();
+        // Ten years ahead, and others' files.
+        let ahead = folder.path().join("events.out.tfevents.2100000000.000000007.riesz");
+        std::fs::write(&ahead, "").unwrap();
+        std::fs::write(folder.path().join("events.out.tfevents.3000000000.host"), "").unwrap();
+        let second = EventWriter::create(folder.path()).unwrap().path;
+        let third = EventWriter::create(folder.path()).unwrap().path;
+        assert!(ahead < second && second < third, "{second:?} {third:?}");
+        assert!(second.to_str().unwrap().contains(".2100000001."), "{second:?}");
     }
 }

@@ -1,26 +1,18 @@
-//! Processes that are killed, terminated or interrupted at any moment leave a run that the same command finishes, with
-//! the same bits as a run in one piece; and they say how to go on.
-//!
-//! The long form, 50 kills and 20 terminations: `cargo test --release --test interruption -- --ignored --nocapture`.
+//! A process that is interrupted while it measures, evaluates or embeds ends at once, leaves nothing half written and says how to
+//! go on; a second signal ends it in the middle of a step. Random moments of all verbs are in `killed.rs`.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod processes;
+mod signals;
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Output};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use riesz::rng::{Key, uniform};
-
 use processes::{finish, start, told};
-
-fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-}
+use signals::{leftovers, signal};
 
 /// Waits for something that a running process does.
 fn until(child: &mut Child, what: &str, mut done: impl FnMut() -> bool) {
@@ -50,136 +42,6 @@ fn interrupted(child: Child, name: &str, code: i32) -> (String, Duration) {
 
 fn lines(path: &Path) -> usize {
     std::fs::read(path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
-}
-
-fn leftovers(folder: &Path) -> Vec<String> {
-    let names =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().display().to_string());
-    names.filter(|name| name.starts_with(".riesz-unfinished")).collect()
-}
-
-/// Two epochs of 16 steps and an evaluation without labels, which is short; a checkpoint after every step.
-const SHORT: [&str; 14] = [
-    "train",
-    "--run",
-    "r",
-    "--epochs=2",
-    "--batch=32",
-    "--checkpoint-minutes=0",
-    "--set",
-    "data.limit=512",
-    "--set",
-    "evaluation.pairs=100",
-    "--set",
-    "evaluation.references=512",
-    "--set",
-    "data.labels=none",
-];
-
-/// What must not depend on interruptions: the log, the encoder, the last checkpoint, and the verdict and table.
-#[derive(PartialEq)]
-struct Result {
-    files: [Vec<u8>; 3],
-    table: Vec<u8>,
-}
-
-impl Result {
-    fn of(folder: &Path, output: &Output) -> Self {
-        let names = ["log.jsonl", "encoder.safetensors", "checkpoints/last.safetensors"];
-        let files = names.map(|name| std::fs::read(folder.join("r").join(name)).unwrap());
-        Self { files, table: output.stdout.clone() }
-    }
-}
-
-/// Runs once in one piece; then `count` times, each stopped by `name` at a random moment, in half of the cases at a
-/// second one as well, and finished. Returns where the moments fell.
-fn stopped_at_random(name: &str, count: u64, seed: u64) -> String {
-    let whole = tempfile::tempdir().unwrap();
-    let started = Instant::now();
-    let mut child = start(whole.path(), &SHORT);
-    let encoder = whole.path().join("r/encoder.safetensors");
-    until(&mut child, "the trained encoder", || encoder.exists());
-    // Two of three moments fall before the evaluation.
-    let seconds = 1.5 * started.elapsed().as_secs_f64();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", told(&output));
-    let want = Result::of(whole.path(), &output);
-
-    let mut rng = Key::new(seed).stream(name).rng();
-    let [mut nothing, mut training, mut evaluating, mut done] = [0; 4];
-    for trial in 0..count {
-        let folder = tempfile::tempdir().unwrap();
-        let mut finished = None;
-        for _ in 0..1 + trial % 2 {
-            let mut child = start(folder.path(), &SHORT);
-            std::thread::sleep(Duration::from_secs_f64(seconds * uniform(&mut rng)));
-            if child.try_wait().unwrap().is_none() {
-                signal(&child, name);
-            }
-            let output = child.wait_with_output().unwrap();
-            let root = folder.path().join("r");
-            match (output.status.code(), output.status.signal()) {
-                (Some(0), _) => finished = Some(output),
-                (Some(143), _) => {
-                    assert_eq!(name, "TERM");
-                    assert!(told(&output).contains("the same command goes on"), "{}", told(&output));
-                    assert_eq!(leftovers(folder.path()), [""; 0]);
-                }
-                // Before it listens there is nothing to save.
-                (None, Some(15)) => assert!(!root.join("checkpoints/last.safetensors").exists()),
-                (None, Some(9)) => assert_eq!(name, "KILL"),
-                other => panic!("trial {trial}: {other:?}: {}", told(&output)),
-            }
-            *if finished.is_some() {
-                &mut done
-            } else if root.join("encoder.safetensors").exists() {
-                &mut evaluating
-            } else if root.join("checkpoints/last.safetensors").exists() {
-                &mut training
-            } else {
-                &mut nothing
-            } += 1;
-            if finished.is_some() {
-                break;
-            }
-        }
-        let output = finished.unwrap_or_else(|| finish(folder.path(), &SHORT));
-        // Killed between the last line and the end of the process.
-        let is_done = output.status.code() == Some(2) && told(&output).contains("holds the finished run");
-        assert!(output.status.success() || is_done, "trial {trial}: {}", told(&output));
-        let found = Result::of(folder.path(), &output);
-        assert!(found.files == want.files, "trial {trial}: the run in pieces is another");
-        assert!(is_done || found.table == want.table, "trial {trial}: the table is another");
-        let root = folder.path().join("r");
-        assert_eq!((leftovers(&root), leftovers(&root.join("checkpoints"))), (Vec::new(), Vec::new()));
-    }
-    format!(
-        "{name} in {count} runs, in their first {seconds:.1} s: {nothing} before the first checkpoint, {training} while training, \
-         {evaluating} while evaluating, {done} too late; all logs, encoders, checkpoints and tables are those of the \
-         run in one piece"
-    )
-}
-
-#[test]
-fn killed_at_five_random_moments() {
-    println!("{}", stopped_at_random("KILL", 5, 1));
-}
-
-#[test]
-fn terminated_at_three_random_moments() {
-    println!("{}", stopped_at_random("TERM", 3, 1));
-}
-
-#[test]
-#[ignore = "minutes; the five above are its short form"]
-fn killed_at_fifty_random_moments() {
-    println!("{}", stopped_at_random("KILL", 50, 2));
-}
-
-#[test]
-#[ignore = "minutes; the three above are its short form"]
-fn terminated_at_twenty_random_moments() {
-    println!("{}", stopped_at_random("TERM", 20, 2));
 }
 
 /// Ample for a watcher that looks twenty times a second, on a machine that is busy with other things.

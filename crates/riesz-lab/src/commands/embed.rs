@@ -148,8 +148,7 @@ fn to_matrix(
     let labels: Vec<Option<u32>> = items.iter().map(|&item| images.source.label(item)).collect();
     if format == "npy" {
         let names: Vec<String> = items.iter().map(|&item| images.source.name(item)).collect();
-        embeddings::write_npy(&args.output, &matrix)?;
-        embeddings::write_names(&args.output.with_extension("csv"), &names, &labels)?;
+        embeddings::write_named_npy(&args.output, &matrix, &names, &labels)?;
     } else {
         embeddings::write_safetensors(&args.output, &[("embeddings", &matrix)], Some(&labels))?;
     }

@@ -1,6 +1,7 @@
 //! `riesz export`: a run's encoder as an ONNX model or as weights for torchvision and timm, with a model card beside it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::embed::Part;
@@ -78,7 +79,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
          ({filter}, antialiased) and whose middle was cut out.",
         if channels == 1 { "grey images" } else { "red, green and blue" },
     );
-    let written = match format {
+    let (bytes, written) = match format {
         Format::Onnx => {
             let (layer, output) = match args.part {
                 Part::Backbone => (network.representation(), "representation"),
@@ -94,25 +95,31 @@ pub fn run(args: &ExportArgs) -> Result<()> {
                 ("interface".to_owned(), interface.clone()),
                 ("recipe".to_owned(), recipe.to_toml()),
             ]);
-            atomic::write_bytes(&args.output, &onnx(&network, &stored.tensors, &rows, &about))?;
+            let bytes = onnx(&network, &stored.tensors, &rows, &about);
             let usage = format!(
                 "import numpy, onnxruntime\n\nsession = onnxruntime.InferenceSession({file:?})\nimages = numpy.zeros((1, {channels}, \
                  {size}, {size}), numpy.float32)\n[rows] = session.run([{output:?}], {{\"images\": images}})"
             );
-            Written { file, interface, usage }
+            (bytes, Written { file, interface, usage })
         }
         Format::Torchvision => {
             let own = weights(stored.tensors);
             let usage = loading(&stored.recipe, [size, channels], &own, &file);
             let metadata = BTreeMap::from([("encoder".to_owned(), encoder.clone())]);
-            atomic::write_bytes(&args.output, &tensors::to_bytes(&own, metadata)?)?;
+            let bytes = tensors::to_bytes(&own, metadata)?;
             let width = network.layers()[network.representation()].channels();
             let interface = format!("{input} Out: the representation, float [batch, {width}].");
-            Written { file, interface, usage }
+            (bytes, Written { file, interface, usage })
         }
     };
     let beside = args.output.with_extension("md");
-    atomic::write_bytes(&beside, card(&name, &encoder, &recipe, summary.as_ref(), &written)?.as_bytes())?;
+    let card = card(&name, &encoder, &recipe, summary.as_ref(), &written)?;
+    atomic::write_both(
+        &args.output,
+        |file| file.write_all(&bytes),
+        &beside,
+        |file| file.write_all(card.as_bytes()),
+    )?;
     errln!("{}: {encoder}; {}: the model card", args.output.display(), beside.display());
     Ok(())
 }

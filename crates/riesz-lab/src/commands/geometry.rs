@@ -1,15 +1,16 @@
 //! `riesz geometry`: the health of any embeddings, from any model, at any size.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use riesz::geometry::NEAR_DUPLICATE;
 
 use super::embed::{self, Part};
 use crate::console::{errln, out, outln};
 use crate::geometry::table::{self, Format};
-use crate::geometry::{self, Gathered, Settings, Told, gather, inputs, labels, partial, report};
+use crate::geometry::{self, Gathered, Input, Settings, Told, gather, inputs, labels, partial, report};
 use crate::index::Embedder;
-use crate::{Error, Result, atomic, device, embeddings, interrupt};
+use crate::{Error, Result, atomic, device, interrupt};
 
 /// Arguments of `riesz geometry`.
 #[derive(clap::Args)]
@@ -129,9 +130,8 @@ pub fn run(args: &GeometryArgs) -> Result<()> {
     args.telling.check()?;
     super::train::set_threads(args.telling.threads)?;
     interrupt::listen();
-    let _reading = interrupt::expendable("interrupted; nothing was written".to_owned());
-    let held = tempfile::tempdir().map_err(|error| Error::io(std::env::temp_dir(), &error))?;
-    let files = inputs(&with_runs(&args.files, args.part, args.telling.quiet, held.path())?)?;
+    let reading = interrupt::expendable(NOTHING.to_owned());
+    let files = with_runs(&args.files, args.part, args.telling.quiet)?;
     let pairs = if args.pairs.is_empty() { None } else { Some(inputs(&args.pairs)?) };
     let settings = Settings {
         name: args.column.clone(),
@@ -146,17 +146,20 @@ pub fn run(args: &GeometryArgs) -> Result<()> {
         return Err(Error::input("--sample is 1; a pair takes 2 rows, and 0 leaves pairwise metrics out"));
     }
     let gathered = gather(&files, pairs.as_deref(), &settings)?;
-    finish(gathered, args.partial.as_deref(), &args.telling)
+    finish(gathered, reading, args.partial.as_deref(), &args.telling)
 }
 
-/// The paths, with each run folder replaced by a file of what its encoder makes of its held-out images.
-fn with_runs(paths: &[PathBuf], part: Part, quiet: bool, to: &Path) -> Result<Vec<PathBuf>> {
+/// What an interruption says before anything is written.
+const NOTHING: &str = "interrupted; nothing was written";
+
+/// The files that were given, with each run folder replaced by what its encoder makes of its held-out images.
+fn with_runs(paths: &[PathBuf], part: Part, quiet: bool) -> Result<Vec<Input>> {
     let is_run =
         |path: &Path| path.join("recipe.toml").is_file() && path.join("encoder.safetensors").is_file();
     let mut files = Vec::new();
     for path in paths {
         if !is_run(path) {
-            files.push(path.clone());
+            files.extend(inputs(std::slice::from_ref(path))?);
             continue;
         }
         let embedder = Embedder::open(path, part, &device::open("cpu")?)?;
@@ -165,9 +168,8 @@ fn with_runs(paths: &[PathBuf], part: Part, quiet: bool, to: &Path) -> Result<Ve
         let (rows, ..) = embed::rows(&embedder, &images, &mut progress)?;
         progress.finish();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let file = to.join(format!("{name}, held-out images.npy"));
-        embeddings::write_npy(&file, &rows)?;
-        files.push(file);
+        let name = format!("{name}, held-out images.npy");
+        files.push(Input { path: path.clone(), name, held: Some(Arc::new(rows)) });
     }
     Ok(files)
 }
@@ -176,7 +178,7 @@ fn merge(args: &MergeArgs) -> Result<()> {
     args.telling.check()?;
     super::train::set_threads(args.telling.threads)?;
     interrupt::listen();
-    let _merging = interrupt::expendable("interrupted; nothing was written".to_owned());
+    let merging = interrupt::expendable(NOTHING.to_owned());
     let mut whole: Option<Gathered> = None;
     for path in &args.parts {
         let part = partial::read(path)?;
@@ -186,12 +188,19 @@ fn merge(args: &MergeArgs) -> Result<()> {
         }
     }
     let whole = whole.ok_or_else(|| Error::input("there are no parts to merge"))?;
-    finish(whole, args.partial.as_deref(), &args.telling)
+    finish(whole, merging, args.partial.as_deref(), &args.telling)
 }
 
-fn finish(gathered: Gathered, to: Option<&Path>, telling: &Telling) -> Result<()> {
+/// Writes or tells; until then the work is `expendable`.
+fn finish(
+    gathered: Gathered,
+    expendable: interrupt::Expendable,
+    to: Option<&Path>,
+    telling: &Telling,
+) -> Result<()> {
     if let Some(path) = to {
         let rows = gathered.state.rows();
+        drop(expendable);
         partial::write(path, gathered)?;
         if !telling.quiet {
             errln!("{}: the state of {rows} rows", path.display());
@@ -204,8 +213,13 @@ fn finish(gathered: Gathered, to: Option<&Path>, telling: &Telling) -> Result<()
         map: telling.output.is_some(),
     };
     let report = report(gathered, &told)?;
-    if let Some(path) = &telling.output {
-        atomic::write_bytes(path, geometry::render(&report)?.as_bytes())?;
+    let page = match &telling.output {
+        Some(path) => Some((path, geometry::render(&report)?)),
+        None => None,
+    };
+    drop(expendable);
+    if let Some((path, page)) = page {
+        atomic::write_bytes(path, page.as_bytes())?;
     }
     match telling.table {
         _ if telling.json => {

@@ -20,8 +20,16 @@ pub struct ReportArgs {
 /// If the run has no metrics.json yet, or the disk refuses.
 pub fn run(args: &ReportArgs) -> Result<()> {
     let run = Run::open(&args.run)?;
-    let summary = Summary::load(&run)?;
-    write(&run, &summary)?;
+    let mut summary = Summary::load(&run)?;
+    loop {
+        write(&run, &summary)?;
+        // An evaluation may have ended meanwhile, whose page this one would be older than.
+        let now = Summary::load(&run)?;
+        if now == summary {
+            break;
+        }
+        summary = now;
+    }
     outln!("{}", run.path("report.html").display());
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! NumPy's array file: the magic `\x93NUMPY`, a version, the length of a header, a header that is a Python literal
 //! `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`, and the numbers.
 
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 use riesz::{Matrix, Scalar};
@@ -21,6 +21,11 @@ const LONGEST_HEADER: usize = 1 << 16;
 /// # Errors
 /// If the disk refuses; a file that was there is untouched.
 pub fn write_npy<T: Scalar>(path: &Path, rows: &Matrix<T>) -> Result<()> {
+    atomic::write(path, |file| write(file, rows))
+}
+
+/// Writes the bytes of an npy file.
+pub(super) fn write<T: Scalar>(file: &mut impl Write, rows: &Matrix<T>) -> io::Result<()> {
     let mut header = format!(
         "{{'descr': '<f{}', 'fortran_order': False, 'shape': ({}, {}), }}",
         size_of::<T>(),
@@ -32,14 +37,11 @@ pub fn write_npy<T: Scalar>(path: &Path, rows: &Matrix<T>) -> Result<()> {
     let padded = (prefix + header.len() + 1).next_multiple_of(64) - prefix;
     header.push_str(&" ".repeat(padded - 1 - header.len()));
     header.push('\n');
-    atomic::write(path, |file| {
-        use std::io::Write;
-        file.write_all(MAGIC)?;
-        file.write_all(&[1, 0])?;
-        file.write_all(&(padded as u16).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
-        write_numbers(file, rows)
-    })
+    file.write_all(MAGIC)?;
+    file.write_all(&[1, 0])?;
+    file.write_all(&(padded as u16).to_le_bytes())?;
+    file.write_all(header.as_bytes())?;
+    write_numbers(file, rows)
 }
 
 /// The matrix of an npy file of `length` bytes.

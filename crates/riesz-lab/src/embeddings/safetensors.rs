@@ -11,7 +11,7 @@ use riesz::Matrix;
 use super::Failure;
 use super::numbers::{Layout, Number, matrix_shape, source};
 use super::stream::Source;
-use crate::tensors::{Numbers, Shaped, to_io};
+use crate::tensors::{self, Numbers, Shaped};
 use crate::{Result, atomic};
 
 /// The longest header that the format allows.
@@ -27,7 +27,7 @@ const LONGEST_HEADER: u64 = 100_000_000;
 /// If two names are equal, or a matrix has another number of rows than there are labels.
 pub fn write_safetensors(
     path: &Path,
-    tensors: &[(&str, &Matrix<f32>)],
+    matrices: &[(&str, &Matrix<f32>)],
     labels: Option<&[Option<u32>]>,
 ) -> Result<()> {
     let mut views: Vec<(&str, Shaped<'_>)> = Vec::new();
@@ -39,7 +39,7 @@ pub fn write_safetensors(
         let numbers = labels.iter().map(|label| label.map_or(-1, i64::from)).collect();
         add("labels", vec![labels.len()], Numbers::I64(numbers));
     }
-    for (name, rows) in tensors {
+    for (name, rows) in matrices {
         assert!(
             labels.is_none_or(|labels| labels.len() == rows.len()),
             "{name} has {} rows, but there are {} labels",
@@ -48,7 +48,7 @@ pub fn write_safetensors(
         );
         add(name, vec![rows.len(), rows.dim()], Numbers::F32(rows.as_slice()));
     }
-    atomic::write_by_path(path, |beside| ::safetensors::serialize_to_file(views, None, beside).map_err(to_io))
+    atomic::write(path, |file| tensors::write(file, views, None))
 }
 
 /// A tensor of a safetensors file of `length` bytes.

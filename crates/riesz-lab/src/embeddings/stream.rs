@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use riesz::Matrix;
 
 use super::{Failure, Rows, arrow, npy, npz, parquet_rows, safetensors, text};
 use crate::{Error, Result, foreign};
@@ -126,6 +129,41 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
     };
     let source = source.map_err(|failure| told(path, failure))?;
     Ok(Stream { path: path.to_owned(), source })
+}
+
+/// Rows that are in memory, as if they were in a file at `path`.
+///
+/// # Errors
+/// If columns are wanted, or an array by its name.
+pub fn held(path: &Path, rows: Arc<Matrix<f32>>, wanted: &Wanted) -> Result<Stream> {
+    if let Some(name) = wanted.texts.first().or(wanted.name.as_ref()) {
+        return Err(Error::input(format!("has no column {name}: it has rows alone")).at(path.display()));
+    }
+    Ok(Stream { path: path.to_owned(), source: Box::new(Held { rows, done: 0 }) })
+}
+
+struct Held {
+    rows: Arc<Matrix<f32>>,
+    /// Rows that were given.
+    done: usize,
+}
+
+impl Source for Held {
+    fn dim(&self) -> usize {
+        self.rows.dim()
+    }
+
+    fn rows(&self) -> Option<u64> {
+        Some(self.rows.len() as u64)
+    }
+
+    fn next(&mut self) -> std::result::Result<Option<Block>, Failure> {
+        let dim = self.rows.dim();
+        let end = self.rows.len().min(self.done + (BLOCK / dim).max(1));
+        let numbers = self.rows.as_slice()[self.done * dim..end * dim].to_vec();
+        self.done = end;
+        Ok((!numbers.is_empty()).then(|| Block::of(Rows::F32(Matrix::new(numbers, dim)))))
+    }
 }
 
 /// A file that somebody else's crate decodes, which may panic at damage.

@@ -16,7 +16,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataRecipe;
-use crate::{Error, Result, atomic, interrupt};
+use crate::lock::Lock;
+use crate::{Error, Result, interrupt};
 pub use results::{Finetuned, Found, SCHEMA_VERSION};
 pub use task::Task;
 
@@ -110,10 +111,10 @@ pub const CLASSIFIER: &str = "classifier.safetensors";
 /// Carries all stages out that the folder `to` does not have yet, and leaves results and the finetuned network there.
 ///
 /// # Errors
-/// If the folder has results of other settings, the user interrupts, a number is not finite, or the disk refuses.
+/// If the folder has results of other settings, another process works in it, the user interrupts, a number is not finite, or the disk refuses.
 pub fn finetune(task: &Task, to: &Path, quiet: bool) -> Result<Finetuned> {
     std::fs::create_dir_all(to).map_err(|error| Error::io(to, &error))?;
-    atomic::remove_leftovers(to)?;
+    let _alone = Lock::take(to, "folder of results")?;
     let path = to.join(RESULTS);
     let mut results = match path.is_file() {
         true => Finetuned::load(&path, task)?,

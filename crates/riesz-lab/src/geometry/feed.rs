@@ -1,6 +1,7 @@
 //! Files and folders of embeddings as one stream of blocks, read ahead on a thread of its own.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use riesz::{Matrix, normalize_from};
@@ -10,12 +11,24 @@ use crate::embeddings::stream::{self, Block, ENDINGS, Stream, Wanted};
 use crate::{Error, Result};
 
 /// A file of embeddings, and the name under which it is told and keyed: its path below what was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Input {
     /// Where it is.
     pub path: PathBuf,
     /// The file's name, or its path below the folder that was given.
     pub name: String,
+    /// Its rows, if they are in memory and not in a file; the path then says of what they are.
+    pub held: Option<Arc<Matrix<f32>>>,
+}
+
+impl Input {
+    /// How many bytes it has; 0 if it is gone.
+    fn bytes(&self) -> u64 {
+        match &self.held {
+            Some(rows) => size_of_val(rows.as_slice()) as u64,
+            None => std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len()),
+        }
+    }
 }
 
 /// The files that were given, and those in the folders that were given, in the order of their names.
@@ -29,7 +42,7 @@ pub fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>> {
             found.extend(in_folder(path)?);
         } else {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-            found.push(Input { path: path.clone(), name });
+            found.push(Input { path: path.clone(), name, held: None });
         }
     }
     Ok(found)
@@ -57,7 +70,7 @@ fn in_folder(folder: &Path) -> Result<Vec<Input>> {
         .filter(|path| !is_names(path))
         .map(|path| {
             let name = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
-            Input { path: path.clone(), name }
+            Input { path: path.clone(), name, held: None }
         })
         .collect();
     if kept.is_empty() {
@@ -121,7 +134,10 @@ impl<'a> Files<'a> {
                 let Some(input) = self.inputs.get(self.next) else { return Ok(None) };
                 self.next += 1;
                 self.done = 0;
-                let stream = stream::open(&input.path, self.wanted)?;
+                let stream = match &input.held {
+                    Some(rows) => stream::held(&input.path, rows.clone(), self.wanted)?,
+                    None => stream::open(&input.path, self.wanted)?,
+                };
                 let (dim, first) = *self.dim.get_or_insert((stream.dim(), &input.path));
                 if stream.dim() != dim {
                     return Err(Error::input(format!(
@@ -135,11 +151,10 @@ impl<'a> Files<'a> {
                 continue;
             };
             let input = self.next - 1;
-            let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
             match stream.block()? {
                 Some(block) => {
                     let share = stream.rows().map_or(0, |rows| {
-                        let bytes = u128::from(size(stream.path())) * block.rows.len() as u128;
+                        let bytes = u128::from(self.inputs[input].bytes()) * block.rows.len() as u128;
                         (bytes / u128::from(rows.max(1))) as u64
                     });
                     let first = self.done;
@@ -154,7 +169,7 @@ impl<'a> Files<'a> {
 
 /// Bytes of all files.
 pub(super) fn bytes(inputs: &[Input]) -> u64 {
-    inputs.iter().filter_map(|input| std::fs::metadata(&input.path).ok()).map(|metadata| metadata.len()).sum()
+    inputs.iter().map(Input::bytes).sum()
 }
 
 /// Gives each block of `inputs` to `take`, while the next is read. With `pairs` each comes with as many rows of those.

@@ -9,7 +9,7 @@ use safetensors::tensor::{SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use super::{Gathered, Source};
-use crate::{Error, Result, atomic};
+use crate::{Error, Result, atomic, tensors};
 
 /// The version of the file, which its metadata tells.
 pub const VERSION: u32 = 1;
@@ -98,11 +98,8 @@ pub fn write(path: &Path, gathered: Gathered) -> Result<()> {
         ("sample_rows", sampled),
         ("triangle", Array::f64(&triangle, vec![triangle.len()])),
     ];
-    atomic::write_by_path(path, |beside| {
-        let views = arrays.iter().map(|(name, array)| (*name, array));
-        safetensors::serialize_to_file(views, Some([(KEY.to_owned(), head)].into()), beside)
-            .map_err(crate::tensors::to_io)
-    })
+    let views = arrays.iter().map(|(name, array)| (*name, array)).collect();
+    atomic::write(path, |file| tensors::write(file, views, Some([(KEY.to_owned(), head)].into())))
 }
 
 /// Reads a state.

@@ -184,8 +184,11 @@ impl Folder {
             // A cell whose folder could not be made has no place for a note.
             Some(_) if !self.cell(name).is_dir() => Ok(()),
             Some(why) => atomic::write_bytes(&path, format!("{why}\n").as_bytes()),
-            None if path.exists() => std::fs::remove_file(&path).map_err(|error| Error::io(&path, &error)),
-            None => Ok(()),
+            None => match std::fs::remove_file(&path) {
+                // Another worker may have taken it away.
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&path, &error)),
+                _ => Ok(()),
+            },
         }
     }
 }

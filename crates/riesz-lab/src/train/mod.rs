@@ -373,7 +373,7 @@ impl<'a> Training<'a> {
     }
 
     fn images_per_second(&self) -> f64 {
-        self.since.1 as f64 / self.since.0.elapsed().as_secs_f64()
+        self.since.1 as f64 / self.since.0.elapsed().as_secs_f64().max(1e-9)
     }
 
     /// Flushes the log, and writes the checkpoint that counts on it.
@@ -402,7 +402,7 @@ impl<'a> Training<'a> {
         let epoch = self.held_out.epoch(&*self.encoder, number, self.step, means, learning_rate)?;
         drop(expendable);
         self.log.append(&Event::Epoch(epoch.clone()))?;
-        // An epoch that is only measured again has its line.
+        // An epoch that is only measured again has its line, unless it was stopped in its measurement.
         let timing = (images > 0).then(|| Timing {
             epoch: number,
             training_seconds,
