@@ -1,14 +1,16 @@
 """`riesz.torch` beside the program `riesz`, eager PyTorch, torch.compile and lightly: NT-Xent forward and backward, in turn.
 
 cargo build --release --bin riesz && venv/bin/pip install ./bindings/python torch lightly
-venv/bin/python bench/python.py --rounds 5 --m 1024,4096 --d 128 --threads 2        a table
+venv/bin/python bench/python.py --rounds 5 --m 1024,4096 --calls 20,4 --threads 2   a table
+venv/bin/python bench/python.py --rounds 3 --m 16384 --calls 1                      some ways then take a minute and 20 GB
 venv/bin/python bench/python.py --ask ...        the same, but each line of stdin starts a round (for a machine that is made quiet)
 
 M is the number of images, two views each, f32. Ways: `riesz`, this package, from raw rows to their gradient; `program`, what
 `riesz bench loss` tells of the engine alone, on unit rows; `eager`, a cross-entropy of the 2M x 2M matrix as people write it;
-`compile`, that by torch.compile; `lightly`, its NTXentLoss. The others are held to riesz's value and gradient first. Memory is the
-growth of the process's peak over one forward and backward, in a process of its own. `--only riesz,program` leaves the others
-out, where a matrix of 2M x 2M does not fit; of a round's `--calls` of a way the first does not count, unless it is the only one.
+`compile`, that by torch.compile; `lightly`, its NTXentLoss. Memory comes first: the growth of the process's peak over one forward
+and backward, in a process of its own, which is ended when it takes all but 1 GB of what the machine has; what does not fit is not
+timed. The others are held to riesz's value and gradient before a time counts. Of a round's `--calls` of a way (one number, or one
+for each M) the first does not count, unless it is the only one.
 """
 
 import argparse
@@ -86,7 +88,7 @@ def check(way, evaluate, wanted, z1, z2):
 
 
 def memory(way, m, d, threads, answer):
-    """Bytes that the process's peak grows by in one forward and backward."""
+    """Sends bytes that the process's peak grows by in one forward and backward."""
     import torch
 
     torch.set_num_threads(threads)
@@ -99,13 +101,38 @@ def memory(way, m, d, threads, answer):
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
     call(evaluate, z1, z2)
-    answer.put(resident("VmHWM") - before)
+    answer.send(resident("VmHWM") - before)
 
 
-def resident(what):
-    """Bytes of "VmRSS", what the process holds, or "VmHWM", its peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(what))
+def guarded_memory(way, m, arguments):
+    """What :func:`memory` says, or nothing if it does not fit; and the most bytes that the process had."""
+    spawn = multiprocessing.get_context("spawn")
+    answer, sender = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=memory, args=(way, m, arguments.d, arguments.threads, sender))
+    room = Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0]
+    most, reached = 1024 * int(room) - 10**9, 0
+    process.start()
+    sender.close()
+    while process.is_alive() and not answer.poll(0.02):
+        reached = max(reached, resident("VmRSS", process.pid))
+        if reached > most:
+            process.kill()
+    found = None
+    try:
+        found = answer.recv() if answer.poll() else None
+    except EOFError:
+        pass
+    process.join()
+    return found, reached
+
+
+def resident(what, process="self"):
+    """Bytes of "VmRSS", what the process holds, or "VmHWM", its peak; 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 1024 * next((int(line.split()[1]) for line in lines if line.startswith(what)), 0)
 
 
 def main():
@@ -115,20 +142,27 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", default=",".join(WAYS))
-    parser.add_argument("--calls", type=int, default=4)
+    parser.add_argument("--calls", default="4", help="of each way and round: one number, or one for each M")
     parser.add_argument("--seconds", type=float, default=0.2, help="for the calls of the program")
     parser.add_argument("--riesz", default=os.environ.get("RIESZ", "target/release/riesz"), help="the program")
     parser.add_argument("--no-memory", action="store_true", help="times alone; `--rounds 0` is memory alone")
     parser.add_argument("--ask", action="store_true")
     arguments = parser.parse_args()
+    ways, sizes = arguments.only.split(","), [int(m) for m in arguments.m.split(",")]
+    counts = [int(calls) for calls in arguments.calls.split(",")]
+    counts = dict(zip(sizes, counts * len(sizes) if len(counts) == 1 else counts, strict=True))
+    keys = [(m, way) for m in sizes for way in ways]
+    if not arguments.no_memory:
+        keys = [key for key in keys if key[1] == "program" or told_memory(*key, arguments)]
+    if not arguments.rounds:
+        return
     import torch
 
     torch.set_num_threads(arguments.threads)
-    ways, sizes = arguments.only.split(","), [int(m) for m in arguments.m.split(",")]
     ready = {}
     for m in sizes:
         wanted, rows = None, views(m, arguments.d)
-        for way in ways:
+        for way in [way for size, way in keys if size == m]:
             evaluate = None if way == "program" else function(way)
             if evaluate is not None:
                 wanted = check(way, evaluate, wanted, *rows)
@@ -140,26 +174,24 @@ def main():
             break
         for (m, way), (evaluate, rows) in ready.items():
             if evaluate is None:
-                seconds[m, way].append(program(m, arguments))
-                continue
-            calls = [call(evaluate, *rows)[0] for _ in range(arguments.calls)]
-            seconds[m, way].append(statistics.median(calls[1:] or calls))
-        print(f"round {number + 1}", flush=True)
-    if arguments.rounds:
-        table(ready, seconds, ways, arguments)
-    if arguments.no_memory:
-        return
-    print("\n| M | way | peak memory of one forward and backward, MB |", flush=True)
-    print("|---|---|---|")
-    spawn = multiprocessing.get_context("spawn")
+                found = program(m, arguments)
+            else:
+                calls = [call(evaluate, *rows)[0] for _ in range(counts[m])]
+                found = statistics.median(calls[1:] or calls)
+            seconds[m, way].append(found)
+            print(f"round {number + 1}, M {m}, {way}: {1e3 * found:.4g} ms", flush=True)
+    table(ready, seconds, ways, arguments)
+
+
+def told_memory(m, way, arguments):
+    """Whether it fits; prints what it takes."""
     # glibc: what is freed goes back at once, so that the second call's peak is the call's.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
-    for m, way in [key for key in ready if key[1] != "program"]:
-        answer = spawn.Queue()
-        process = spawn.Process(target=memory, args=(way, m, arguments.d, arguments.threads, answer))
-        process.start()
-        print(f"| {m} | {way} | {answer.get(timeout=600) / 1e6:.0f} |", flush=True)
-        process.join()
+    found, reached = guarded_memory(way, m, arguments)
+    del os.environ["MALLOC_MMAP_THRESHOLD_"]
+    said = f"does not fit: ended at {reached / 1e6:.0f} MB" if found is None else f"{found / 1e6:.0f} MB"
+    print(f"M {m}, {way}: peak memory of one forward and backward: {said}", flush=True)
+    return found is not None
 
 
 def table(ready, seconds, ways, arguments):

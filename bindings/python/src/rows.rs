@@ -6,8 +6,6 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use riesz::{Matrix, Scalar};
 
-use crate::losses::refused;
-
 /// f32 or f64 of both worlds.
 pub(crate) trait Number: Scalar + Element {}
 
@@ -44,8 +42,8 @@ pub(crate) fn precision(views: &[Bound<'_, PyUntypedArray>]) -> PyResult<Precisi
     Ok(all[0])
 }
 
-/// A copy of the rows of an array, which the core makes unit in place. A contiguous array is read in one piece.
-pub(crate) fn matrix<T: Number>(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<Matrix<T>> {
+/// The shape of an array of rows, n × d, or a sentence.
+fn shape(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<(usize, usize)> {
     let shape = array.shape();
     let [rows, dim] = *shape else {
         return Err(PyValueError::new_err(format!(
@@ -55,41 +53,62 @@ pub(crate) fn matrix<T: Number>(name: &str, array: &Bound<'_, PyUntypedArray>) -
     if rows == 0 || dim == 0 {
         return Err(PyValueError::new_err(format!("{name} is {rows} × {dim}; there are no rows")));
     }
+    Ok((rows, dim))
+}
+
+/// A copy of the rows of an array. A contiguous array is read in one piece.
+pub(crate) fn matrix<T: Number>(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<Matrix<T>> {
+    let (_, dim) = shape(name, array)?;
     let array: PyReadonlyArray2<'_, T> = array.cast::<PyArray2<T>>()?.readonly();
-    // An array in Fortran's order is a slice as well, of another order.
-    let data = match array.as_slice() {
-        Ok(slice) if array.is_c_contiguous() => slice.to_vec(),
-        _ => array.as_array().iter().copied().collect(),
+    let data = match row_major(&array) {
+        Some(slice) => slice.to_vec(),
+        None => array.as_array().iter().copied().collect(),
     };
     Ok(Matrix::new(data, dim))
 }
 
-/// The same for the views of a batch, which must be of one shape; or a sentence.
-pub(crate) fn views<T: Number>(arrays: &[Bound<'_, PyUntypedArray>]) -> PyResult<Vec<Matrix<T>>> {
-    let name = |i: usize| format!("view {}", i + 1);
-    let views: Vec<Matrix<T>> =
-        arrays.iter().enumerate().map(|(i, array)| matrix(&name(i), array)).collect::<PyResult<_>>()?;
-    let first = &views[0];
-    for view in &views {
-        if (view.len(), view.dim()) != (first.len(), first.dim()) {
-            return Err(PyValueError::new_err(format!(
-                "views differ: {} × {} and {} × {}",
-                first.len(),
-                first.dim(),
-                view.len(),
-                view.dim()
-            )));
-        }
-    }
-    Ok(views)
+/// The numbers as they lie, if that is row by row.
+fn row_major<'a, T: Number>(array: &'a PyReadonlyArray2<'_, T>) -> Option<&'a [T]> {
+    // An array in Fortran's order is a slice as well, of another order.
+    if array.is_c_contiguous() { array.as_slice().ok() } else { None }
 }
 
-/// Makes the rows of each view unit, and returns their lengths.
-pub(crate) fn normalize<T: Number>(views: &mut [Matrix<T>]) -> PyResult<Vec<Vec<f64>>> {
-    let one = |(i, view): (usize, &mut Matrix<T>)| {
-        riesz::normalize(view).map_err(|error| PyValueError::new_err(format!("view {}: {error}", i + 1)))
-    };
-    views.iter_mut().enumerate().map(one).collect()
+/// The views of a batch, which are of one shape: read where they lie, or from a copy where they do not lie row by row.
+pub(crate) struct Views<'py, T: Number> {
+    arrays: Vec<(PyReadonlyArray2<'py, T>, Option<Vec<T>>)>,
+    pub(crate) images: usize,
+    pub(crate) dim: usize,
+}
+
+impl<'py, T: Number> Views<'py, T> {
+    /// Or a sentence.
+    pub(crate) fn new(arrays: &[Bound<'py, PyUntypedArray>]) -> PyResult<Self> {
+        let name = |i: usize| format!("view {}", i + 1);
+        let shapes: Vec<(usize, usize)> =
+            arrays.iter().enumerate().map(|(i, array)| shape(&name(i), array)).collect::<PyResult<_>>()?;
+        let (images, dim) = shapes[0];
+        if let Some((n, d)) = shapes.into_iter().find(|&shape| shape != (images, dim)) {
+            return Err(PyValueError::new_err(format!("views differ: {images} × {dim} and {n} × {d}")));
+        }
+        let read = |array: &Bound<'py, PyUntypedArray>| {
+            let array = array.cast::<PyArray2<T>>()?.readonly();
+            let copy = row_major(&array).is_none().then(|| array.as_array().iter().copied().collect());
+            Ok((array, copy))
+        };
+        Ok(Self { arrays: arrays.iter().map(read).collect::<PyResult<_>>()?, images, dim })
+    }
+
+    /// The numbers of each view, row by row.
+    pub(crate) fn slices(&self) -> PyResult<Vec<&[T]>> {
+        let mut slices = Vec::with_capacity(self.arrays.len());
+        for (array, copy) in &self.arrays {
+            slices.push(match copy {
+                Some(copy) => copy.as_slice(),
+                None => array.as_slice()?,
+            });
+        }
+        Ok(slices)
+    }
 }
 
 /// Checks labels against the number of images.
@@ -106,9 +125,4 @@ pub(crate) fn check_labels(labels: Option<&[u32]>, images: usize) -> PyResult<()
 pub(crate) fn array<T: Number>(py: Python<'_>, matrix: Matrix<T>) -> PyResult<Bound<'_, PyArray2<T>>> {
     let shape = [matrix.len(), matrix.dim()];
     PyArray1::from_vec(py, matrix.into_vec()).reshape(shape)
-}
-
-/// Unit rows as the core wants them.
-pub(crate) fn points<T: Number>(views: &[Matrix<T>]) -> PyResult<Vec<riesz::Points<'_, T>>> {
-    views.iter().map(|view| riesz::Points::new(view).map_err(refused)).collect()
 }

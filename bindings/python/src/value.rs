@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use riesz::engine::{Engine, Fused, ValueAndGrad, logistic_grad, temperature_grad};
 use riesz::loss::Loss;
-use riesz::{Error, Matrix, Points, normalize_backward};
+use riesz::{Error, Matrix, Points, UnitViews};
 
 use crate::losses::{loss, refused};
 use crate::pool;
@@ -14,21 +14,22 @@ use crate::rows::{self, Number, Precision};
 type Outcome<'py> = (f64, f64, f64, Vec<f64>, Vec<f64>, Bound<'py, PyList>);
 
 /// Value, attraction, repulsion, each term's share, the gradients of the learnable numbers (temperature; scale and offset;
-/// or none), and of the raw rows of each view.
+/// or none, and none unless `learns`), and of the raw rows of each view.
 #[pyfunction]
-#[pyo3(signature = (sentence, numbers, views, labels, threads))]
+#[pyo3(signature = (sentence, numbers, views, labels, learns, threads))]
 pub(crate) fn value_and_grad<'py>(
     py: Python<'py>,
     sentence: &str,
     numbers: Vec<f64>,
     views: Vec<Bound<'py, PyUntypedArray>>,
     labels: Option<Vec<u32>>,
+    learns: bool,
     threads: usize,
 ) -> PyResult<Outcome<'py>> {
     let loss = loss(sentence, &numbers)?;
     match rows::precision(&views)? {
-        Precision::F32 => with_grad::<f32>(py, &loss, &views, labels.as_deref(), threads),
-        Precision::F64 => with_grad::<f64>(py, &loss, &views, labels.as_deref(), threads),
+        Precision::F32 => with_grad::<f32>(py, &loss, &views, labels.as_deref(), learns, threads),
+        Precision::F64 => with_grad::<f64>(py, &loss, &views, labels.as_deref(), learns, threads),
     }
 }
 
@@ -57,11 +58,12 @@ fn alone<T: Number>(
     labels: Option<&[u32]>,
     threads: usize,
 ) -> PyResult<f64> {
-    let mut views = rows::views::<T>(arrays)?;
-    rows::check_labels(labels, views[0].len())?;
-    pool::run(py, threads, move || {
-        rows::normalize(&mut views)?;
-        Fused.value(loss, &rows::points(&views)?, labels).map_err(refused)
+    let views = rows::Views::<T>::new(arrays)?;
+    rows::check_labels(labels, views.images)?;
+    let (slices, dim) = (views.slices()?, views.dim);
+    pool::run(py, threads, || {
+        let unit = UnitViews::new(&slices, dim).map_err(refused)?;
+        Fused.value(loss, &unit.points(), labels).map_err(refused)
     })?
 }
 
@@ -70,18 +72,18 @@ fn with_grad<'py, T: Number>(
     loss: &Loss,
     arrays: &[Bound<'py, PyUntypedArray>],
     labels: Option<&[u32]>,
+    learns: bool,
     threads: usize,
 ) -> PyResult<Outcome<'py>> {
-    let mut views = rows::views::<T>(arrays)?;
-    rows::check_labels(labels, views[0].len())?;
-    let (outcome, learnt) = pool::run(py, threads, move || {
-        let lengths = rows::normalize(&mut views)?;
-        let points = rows::points(&views)?;
+    let views = rows::Views::<T>::new(arrays)?;
+    rows::check_labels(labels, views.images)?;
+    let (slices, dim) = (views.slices()?, views.dim);
+    let (outcome, learnt) = pool::run(py, threads, || {
+        let unit = UnitViews::new(&slices, dim).map_err(refused)?;
+        let points = unit.points();
         let mut outcome = evaluate(loss, &points, labels).map_err(refused)?;
-        let learnt = learnable(loss, &points, &outcome);
-        for ((points, lengths), grad) in points.iter().zip(&lengths).zip(&mut outcome.grads) {
-            normalize_backward(*points, lengths, grad);
-        }
+        let learnt = if learns { learnable(loss, &points, &outcome) } else { Vec::new() };
+        unit.backward(&mut outcome.grads);
         Ok::<_, PyErr>((outcome, learnt))
     })??;
     let ValueAndGrad { value, terms, attraction, repulsion, grads, .. } = outcome;

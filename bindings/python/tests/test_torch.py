@@ -332,6 +332,48 @@ def test_opcheck() -> None:
         ([u.detach()], torch.arange(6) // 2, None, "sup-con", [0.1], False),
     ):
         torch.library.opcheck(_op._loss, args)
+    torch.library.opcheck(_op._scaled, ([u.detach(), v.detach().float()], torch.tensor(2.0)))
+
+
+def test_the_short_way_and_the_operation_have_the_same_bits() -> None:
+    """Plain tensors on a CPU pass torch's dispatcher by; who watches it sees the operations, and the same numbers."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.add(str(func))
+            return func(*args, **(kwargs or {}))
+
+    for loss in EVERY:
+        found = []
+        for mode in (None, Watch()):
+            seen: set[str] = set()
+            rows = views()
+            with mode or warnings.catch_warnings():
+                value = rt.contrastive_loss(loss, *rows, labels=labels_of(loss))
+                value.backward(retain_graph=True)
+                (3.0 * value).backward()
+            assert (mode is None) == (not {"riesz.loss.default", "riesz.scaled.default"} <= seen), seen
+            found.append((value, *(row.grad for row in rows)))
+        assert all(torch.equal(one, other) for one, other in zip(*found)), loss
+
+
+def test_gradients_that_are_given_away_are_nobody_elses() -> None:
+    u, v = views()
+    want = torch.autograd.grad(rt.nt_xent_loss(u, v), (u, v))
+    value = rt.nt_xent_loss(u, v)
+    for _ in range(3):
+        for given, is_right in zip(torch.autograd.grad(value, (u, v), retain_graph=True), want):
+            assert torch.equal(given, is_right)
+            given.zero_()
+    for times in (1, 2, 3):
+        value.backward(retain_graph=times < 3)
+        assert (u.grad - times * want[0]).abs().max() < 1e-14
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        value.backward()
+    # Of one view alone the other's is not made.
+    (alone,) = torch.autograd.grad(rt.nt_xent_loss(u, v.detach()), u)
+    assert torch.equal(alone, want[0])
 
 
 def test_compile_takes_the_whole_graph() -> None:

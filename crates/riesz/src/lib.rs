@@ -54,7 +54,7 @@ mod rows;
 pub mod sphere;
 
 pub use error::Error;
-pub use points::{Matrix, Points, Scalar, normalize, normalize_backward, normalize_from};
+pub use points::{Matrix, Points, Scalar, UnitViews, normalize, normalize_backward, normalize_from};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

@@ -195,8 +195,16 @@ pub fn normalize_from<T: Scalar>(rows: &mut Matrix<T>, first: u64) -> Result<Vec
 pub(crate) fn lengths<T: Scalar>(data: &[T], dim: usize, first: u64) -> Result<Vec<f64>, Error> {
     let mut lengths = vec![0.0; data.len() / dim];
     rows::dots(data, data, dim, &mut lengths);
-    for (row, length) in (first..).zip(&mut lengths) {
+    for length in &mut lengths {
         *length = length.sqrt();
+    }
+    check_lengths(&lengths, first)?;
+    Ok(lengths)
+}
+
+/// The error of [`normalize`], with rows counted from `first`.
+fn check_lengths(lengths: &[f64], first: u64) -> Result<(), Error> {
+    for (row, length) in (first..).zip(lengths) {
         if !length.is_finite() {
             return Err(Error::new(format!("row {row} has a number that is not finite")));
         }
@@ -204,7 +212,7 @@ pub(crate) fn lengths<T: Scalar>(data: &[T], dim: usize, first: u64) -> Result<V
             return Err(Error::new(format!("row {row} has length {length:e}: a zero row has no direction")));
         }
     }
-    Ok(lengths)
+    Ok(())
 }
 
 /// Carries a gradient with respect to unit rows u back to the raw rows z: gᵢ ← (gᵢ − ⟨gᵢ, uᵢ⟩ uᵢ) / ‖zᵢ‖.
@@ -221,5 +229,66 @@ pub fn normalize_backward<T: Scalar>(points: Points<'_, T>, lengths: &[f64], gra
         grad.len(),
         grad.dim()
     );
-    rows::project(points.data, points.dim, lengths, &mut grad.data);
+    rows::project(std::iter::once((points.data, lengths, grad.data.as_mut_slice())), points.dim);
+}
+
+/// Views of raw rows, made unit, and their lengths: [`normalize`] and [`normalize_backward`] for views that lie apart and stay as
+/// they are, in one pass over all of them, with the same bits.
+#[derive(Clone, Debug)]
+pub struct UnitViews<T> {
+    /// View after view.
+    rows: Matrix<T>,
+    lengths: Vec<f64>,
+    images: usize,
+}
+
+impl<T: Scalar> UnitViews<T> {
+    /// u = z / ‖z‖ of the rows of each view, row-major, `dim` numbers a row.
+    ///
+    /// # Errors
+    /// As [`normalize`], with the view before the row, counted from 1.
+    ///
+    /// # Panics
+    /// If there is no row, the views differ in length, or `dim` does not divide it.
+    pub fn new(views: &[&[T]], dim: usize) -> Result<Self, Error> {
+        let numbers = views.first().map_or(0, |view| view.len());
+        assert!(
+            numbers > 0 && dim > 0 && numbers.is_multiple_of(dim),
+            "{} views of {numbers} numbers are not rows of {dim}",
+            views.len()
+        );
+        assert!(views.iter().all(|view| view.len() == numbers), "views differ in length");
+        let images = numbers / dim;
+        let mut unit = Matrix::zeros(views.len() * images, dim);
+        let mut lengths = vec![0.0; views.len() * images];
+        let parts = unit.data.chunks_exact_mut(numbers).zip(lengths.chunks_exact_mut(images));
+        rows::unit(views.iter().zip(parts).map(|(&view, (unit, lengths))| (view, unit, lengths)), dim);
+        for (view, lengths) in lengths.chunks_exact(images).enumerate() {
+            check_lengths(lengths, 0).map_err(|error| Error::new(format!("view {}: {error}", view + 1)))?;
+        }
+        Ok(Self { rows: unit, lengths, images })
+    }
+
+    /// The unit rows of each view.
+    pub fn points(&self) -> Vec<Points<'_, T>> {
+        let dim = self.rows.dim;
+        self.rows.data.chunks_exact(self.images * dim).map(|view| Points::normalized(view, dim)).collect()
+    }
+
+    /// [`normalize_backward`] of each view.
+    ///
+    /// # Panics
+    /// If `grads` are not of the shapes of the views.
+    pub fn backward(&self, grads: &mut [Matrix<T>]) {
+        let dim = self.rows.dim;
+        let numbers = self.images * dim;
+        assert!(
+            grads.len() * self.images == self.lengths.len()
+                && grads.iter().all(|grad| grad.dim == dim && grad.data.len() == numbers),
+            "gradients are not of the shape of the views"
+        );
+        let unit = self.rows.data.chunks_exact(numbers).zip(self.lengths.chunks_exact(self.images));
+        let parts = unit.zip(grads).map(|((unit, lengths), grad)| (unit, lengths, grad.data.as_mut_slice()));
+        rows::project(parts, dim);
+    }
 }

@@ -124,10 +124,50 @@ impl<T: Real> WithSimd for Divide<'_, T> {
     }
 }
 
-/// g_i ← (g_i − ⟨g_i, u_i⟩ u_i) / divisors_i.
-pub(crate) fn project<T: Real>(u: &[T], dim: usize, divisors: &[f64], g: &mut [T]) {
+/// Of every part z, u, lengths: lengths_i = ‖z_i‖ and u_i = z_i / ‖z_i‖. One pass over all parts.
+pub(crate) fn unit<'a, T: Real>(
+    parts: impl Iterator<Item = (&'a [T], &'a mut [T], &'a mut [f64])>,
+    dim: usize,
+) {
     let rows = per_chunk(dim);
-    let chunks = u.chunks(rows * dim).zip(divisors.chunks(rows)).zip(g.chunks_mut(rows * dim));
+    let chunks = parts.flat_map(|(z, u, lengths)| {
+        z.chunks(rows * dim).zip(u.chunks_mut(rows * dim)).zip(lengths.chunks_mut(rows))
+    });
+    for_each(chunks, |((z, u), lengths)| widest(Unit { z, dim, u, lengths }));
+}
+
+struct Unit<'a, T> {
+    z: &'a [T],
+    dim: usize,
+    u: &'a mut [T],
+    lengths: &'a mut [f64],
+}
+
+impl<T: Real> WithSimd for Unit<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let rows = self.z.chunks_exact(self.dim).zip(self.u.chunks_exact_mut(self.dim));
+        for ((z, u), length) in rows.zip(self.lengths) {
+            *length = dot(z, z).sqrt();
+            let inverse = 1.0 / *length;
+            for (u, z) in u.iter_mut().zip(z) {
+                *u = z.over(*length, inverse);
+            }
+        }
+    }
+}
+
+/// Of every part u, divisors, g: g_i ← (g_i − ⟨g_i, u_i⟩ u_i) / divisors_i. One pass over all parts.
+pub(crate) fn project<'a, T: Real>(
+    parts: impl Iterator<Item = (&'a [T], &'a [f64], &'a mut [T])>,
+    dim: usize,
+) {
+    let rows = per_chunk(dim);
+    let chunks = parts.flat_map(|(u, divisors, g)| {
+        u.chunks(rows * dim).zip(divisors.chunks(rows)).zip(g.chunks_mut(rows * dim))
+    });
     for_each(chunks, |((u, divisors), g)| widest(Project { u, dim, divisors, g }));
 }
 
@@ -235,19 +275,26 @@ mod tests {
         add_scaled(&want, &x, d, &mut sum);
         let mut rest = y.clone();
         let divisors: Vec<f64> = (0..n).map(|i| 1.0 + i as f64).collect();
-        project(&x, d, &divisors, &mut rest);
+        project(std::iter::once((&x[..], &divisors[..], &mut rest[..])), d);
+        let (mut directions, mut lengths) = (vec![0.0; n * d], vec![0.0; n]);
+        let (first, last) = directions.split_at_mut(7 * d);
+        let (of_first, of_last) = lengths.split_at_mut(7);
+        unit([(&x[..7 * d], first, of_first), (&x[7 * d..], last, of_last)].into_iter(), d);
         let mut turned = vec![0.0; n * d];
         transpose(&x, d, &mut turned);
         let mut parts = x.clone();
         divide(&mut parts, d, &divisors);
         for i in 0..n {
             let (x, y) = of(i);
+            let length = x.iter().map(|x| x * x).sum::<f64>().sqrt();
+            assert!((lengths[i] - length).abs() < 1e-14 * length);
             for k in 0..d {
                 let at = i * d + k;
                 assert_eq!(turned[k * n + i], x[k]);
                 assert!((sum[at] - (y[k] + want[i] * x[k])).abs() < 1e-13);
                 assert!((rest[at] - (y[k] - want[i] * x[k]) / divisors[i]).abs() < 1e-13);
                 assert_eq!(parts[at], x[k] / divisors[i]);
+                assert!((directions[at] * lengths[i] - x[k]).abs() < 1e-15);
             }
         }
     }

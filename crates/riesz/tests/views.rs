@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use riesz::Matrix;
 use riesz::engine::{Engine, Fused, RawValueAndGrad, Reference, value_and_grad_raw};
 use riesz::loss::{Convention, Loss};
 use riesz::rng::{Key, normal};
+use riesz::{Matrix, UnitViews, normalize, normalize_backward};
 
 const TAU: f64 = 0.3;
 
@@ -157,4 +157,33 @@ fn the_order_of_views_changes_nothing() {
             assert!((want - got).abs() < 1e-9 * top, "{}: {got} for {want}", loss.name);
         }
     }
+}
+
+/// Views that lie apart, of more rows than one thread takes at once: the bits of view by view, and the same sentences.
+#[test]
+fn views_that_lie_apart_are_made_unit_as_each_alone() {
+    let (n, d) = (700, 130);
+    let all = raw(3, n, d, Key::new(7));
+    let views: Vec<&[f64]> = all.as_slice().chunks_exact(n * d).collect();
+    let unit = UnitViews::new(&views, d).unwrap();
+    let back: Vec<Matrix<f64>> = (0..3).map(|i| raw(1, n, d, Key::new(8 + i))).collect();
+    let mut grads = back.clone();
+    unit.backward(&mut grads);
+    for (i, (points, grad)) in unit.points().into_iter().zip(grads).enumerate() {
+        let mut alone = Matrix::new(views[i].to_vec(), d);
+        let lengths = normalize(&mut alone).unwrap();
+        assert_eq!(points.as_slice(), alone.as_slice());
+        let mut grad_alone = back[i].clone();
+        normalize_backward(points, &lengths, &mut grad_alone);
+        assert_eq!(grad, grad_alone);
+    }
+    let bad = |at: usize, number: f64| {
+        let mut rows = all.clone();
+        let row = at / d * d;
+        rows.as_mut_slice()[row..row + d].fill(number);
+        let views: Vec<&[f64]> = rows.as_slice().chunks_exact(n * d).collect();
+        UnitViews::new(&views, d).unwrap_err().to_string()
+    };
+    assert_eq!(bad(n * d + 5 * d, 0.0), "view 2: row 5 has length 0e0: a zero row has no direction");
+    assert_eq!(bad(2 * n * d, f64::NAN), "view 3: row 0 has a number that is not finite");
 }

@@ -13,6 +13,7 @@ def value_and_grad(
     numbers: Sequence[float],
     views: Sequence[Rows],
     labels: Sequence[int] | None,
+    learns: bool,
     threads: int,
 ) -> tuple[float, float, float, list[float], list[float], list[Rows]]: ...
 def value(

@@ -97,7 +97,7 @@ def _value(loss: Loss, labels: Any, learnt: Any, *views: Any) -> Any:
 def _value_and_grads(loss: Loss, labels: Any, learnt: Any, *views: Any) -> Any:
     rows = [np.asarray(view) for view in views]
     told = _riesz.value_and_grad(
-        loss.sentence, _numbers(loss, learnt), rows, as_labels(labels), num_threads()
+        loss.sentence, _numbers(loss, learnt), rows, as_labels(labels), learnt is not None, num_threads()
     )
     of_learnt = [] if learnt is None else [np.asarray(told[4], dtype=np.asarray(learnt).dtype)]
     return [np.asarray(told[0], dtype=rows[0].dtype), *of_learnt, *told[5]]

@@ -49,7 +49,7 @@ def value_and_grad(loss: Loss, *views: Any, labels: Any = None) -> ValueAndGrad:
     """
     rows = [as_rows(f"view {i}", view) for i, view in enumerate(views, 1)]
     value, attraction, repulsion, terms, learnt, grads = _riesz.value_and_grad(
-        loss.sentence, loss.numbers, rows, as_labels(labels), num_threads()
+        loss.sentence, loss.numbers, rows, as_labels(labels), True, num_threads()
     )
     names = [name for name, _ in loss.words]
     return ValueAndGrad(value, attraction, repulsion, tuple(terms), tuple(grads), dict(zip(names, learnt)))

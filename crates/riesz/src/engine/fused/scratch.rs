@@ -1,8 +1,8 @@
-//! A thread's own memory for tiles, held between tiles and between calls.
+//! A thread's own memory for tiles, held between tiles and between calls; and the process's, for tiles that wait.
 
 use std::any::Any;
 use std::cell::Cell;
-use std::thread::LocalKey;
+use std::sync::Mutex;
 
 use super::blocks::Tile;
 use crate::Scalar;
@@ -43,30 +43,28 @@ impl<T: Scalar> Parts<T> {
     }
 }
 
-/// Where a thread holds what it lends.
-type Place = LocalKey<Cell<Option<Box<dyn Any>>>>;
-
 /// Lends `work` this thread's scratch.
 pub(super) fn with_scratch<T: Scalar, R>(work: impl FnOnce(&mut Scratch<T>) -> R) -> R {
     thread_local! {
         static HELD: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
     }
-    lend(&HELD, work)
-}
-
-/// Lends `work` this thread's room for tiles that are kept from one sweep to the next.
-pub(super) fn with_room<T: Scalar, R>(work: impl FnOnce(&mut Vec<T>) -> R) -> R {
-    thread_local! {
-        static HELD: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
-    }
-    lend(&HELD, work)
-}
-
-fn lend<V: Default + 'static, R>(place: &'static Place, work: impl FnOnce(&mut V) -> R) -> R {
     // Taken out meanwhile: if `work` came here again, it would get fresh memory.
-    let held = place.take().and_then(|held| held.downcast::<V>().ok());
-    let mut held = held.unwrap_or_default();
+    let mut held = HELD.take().and_then(|held| held.downcast().ok()).unwrap_or_default();
     let outcome = work(&mut held);
-    place.set(Some(held));
+    HELD.set(Some(held));
+    outcome
+}
+
+/// Lends `work` the process's room for tiles that are kept from one sweep to the next: one for all threads, since a pool that is
+/// asked from outside evaluates now in this thread, now in that. Whoever comes meanwhile gets fresh memory.
+pub(super) fn with_room<T: Scalar, R>(work: impl FnOnce(&mut Vec<T>) -> R) -> R {
+    static HELD: Mutex<Option<Box<dyn Any + Send>>> = Mutex::new(None);
+    // Never waited for: a forked child may find it locked by a thread that it does not have.
+    let held = HELD.try_lock().ok().and_then(|mut held| held.take());
+    let mut held: Box<Vec<T>> = held.and_then(|held| held.downcast().ok()).unwrap_or_default();
+    let outcome = work(&mut held);
+    if let Ok(mut place) = HELD.try_lock() {
+        *place = Some(held);
+    }
     outcome
 }
