@@ -4,7 +4,7 @@
 //! written is locked by its process, so that the next one that writes in its folder can tell what a killed process left, and
 //! removes that.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -140,7 +140,7 @@ pub fn sync_parent(path: &Path) -> Result<()> {
 
 /// Removes what killed processes left half written in a folder, the first time that this process writes there.
 fn clear_once(folder: &Path) {
-    static CLEARED: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
+    static CLEARED: LazyLock<Mutex<BTreeSet<PathBuf>>> = LazyLock::new(Mutex::default);
     if CLEARED.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
         remove_leftovers(folder);
     }

@@ -1,7 +1,7 @@
 //! Named tensors on the host, and their one file format, safetensors: encoders, checkpoints and embeddings.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use safetensors::SafeTensorError;
@@ -94,7 +94,7 @@ impl View for Shaped<'_> {
 pub(crate) fn write<V: View>(
     file: &mut impl Write,
     mut tensors: Vec<(&str, V)>,
-    metadata: Option<HashMap<String, String>>,
+    metadata: Option<(String, String)>,
 ) -> io::Result<()> {
     // Wide numbers first, so that all are aligned; then by name.
     tensors.sort_by(|(a, left), (b, right)| right.dtype().cmp(&left.dtype()).then(a.cmp(b)));
@@ -106,7 +106,8 @@ pub(crate) fn write<V: View>(
         about.push(((*name).to_owned(), info));
         start = data_offsets.1;
     }
-    let mut header = serde_json::to_vec(&Metadata::new(metadata, about).map_err(to_io)?)?;
+    let mut header =
+        serde_json::to_vec(&Metadata::new(metadata.map(|entry| [entry].into()), about).map_err(to_io)?)?;
     header.resize(header.len().next_multiple_of(8), b' ');
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(&header)?;
@@ -226,10 +227,10 @@ mod tests {
             let wide = ("labels", Shaped { shape: vec![2], numbers: Numbers::I64(wide.clone()) });
             vec![narrow("z"), wide, narrow("a")]
         };
-        for about in [None, Some(HashMap::from([("riesz".to_owned(), "{\"é\": 1}".to_owned())]))] {
+        for about in [None, Some(("riesz".to_owned(), "{\"é\": 1}".to_owned()))] {
             let mut file = Vec::new();
             write(&mut file, views(), about.clone()).unwrap();
-            assert_eq!(file, safetensors::serialize(views(), about).unwrap());
+            assert_eq!(file, safetensors::serialize(views(), about.map(|entry| [entry].into())).unwrap());
         }
     }
 }

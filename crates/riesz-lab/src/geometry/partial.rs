@@ -99,7 +99,7 @@ pub fn write(path: &Path, gathered: Gathered) -> Result<()> {
         ("triangle", Array::f64(&triangle, vec![triangle.len()])),
     ];
     let views = arrays.iter().map(|(name, array)| (*name, array)).collect();
-    atomic::write(path, |file| tensors::write(file, views, Some([(KEY.to_owned(), head)].into())))
+    atomic::write(path, |file| tensors::write(file, views, Some((KEY.to_owned(), head))))
 }
 
 /// Reads a state.
