@@ -6,6 +6,7 @@
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "where the moments fell is told to who asks for it")]
 
 mod processes;
 mod signals;
