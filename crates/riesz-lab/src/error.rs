@@ -53,7 +53,7 @@ impl Error {
     /// The same error, with the place in front: `place: message`.
     #[must_use]
     pub fn at(self, place: impl std::fmt::Display) -> Self {
-        Self { message: format!("{place}: {}", self.message), kind: self.kind }
+        Self { message: on_one_line(format!("{place}: {}", self.message)), kind: self.kind }
     }
 
     /// An operating-system error at a path, in words.

@@ -166,6 +166,9 @@ impl Grid {
     }
 }
 
+/// What file systems take as the name of a folder.
+const MOST_NAME: usize = 255;
+
 /// What a cell lays over the base, without its seed.
 #[derive(Clone, Default)]
 struct Setting {
@@ -181,6 +184,12 @@ impl Setting {
             self.labels.iter().map(|(axis, label)| format!("{axis}={}", plain_name(label))).collect();
         words.push(format!("seed={seed}"));
         let name = words.join(",");
+        if name.len() > MOST_NAME {
+            return Err(Error::input(format!(
+                "cell {name} has a name of {} letters, and a folder's has {MOST_NAME} at most; give its axes shorter labels",
+                name.len()
+            )));
+        }
         let mut overrides = base.to_vec();
         overrides.extend(self.overrides.iter().cloned());
         overrides.push(format!("seed={seed}"));
@@ -382,6 +391,11 @@ mod tests {
             ("seeds = [1]", axis("seed = [1, 2]"), "seed is no axis"),
             ("seeds = [1]", axis("batch = [1]"), "cell batch=1,seed=1: batch is 1"),
             ("seeds = [1]", axis("batch = [32]\nlabels = []"), "labels must be a list of 1"),
+            (
+                "seeds = [1]",
+                axis(&format!("batch = [32]\nlabels = [\"{}\"]", "0".repeat(2000))),
+                "has a name of 2013 letters, and a folder's has 255 at most; give its axes shorter labels",
+            ),
             ("seeds = [1]", axis("batch = [32]\nname = \"a b\""), "name is \"a b\"; it must be a word"),
             ("seeds = [1]", String::new(), "there is no cell"),
             ("seeds = [1]", "[[grid]]\naxis = []".to_owned(), "grid 1: has no axis"),

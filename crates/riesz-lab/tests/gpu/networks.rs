@@ -2,12 +2,14 @@
 
 use ::burn::tensor::Device;
 use riesz::Matrix;
+use riesz::loss::Loss;
 use riesz::rng::{Key, normal};
 use riesz_lab::device;
 use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Stem};
 use riesz_lab::network::{Builder, Network, burn, cpu};
 use riesz_lab::optim::{OptimRecipe, Optimizer, Rule, Scaling};
 use riesz_lab::tensors::NamedTensor;
+use riesz_lab::train::accumulate::value_and_grad;
 
 use crate::{gpu, tell};
 
@@ -136,8 +138,21 @@ fn on_cpu(network: &Network, start: &[NamedTensor], images: &[f32]) -> Passed {
 }
 
 fn on_gpu(network: &Network, start: &[NamedTensor], images: &[f32], gpu: &Device) -> Passed {
+    on_gpu_by(network, start, images, gpu, false)
+}
+
+fn on_gpu_by(
+    network: &Network,
+    start: &[NamedTensor],
+    images: &[f32],
+    gpu: &Device,
+    recomputes: bool,
+) -> Passed {
     let mut engine = burn::Engine::new(network.clone(), Key::new(3), gpu);
     engine.load(start).unwrap();
+    if recomputes {
+        engine.recompute();
+    }
     passed(engine, images, |engine| {
         let with_gradient = engine.tensors().iter().filter_map(|t| Some((&t.spec.name, t.gradient.clone()?)));
         with_gradient.map(|(name, g)| (name.clone(), g.into_data().try_into_vec().unwrap())).collect()
@@ -278,7 +293,7 @@ fn backbones(ledger: &mut Ledger) {
 /// three times as large.
 const TURNED: f64 = 0.4;
 
-/// What one update by each rule does to every parameter: the bound is as for the gradients.
+/// What one update by each rule does to every parameter, by a batch at once and in chunks: the bound is as for the gradients.
 fn updates(ledger: &mut Ledger) {
     let recipe = EncoderRecipe {
         backbone: Backbone::ResnetSmall,
@@ -287,7 +302,8 @@ fn updates(ledger: &mut Ledger) {
         projector: ProjectorRecipe { hidden: 24, output: 8 },
     };
     let network = recipe.network(12, 1).unwrap();
-    for name in [Rule::Sgd, Rule::Lars, Rule::Adamw] {
+    for (name, chunks) in [(Rule::Sgd, 1), (Rule::Lars, 1), (Rule::Adamw, 1), (Rule::Sgd, 3), (Rule::Lars, 2)]
+    {
         let on = |device: &device::Device, moved: f64| -> Results {
             let rule = OptimRecipe {
                 name,
@@ -302,8 +318,14 @@ fn updates(ledger: &mut Ledger) {
             let mut encoder = recipe.build(12, 1, Key::new(3), device).unwrap();
             let before = encoder.named_tensors();
             let mut optimizer = Optimizer::new(&rule).unwrap();
-            let z = encoder.forward(&images(&network, IMAGES, moved));
-            encoder.backward(&Matrix::new(draws(z.as_slice().len(), "gradient"), z.dim()));
+            if chunks == 1 {
+                let z = encoder.forward(&images(&network, IMAGES, moved));
+                encoder.backward(&Matrix::new(draws(z.as_slice().len(), "gradient"), z.dim()));
+            } else {
+                let (loss, images) = (Loss::nt_xent(0.5).unwrap(), images(&network, 6 * IMAGES, moved));
+                value_and_grad(&mut *encoder, &mut optimizer, &loss, &images, 2, chunks, &mut |_| ())
+                    .unwrap();
+            }
             encoder.update(&mut optimizer.step(0.1));
             let change = |(before, after): (NamedTensor, NamedTensor)| {
                 let change = after.values.iter().zip(&before.values).map(|(a, b)| a - b).collect();
@@ -317,18 +339,16 @@ fn updates(ledger: &mut Ledger) {
         let (want, moved, got) = (on(&cpu, 0.0), on(&cpu, MOVED), on(&gpu, 0.0));
         let turned = if name == Rule::Adamw { TURNED } else { 0.0 };
         let bound = worst(&moved, &want).0.max(ONE_SIDE).max(turned);
-        ledger.hold("updates", &format!("{name:?}"), bound, &got, &want);
+        ledger.hold("updates", &format!("{name:?}, chunks: {chunks}"), bound, &got, &want);
     }
 }
 
-#[test]
-fn a_gpu_computes_what_the_cpu_does() {
+/// Holds what `compare` compares, and tells the worst.
+fn hold(compare: &[fn(&mut Ledger)]) {
     let Some((name, gpu)) = gpu() else { return };
     let device = device::Device::Gpu(gpu.clone()).described(name);
     let mut ledger = Ledger { gpu, compared: 0, worst: Vec::new(), wrong: Vec::new() };
-    layers(&mut ledger);
-    backbones(&mut ledger);
-    updates(&mut ledger);
+    compare.iter().for_each(|compare| compare(&mut ledger));
     let worst: Vec<String> =
         ledger.worst.iter().map(|(kind, error, what)| format!("{kind} {error:.1e} ({what})")).collect();
     tell(&format!(
@@ -337,4 +357,32 @@ fn a_gpu_computes_what_the_cpu_does() {
         worst.join(", ")
     ));
     assert!(ledger.wrong.is_empty(), "{}", ledger.wrong.join("\n"));
+}
+
+#[test]
+fn a_gpu_computes_what_the_cpu_does() {
+    hold(&[layers, backbones]);
+}
+
+#[test]
+fn an_update_on_a_gpu_is_that_of_the_cpu() {
+    hold(&[updates]);
+}
+
+/// By the same operations of the same numbers.
+#[test]
+fn what_is_made_again_on_a_gpu_is_what_was_kept() {
+    let Some((_, gpu)) = gpu() else { return };
+    for (backbone, size, channels) in [(Backbone::ResnetSmall, 12, 1), (Backbone::VitTiny, 8, 3)] {
+        let network = network(backbone, Stem::Auto, size, channels);
+        let (start, images) = (start(&network, &gpu), images(&network, IMAGES, 0.0));
+        let [want, got] = [false, true].map(|again| on_gpu_by(&network, &start, &images, &gpu, again));
+        for (kind, got, want) in
+            [("forward", got.forward, want.forward), ("gradients", got.gradients, want.gradients)]
+        {
+            let (error, name) = worst(&got, &want);
+            tell(&format!("gpu: {backbone:?}, recomputed: {kind} differ by {error:.1e} ({name})"));
+            assert!(error <= LAYER_BOUND, "{backbone:?}: {kind}: {name}: {error:.1e}");
+        }
+    }
 }
