@@ -46,6 +46,8 @@ pub fn write_both(
 ) -> Result<()> {
     let first = Unfinished::filled(path, fill)?;
     let second = Unfinished::filled(beside, fill_beside)?;
+    first.sync()?;
+    second.sync()?;
     match std::fs::remove_file(beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io(beside, &error)),
         _ => {}
@@ -83,15 +85,19 @@ impl Unfinished {
         }
     }
 
-    /// Begins the file `path` and writes all of it and to the disk.
+    /// Begins the file `path` and writes all of it.
     fn filled(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>) -> Result<Self> {
         let mut unfinished = Self::new(path)?;
         let mut buffered = BufWriter::with_capacity(1 << 20, unfinished.beside.as_file_mut());
         let filled = fill(&mut buffered).and_then(|()| buffered.flush());
         drop(buffered);
-        let whole = filled.and_then(|()| unfinished.beside.as_file().sync_all());
-        whole.map_err(|error| Error::io(path, &error))?;
+        filled.map_err(|error| Error::io(path, &error))?;
         Ok(unfinished)
+    }
+
+    /// Flushes it to the disk, without its name.
+    fn sync(&self) -> Result<()> {
+        self.beside.as_file().sync_all().map_err(|error| Error::io(&self.path, &error))
     }
 
     /// The file to write to; all its handles write in one place after another.

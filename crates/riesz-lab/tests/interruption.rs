@@ -6,6 +6,7 @@
 
 mod processes;
 mod signals;
+mod waiting;
 
 use std::path::Path;
 use std::process::Child;
@@ -13,16 +14,7 @@ use std::time::{Duration, Instant};
 
 use processes::{finish, start, told};
 use signals::{leftovers, signal};
-
-/// Waits for something that a running process does.
-fn until(child: &mut Child, what: &str, mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(child.try_wait().unwrap().is_none(), "the process ended before {what}");
-        assert!(started.elapsed() < Duration::from_secs(300), "no {what} in five minutes");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use waiting::until;
 
 /// Whether a process has a handler of SIGINT, by its status as Linux tells it.
 fn catches_int(status: &str) -> bool {

@@ -24,7 +24,7 @@ use riesz_lab::embeddings;
 
 use processes::{finish, start, told};
 use signals::{leftovers, signal};
-use small_run::{TRAIN, images};
+use small_run::{TRAIN, with_images};
 
 /// A command, and what must not depend on how often it was stopped.
 struct Work {
@@ -266,8 +266,7 @@ fn with(first: &[&'static str], more: &[&'static str]) -> Vec<&'static str> {
 /// Training, with a checkpoint after each of 36 steps.
 fn training(name: &str, count: usize) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = tempfile::tempdir().unwrap();
-    images(folder.path());
+    let folder = with_images();
     let work = Work {
         name: "train",
         arguments: with(&TRAIN, &["--epochs=4"]),
@@ -308,9 +307,8 @@ batch = [16, 32]
 /// A grid of four cells; and what its report makes of them.
 fn sweeping(name: &str, count: usize) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_images();
     let here = folder.path();
-    images(here);
     std::fs::write(here.join("g.toml"), GRID).unwrap();
     let cells = Work {
         name: "sweep",
@@ -337,8 +335,7 @@ fn sweeping(name: &str, count: usize) {
         listens: false,
     };
     println!("{}", stopped(&results, here, name, count, 3));
-    let whole = tempfile::tempdir().unwrap();
-    images(whole.path());
+    let whole = with_images();
     std::fs::write(whole.path().join("g.toml"), GRID).unwrap();
     for arguments in [&cells.arguments, &results.arguments] {
         assert!(finish(whole.path(), arguments).status.success());
@@ -362,13 +359,12 @@ fn table(folder: &Path) -> String {
 /// The verbs that take a run's folder.
 fn of_a_run(name: &str, count: usize) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_images();
     let here = folder.path();
     let made = |arguments: &[&str]| {
         let output = finish(here, arguments);
         assert!(output.status.success(), "{}", told(&output));
     };
-    images(here);
     made(&with(&TRAIN, &["--epochs=1"]));
     // Weights of 45 MB, so that moments fall while they are written.
     let large = ["--epochs=1", "--set", "encoder.backbone=\"resnet18\"", "--set", "data.labels=none"];

@@ -8,24 +8,18 @@
 mod processes;
 mod signals;
 mod small_run;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Output};
-use std::time::{Duration, Instant};
 
 use processes::{finish, start, told};
 use signals::{leftovers, signal};
-use small_run::{TRAIN, images};
+use small_run::{TRAIN, with_images};
+use waiting::until;
 
 const BUSY: &str = "is working in this run folder; wait until it ends, or choose another folder";
-
-/// A folder of images.
-fn with_images() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    images(folder.path());
-    folder
-}
 
 fn with<'a>(first: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     [first, more].concat()
@@ -53,15 +47,6 @@ fn refused(output: &Output, words: &[&str]) {
 /// These files, below the folder.
 fn bits(folder: &Path, files: &[&str]) -> BTreeMap<String, Vec<u8>> {
     files.iter().map(|file| ((*file).to_owned(), std::fs::read(folder.join(file)).unwrap())).collect()
-}
-
-fn until(child: &mut Child, what: &str, mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(child.try_wait().unwrap().is_none(), "the process ended before {what}");
-        assert!(started.elapsed() < Duration::from_secs(300), "no {what} in five minutes");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ const MOST_PIXELS: u64 = 64 << 20;
 
 /// What a decoder may allocate: 64 megapixels of four 16-bit channels, and room to work.
 const MOST_BYTES: u64 = 1 << 30;
+
 /// What a GIF's frame may take beyond twice the whole image.
 const FRAME_BYTES: u64 = 1 << 24;
 

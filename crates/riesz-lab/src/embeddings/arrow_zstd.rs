@@ -45,12 +45,8 @@ impl Read for Unpacked {
 fn told(failure: Failure) -> io::Error {
     match failure {
         Failure::Disk(error) => error,
-        Failure::Content(what) => damaged(what),
+        Failure::Content(what) => io::Error::new(ErrorKind::InvalidData, what),
     }
-}
-
-fn damaged(what: String) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, what)
 }
 
 /// A message with its mark, its size and its body, in which no buffer is compressed by Zstandard.

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use processes::{finish, told};
-use small_run::{TRAIN, images};
+use small_run::{TRAIN, with_images};
 
 /// Two epochs, with event files.
 fn train() -> Vec<&'static str> {
@@ -25,13 +25,6 @@ const FILES: [&str; 3] = ["log.jsonl", "encoder.safetensors", "checkpoints/last.
 
 fn bits(folder: &Path) -> [Vec<u8>; 3] {
     FILES.map(|name| std::fs::read(folder.join("r").join(name)).unwrap())
-}
-
-/// A folder of images.
-fn with_images() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    images(folder.path());
-    folder
 }
 
 /// Another folder with the same images.

@@ -115,6 +115,10 @@ fn a_command_that_does_not_exist_is_found() {
     assert!(
         std::panic::catch_unwind(|| check("cargo run --bin riesz -- train --epoch-s 3", "here")).is_err()
     );
+    check_mentioned("train PATH --epochs=N", "here");
+    for wrong in ["trian", "train --epoch-s 3", "geometry merge --pairs"] {
+        assert!(std::panic::catch_unwind(|| check_mentioned(wrong, "here")).is_err(), "{wrong}");
+    }
 }
 
 /// Blocks of Rust are tests of the crate's documentation, if it takes in their page.

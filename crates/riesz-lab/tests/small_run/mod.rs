@@ -1,13 +1,12 @@
 //! A run of a fraction of a second, for tests that make many.
 
-use std::path::Path;
-
 use riesz::rng::{Key, uniform};
 
-/// Makes the folder `images`: two classes of 96 images of 12 × 12.
-pub(crate) fn images(folder: &Path) {
+/// A folder with `images`: two classes of 96 images of 12 × 12.
+pub(crate) fn with_images() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
     for (class, brightest) in [("dark", 128.0), ("light", 256.0)] {
-        let place = folder.join("images").join(class);
+        let place = folder.path().join("images").join(class);
         std::fs::create_dir_all(&place).unwrap();
         let mut rng = Key::new(1).stream(class).rng();
         for number in 0..96 {
@@ -16,6 +15,7 @@ pub(crate) fn images(folder: &Path) {
             std::fs::write(place.join(format!("{number:02}.pgm")), bytes).unwrap();
         }
     }
+    folder
 }
 
 /// Trains on them as the run `r`, nine steps an epoch, with a checkpoint after every step.
