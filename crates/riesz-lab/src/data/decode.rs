@@ -57,6 +57,10 @@ fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
     }
     let mut reader =
         ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+    // What tiff files of more than 4 GB begin with, and others too.
+    if bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+") {
+        reader.set_format(ImageFormat::Tiff);
+    }
     let Some(format) = reader.format() else {
         return Err("its content is none of jpeg, png, bmp, tiff, webp, gif, pnm".to_owned());
     };
@@ -64,7 +68,11 @@ fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
     limits.max_alloc = Some(MOST_BYTES);
     reader.limits(limits);
     let broken = |error: image::ImageError| {
-        format!("damaged or truncated {}: {}", name(format), quoted(&error.to_string()))
+        let wrong = match error {
+            image::ImageError::Unsupported(_) => "a kind that riesz does not read of",
+            _ => "damaged or truncated",
+        };
+        format!("{wrong} {}: {}", name(format), quoted(&error.to_string()))
     };
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
@@ -256,6 +264,16 @@ mod tests {
     fn what_is_no_image_says_so() {
         assert_eq!(decode(b"").unwrap_err(), "the file is empty");
         assert!(decode(b"Dear diary, today").unwrap_err().contains("none of jpeg"));
+    }
+
+    /// Whole files are not called damaged.
+    #[test]
+    fn a_kind_that_is_not_read_says_so() {
+        let mut tiff = picture(ImageFormat::Tiff);
+        let colors = tiff.windows(4).rposition(|bytes| bytes == [6, 1, 3, 0]).unwrap();
+        tiff[colors + 8] = 3;
+        let reason = decode(&tiff).unwrap_err();
+        assert!(reason.starts_with("a kind that riesz does not read of tiff: "), "{reason}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod archives;
 mod folders;
 mod hostile;
+mod kinds;
 mod packed;
 mod sources;
 

@@ -1,11 +1,12 @@
 //! Every reader of files, fed with damaged ones: no panic, no memory for what a header merely promises, and one line of refusal.
 //!
-//! Each reader begins with small valid files (`seeds.rs`), which are damaged at random (`damage.rs`). A damaged file that is answered
-//! in words that were not heard before is kept and damaged further: so the search goes where the reader decides. Draws are keyed, so
-//! that the quick form of `cargo test` is the same each time. An hour of one reader, from other draws:
+//! Each reader begins with small whole files (`seeds.rs`, `whole/`), which are damaged at random (`damage.rs`). A damaged file that is
+//! answered in words that were not heard before is kept and damaged further, and so is one that takes a branch which none took before,
+//! if branches are counted (`coverage.rs`): so the search goes where the reader decides. Draws are keyed, so that the quick form of
+//! `cargo test` is the same each time. An hour of one reader, from other draws, with branches counted:
 //!
 //! ```sh
-//! RIESZ_MUTATIONS_SECONDS=3600 RIESZ_MUTATIONS_READER=parquet RIESZ_MUTATIONS_SEED=2 cargo test --release --test mutations -- --nocapture
+//! RIESZ_MUTATIONS_SECONDS=3600 RIESZ_MUTATIONS_READER=parquet RIESZ_MUTATIONS_SEED=2 .ci/run hunt
 //! ```
 //!
 //! The file that a reader died of stays in `target/tmp/mutations/`; put into `cases/` below this folder, in the folder of the reader's
@@ -14,6 +15,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "an allocator is unsafe to write")]
 
+mod coverage;
 mod damage;
 mod readers;
 mod seeds;
@@ -27,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use riesz::rng::{Key, below};
 
+use coverage::Coverage;
 use readers::{READERS, Reader};
 
 /// The most that a reader may ask for at once: its files are of some kilobytes.
@@ -35,8 +38,8 @@ const MOST: usize = 256 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Damaged files of each reader in the quick form.
 const FEW: usize = 200;
-/// Files of new answers that are kept.
-const KEPT: usize = 400;
+/// Files of new answers that are kept, and of new branches.
+const KEPT: [usize; 2] = [400, 4000];
 
 /// The system's allocator, noting the largest request. What no machine has is refused, as a machine would.
 struct Watching;
@@ -128,6 +131,7 @@ fn shape(answer: &Result<(), String>) -> String {
 struct Hunted {
     reads: usize,
     answers: usize,
+    branches: usize,
     faults: Vec<String>,
 }
 
@@ -137,7 +141,9 @@ fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
     let _ = std::fs::remove_dir_all(&folder);
     let path = folder.join(reader.file);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut pool = (reader.seeds)();
+    let mut pool = [(reader.seeds)(), files("whole", reader.name)].concat();
+    let mut coverage = Coverage::new();
+    coverage.is_new();
     let (mut heard, mut faults, mut reads) = (BTreeSet::new(), Vec::new(), 0);
     let mut fault = |bytes: &[u8], why: &str| {
         let kept = folder.join(format!("fault-{}", faults.len()));
@@ -151,12 +157,12 @@ fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
             Err(why) => fault(seed, &why),
         }
     }
-    for case in cases(reader.name) {
-        let bytes = std::fs::read(&case).unwrap();
-        if let Err(why) = answer(reader, &path, &bytes) {
-            fault(&bytes, &format!("({}) {why}", case.display()));
+    for case in files("cases", reader.name) {
+        if let Err(why) = answer(reader, &path, &case) {
+            fault(&case, &format!("was mended once, and {why}"));
         }
     }
+    coverage.is_new();
     let mut rng = Key::new(draw).stream(reader.name).rng();
     let began = Instant::now();
     let mut wrong = BTreeSet::new();
@@ -170,7 +176,8 @@ fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
         reads += 1;
         match answer(reader, &path, &bytes) {
             Ok(answer) => {
-                if pool.len() < KEPT && bytes.len() < 1 << 17 && heard.insert(shape(&answer)) {
+                let is_new = [heard.len() < KEPT[0] && heard.insert(shape(&answer)), coverage.is_new()];
+                if is_new.contains(&true) && pool.len() < KEPT[0] + KEPT[1] && bytes.len() < 1 << 17 {
                     pool.push(bytes);
                 }
             }
@@ -181,16 +188,16 @@ fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
             }
         }
     }
-    Hunted { reads, answers: heard.len(), faults }
+    Hunted { reads, answers: heard.len(), branches: coverage.branches(), faults }
 }
 
-/// Files that a reader once died of.
-fn cases(name: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mutations/cases").join(name);
+/// The files of a reader in a folder beside this one: whole ones, or those that it once died of.
+fn files(kind: &str, reader: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mutations").join(kind).join(reader);
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     found.sort();
-    found
+    found.into_iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
 #[test]
@@ -205,10 +212,11 @@ fn damaged_files_are_refused_in_a_line_or_read() {
         let began = Instant::now();
         let hunted = hunt(reader, seconds, draw);
         println!(
-            "{:<16} {:>9} files, {:>3} answers, {:>2} faults, {:.0} s",
+            "{:<16} {:>9} files, {:>3} answers, {:>5} branches, {:>2} faults, {:.0} s",
             reader.name,
             hunted.reads,
             hunted.answers,
+            hunted.branches,
             hunted.faults.len(),
             began.elapsed().as_secs_f64()
         );
