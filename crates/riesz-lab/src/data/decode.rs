@@ -9,7 +9,7 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::Image;
+use super::{Image, tiff_jpeg};
 use crate::names::quoted;
 use crate::{Error, Result, foreign};
 
@@ -91,6 +91,11 @@ fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
         let mut limits = Limits::default();
         limits.max_alloc = Some(2 * decoder.total_bytes() + FRAME_BYTES);
         decoder.set_limits(limits).map_err(broken)?;
+    }
+    if format == ImageFormat::Tiff
+        && let Some(reason) = tiff_jpeg::too_large(bytes, u64::from(width) * u64::from(height))
+    {
+        return Err(reason);
     }
     let decoded = DynamicImage::from_decoder(decoder).map_err(broken)?;
     let (channels, pixels) = match decoded.color().has_color() {

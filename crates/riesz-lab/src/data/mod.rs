@@ -31,6 +31,7 @@ mod single;
 mod split;
 mod stl;
 mod table;
+mod tiff_jpeg;
 mod tree;
 mod unpack;
 mod unreadable;
