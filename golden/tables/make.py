@@ -49,3 +49,12 @@ whole = pa.array([[int(x) for x in row] for row in rows], type=pa.list_(pa.int32
 parquet.write_table(table(whole), HERE / "integers.parquet")
 parquet.write_table(table(fixed, other=fixed), HERE / "two.parquet")
 parquet.write_table(table(fixed).slice(0, 0), HERE / "empty.parquet")
+
+# A column a dimension, as a data frame is written; the labels are categories.
+columns = {f"d{i}": rows[:, i].astype("f8" if i == 2 else "f4") for i in range(6)}
+frame = pa.table({"item": np.arange(40), "label": pa.array(labels).dictionary_encode(), **columns})
+parquet.write_table(frame, HERE / "columns.parquet", row_group_size=17)
+feather.write_feather(frame, HERE / "columns.feather", compression="lz4", chunksize=17)
+hole = frame.set_column(4, "d2", pa.array([None if i == 21 else float(x) for i, x in enumerate(rows[:, 2])]))
+parquet.write_table(hole, HERE / "hole.parquet")
+feather.write_feather(hole, HERE / "hole.feather", compression="lz4")

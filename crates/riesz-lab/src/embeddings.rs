@@ -5,8 +5,8 @@
 //! | `.npy` | f16, f32, f64, integers, booleans; both byte orders, C and Fortran order | f32, f64 | a CSV of names and labels, by [`write_named_npy`] |
 //! | `.npz` | the same, by array name; stored or deflated | – | other arrays |
 //! | `.safetensors` | f16, bf16, f32, f64 by tensor name | f32 | tensor `labels`, i64, −1 where there is none |
-//! | `.parquet` | list and fixed-size-list columns of f16, f32, f64 | columns `name`, `label`, `class`, `pixels`, `image`, `embedding` | in the file |
-//! | `.arrow`, `.feather`, `.ipc` | list and fixed-size-list columns of f16, f32, f64 | – | in the file |
+//! | `.parquet` | a list or fixed-size-list column of f16, f32, f64, or such a number a column | columns `name`, `label`, `class`, `pixels`, `image`, `embedding` | in the file |
+//! | `.arrow`, `.feather`, `.ipc` | the same | – | in the file |
 //! | `.csv`, `.tsv` | columns of numbers | – | in the file |
 //!
 //! Half-precision numbers and integers of up to 16 bits widen to f32 without loss, longer integers to f64 (without loss
@@ -20,6 +20,7 @@ mod npy;
 mod npz;
 mod numbers;
 mod parquet;
+mod parquet_flat;
 mod parquet_rows;
 mod safetensors;
 pub mod stream;
@@ -35,6 +36,10 @@ pub use npy::write_npy;
 pub use parquet::{Columns, ParquetFile, Part};
 pub use safetensors::write_safetensors;
 use stream::{Block, Wanted};
+
+/// Columns of a table of numbers that are no part of an embedding.
+const BESIDE: [&str; 10] =
+    ["path", "filename", "file", "image", "name", "id", "index", "label", "class", "target"];
 
 /// A matrix as it was in a file: n rows × d columns, both at least 1.
 #[derive(Clone, Debug, PartialEq)]

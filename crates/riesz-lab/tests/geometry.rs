@@ -65,8 +65,9 @@ fn every_container_gives_the_same_numbers() {
     for entry in std::fs::read_dir(&tables).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let is_good =
-            ["fixed", "f16", "f32", "f64", "stream", "zstd"].iter().any(|good| name.starts_with(good));
+        let is_good = ["fixed", "f16", "f32", "f64", "stream", "zstd", "columns"]
+            .iter()
+            .any(|good| name.starts_with(good));
         if !is_good || name.ends_with(".py") {
             continue;
         }
@@ -75,9 +76,14 @@ fn every_container_gives_the_same_numbers() {
         let got = report(&tables, &[&name]);
         assert_eq!((&got.metrics, &got.singular_values), (&want.metrics, &want.singular_values), "{name}");
     }
-    assert_eq!(read, 13);
-    let named = report(&tables, &["two.parquet", "--column", "other"]);
-    assert_eq!(named.metrics, want.metrics);
+    assert_eq!(read, 15);
+    for [name, column] in [["two.parquet", "other"], ["columns.parquet", "d"], ["columns.feather", "d"]] {
+        assert_eq!(report(&tables, &[name, "--column", column]).metrics, want.metrics, "{name}");
+    }
+    // Labels are text, or numbers in a dictionary of text.
+    let labeled = ["fixed.parquet", "columns.parquet", "columns.feather"]
+        .map(|name| report(&tables, &[name, "--labels", "label"]).labeled);
+    assert!(labeled[0].len() == 4 && labeled.iter().all(|values| *values == labeled[0]), "{labeled:?}");
 
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
@@ -184,12 +190,19 @@ fn bad_files_get_one_sentence_with_the_file_and_the_row() {
     for (name, expected) in [
         ("uneven.parquet", &["row 23", "has 5 numbers", "have 6"][..]),
         ("null.parquet", &["row 9", "null"]),
+        ("hole.parquet", &["row 21 has a null"]),
+        ("hole.feather", &["row 21 has a null"]),
         ("integers.parquet", &["lists of f16, f32 or f64", "INT32"]),
         ("empty.parquet", &["no rows"]),
     ] {
         refuses(&riesz(&tables, &["geometry", name]), &[&[name][..], expected].concat());
     }
     refuses(&riesz(&tables, &["geometry", "two.parquet", "--column", "item"]), &["column item holds INT64"]);
+    refuses(&riesz(&tables, &["geometry", "columns.parquet", "--column", "d1"]), &["column d1 holds FLOAT"]);
+    refuses(
+        &riesz(&tables, &["geometry", "columns.feather", "--column", "d1"]),
+        &["column d1 holds Float32"],
+    );
     refuses(&riesz(&tables, &["geometry", "two.parquet", "--column", "no"]), &["no column no", "label"]);
     for (bad, word) in [(f32::NAN, "not finite"), (f32::INFINITY, "not finite"), (0.0, "zero row")] {
         let mut rows = rows.clone();

@@ -1,5 +1,5 @@
-//! Rows of an Arrow IPC file (Feather, version 2) or stream: a column of lists or fixed-size lists of f16, f32 or f64, record
-//! batch by record batch.
+//! Rows of an Arrow IPC file (Feather, version 2) or stream: a column of lists or fixed-size lists of f16, f32 or f64, or a column of
+//! numbers for each dimension; record batch by record batch.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -13,13 +13,14 @@ use riesz::{Matrix, Scalar};
 
 use super::arrow_zstd::Unpacked;
 use super::stream::{Block, Source, Wanted};
-use super::{Failure, Rows, arrow_promises};
+use super::{BESIDE, Failure, Rows, arrow_promises};
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
 struct Arrow {
     batches: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>,
-    column: usize,
+    /// The column of lists, or those of each dimension.
+    columns: Vec<usize>,
     texts: Vec<usize>,
     name: String,
     dim: usize,
@@ -57,13 +58,13 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
         let reader = StreamReader::try_new(file, None).map_err(not_whole)?;
         (reader.schema(), Box::new(reader))
     };
-    let column = choose(&schema, wanted.name.as_deref()).map_err(Failure::Content)?;
+    let columns = choose(&schema, wanted).map_err(Failure::Content)?;
     let texts = wanted.texts.iter().map(|text| {
         schema.index_of(text).map_err(|_| format!("has no column {text}; it has {}", names(&schema)))
     });
     let texts = texts.collect::<std::result::Result<_, _>>().map_err(Failure::Content)?;
-    let name = schema.field(column).name().clone();
-    let mut arrow = Arrow { batches, column, texts, name, dim: 0, done: 0, ahead: None };
+    let name = schema.field(columns[0]).name().clone();
+    let mut arrow = Arrow { batches, columns, texts, name, dim: 0, done: 0, ahead: None };
     arrow.ahead = arrow.read()?;
     if arrow.ahead.is_none() {
         return Err(Failure::Content("has no rows".to_owned()));
@@ -84,28 +85,52 @@ fn is_list(kind: &DataType) -> bool {
     }
 }
 
-fn choose(schema: &Schema, name: Option<&str>) -> std::result::Result<usize, String> {
-    if let Some(name) = name {
-        let column =
-            schema.index_of(name).map_err(|_| format!("has no column {name}; it has {}", names(schema)))?;
-        let kind = schema.field(column).data_type();
-        return if is_list(kind) {
-            Ok(column)
-        } else {
-            Err(format!("column {name} holds {kind}; expected lists of f16, f32 or f64"))
+fn is_number(kind: &DataType) -> bool {
+    matches!(kind, DataType::Float16 | DataType::Float32 | DataType::Float64)
+}
+
+/// The column of lists; else all of numbers.
+fn choose(schema: &Schema, wanted: &Wanted) -> std::result::Result<Vec<usize>, String> {
+    let all = 0..schema.fields().len();
+    let numbers = |is_wanted: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        let wanted = |&i: &usize| is_number(schema.field(i).data_type()) && is_wanted(schema.field(i).name());
+        all.clone().filter(wanted).collect()
+    };
+    if let Some(name) = &wanted.name {
+        let found = schema.index_of(name).ok();
+        let dimensions = numbers(&|column| column.starts_with(name.as_str()));
+        return match found {
+            Some(column) if is_list(schema.field(column).data_type()) => Ok(vec![column]),
+            _ if dimensions.len() > 1 => Ok(dimensions),
+            None => Err(format!("has no column {name}; it has {}", names(schema))),
+            Some(column) => {
+                let kind = schema.field(column).data_type();
+                Err(format!("column {name} holds {kind}; expected lists of f16, f32 or f64"))
+            }
         };
     }
-    let lists: Vec<usize> =
-        (0..schema.fields().len()).filter(|&i| is_list(schema.field(i).data_type())).collect();
-    match lists[..] {
-        [only] => Ok(only),
-        [] => Err(format!("has no column of lists of f16, f32 or f64; its columns are {}", names(schema))),
-        _ => lists
-            .iter()
-            .copied()
-            .find(|&i| schema.field(i).name() == "embedding")
-            .ok_or_else(|| format!("has several columns of lists; name one of {}", names(schema))),
+    let lists: Vec<usize> = all.clone().filter(|&i| is_list(schema.field(i).data_type())).collect();
+    if lists.len() == 1 {
+        return Ok(lists);
     }
+    if lists.is_empty() {
+        let is_beside = |name: &str| {
+            BESIDE.contains(&name.to_lowercase().as_str()) || wanted.texts.iter().any(|text| text == name)
+        };
+        let dimensions = numbers(&|name| !is_beside(name));
+        return if dimensions.len() > 1 {
+            Ok(dimensions)
+        } else {
+            Err(format!(
+                "has no column of lists of f16, f32 or f64, and no columns of such numbers; its columns are {}",
+                names(schema)
+            ))
+        };
+    }
+    let usual = lists.into_iter().find(|&i| schema.field(i).name() == "embedding");
+    usual
+        .map(|column| vec![column])
+        .ok_or_else(|| format!("has several columns of lists; name one of {}", names(schema)))
 }
 
 impl Source for Arrow {
@@ -133,21 +158,61 @@ impl Arrow {
             if batch.num_rows() == 0 {
                 continue;
             }
-            let lists = batch.column(self.column);
+            let lists = batch.column(self.columns[0]);
             let item = match lists.data_type() {
-                DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => item,
-                other => return Err(Failure::Content(format!("column {} holds {other}", self.name))),
+                DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                    Some(item.data_type())
+                }
+                _ => None,
             };
-            let rows = match item.data_type() {
-                DataType::Float16 => Rows::F32(self.rows::<Float16Type, f32>(lists, half::f16::to_f32)?),
-                DataType::Float32 => Rows::F32(self.rows::<Float32Type, f32>(lists, |x| x)?),
-                _ => Rows::F64(self.rows::<Float64Type, f64>(lists, |x| x)?),
+            let rows = match item {
+                None => self.flat(&batch)?,
+                Some(DataType::Float16) => {
+                    Rows::F32(self.rows::<Float16Type, f32>(lists, half::f16::to_f32)?)
+                }
+                Some(DataType::Float32) => Rows::F32(self.rows::<Float32Type, f32>(lists, |x| x)?),
+                Some(_) => Rows::F64(self.rows::<Float64Type, f64>(lists, |x| x)?),
             };
             let texts = self.texts.iter().map(|&text| words(batch.column(text))).collect::<Outcome<_>>()?;
             self.done += rows.len() as u64;
             self.dim = rows.dim();
             return Ok(Some(Block { rows, texts }));
         }
+    }
+
+    /// Rows whose numbers have a column each; f64 if one of the columns is.
+    fn flat(&self, batch: &RecordBatch) -> Outcome<Rows> {
+        let (count, dim) = (batch.num_rows(), self.columns.len());
+        let mut across = vec![0.0; count * dim];
+        let mut is_wide = false;
+        for (at, &column) in self.columns.iter().enumerate() {
+            let column = batch.column(column);
+            if let Some(row) = (0..count).find(|&row| column.is_null(row)) {
+                let row = self.done + row as u64;
+                return Err(Failure::Content(format!("row {row} has a null in it; expected numbers")));
+            }
+            let mut put = |row: usize, x: f64| across[row * dim + at] = x;
+            match column.data_type() {
+                DataType::Float16 => {
+                    let values = column.as_primitive::<Float16Type>().values().iter();
+                    values.enumerate().for_each(|(row, x)| put(row, x.to_f64()));
+                }
+                DataType::Float32 => {
+                    let values = column.as_primitive::<Float32Type>().values().iter();
+                    values.enumerate().for_each(|(row, x)| put(row, f64::from(*x)));
+                }
+                _ => {
+                    is_wide = true;
+                    let values = column.as_primitive::<Float64Type>().values().iter();
+                    values.enumerate().for_each(|(row, x)| put(row, *x));
+                }
+            }
+        }
+        Ok(if is_wide {
+            Rows::F64(Matrix::new(across, dim))
+        } else {
+            Rows::F32(Matrix::new(across.into_iter().map(|x| x as f32).collect(), dim))
+        })
     }
 
     fn rows<A: ArrowPrimitiveType, T: Scalar>(
@@ -190,6 +255,17 @@ impl Arrow {
 
 /// The values of a column as text; empty where there is none.
 fn words(column: &ArrayRef) -> Outcome<Vec<String>> {
+    if let Some(coded) = column.as_any_dictionary_opt() {
+        if coded.values().is_empty() {
+            return Ok(vec![String::new(); column.len()]);
+        }
+        let values = words(coded.values())?;
+        let word = |(row, key): (usize, usize)| match column.is_null(row) {
+            true => String::new(),
+            false => values[key].clone(),
+        };
+        return Ok(coded.normalized_keys().into_iter().enumerate().map(word).collect());
+    }
     let word = |i: usize| -> Option<String> {
         if column.is_null(i) {
             return Some(String::new());

@@ -1,19 +1,19 @@
-//! Rows of a parquet file: a column of lists of f16, f32 or f64, all of one length, row group by row group and within one
-//! block by block. Fixed-size lists are lists in the file.
+//! Rows of a parquet file: a column of lists of f16, f32 or f64, all of one length, or a column of numbers for each dimension; row group
+//! by row group and within one block by block. Fixed-size lists are lists in the file.
 
 use std::fs::File;
 use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{DataType, DoubleType, FixedLenByteArrayType, FloatType};
+use parquet::data_type::{DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, FloatType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 use riesz::{Matrix, Scalar};
 
 use super::stream::{BLOCK, Block, Source, Wanted};
-use super::{Failure, Rows};
+use super::{BESIDE, Failure, Rows, parquet_flat};
 use crate::parquet_columns::{self, one_line, unread};
 
 type Outcome<T> = std::result::Result<T, Failure>;
@@ -25,18 +25,36 @@ struct Parquet {
     reader: SerializedFileReader<File>,
     /// The same file, for columns whose pages are unpacked here.
     file: Arc<File>,
-    /// The column of embeddings, and those of texts.
-    column: usize,
+    /// The column of embeddings or of each of their dimensions, and the columns of texts.
+    embedding: Embedding,
     texts: Vec<usize>,
+    /// The column of embeddings; empty if there are several.
     name: String,
     rows: u64,
     dim: usize,
     /// The row group that is read, and its columns.
     group: usize,
-    open: Option<(ColumnReader, Vec<ColumnReader>)>,
+    open: Option<(Vec<ColumnReader>, Vec<ColumnReader>)>,
     done: u64,
     /// The first block, which was read to know the dimension.
     ahead: Option<Block>,
+}
+
+/// Where the numbers of a row are.
+enum Embedding {
+    /// In one column of lists.
+    Lists(usize),
+    /// Each in a column of its own.
+    Flat(Vec<usize>),
+}
+
+impl Embedding {
+    fn columns(&self) -> &[usize] {
+        match self {
+            Self::Lists(column) => std::slice::from_ref(column),
+            Self::Flat(columns) => columns,
+        }
+    }
 }
 
 /// The rows of a parquet file.
@@ -45,8 +63,11 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
     let reader = SerializedFileReader::new(file).map_err(not_whole)?;
     let metadata = reader.metadata().file_metadata();
     let schema = metadata.schema_descr();
-    let column = choose(schema.columns(), wanted.name.as_deref()).map_err(Failure::Content)?;
-    let name = root(&schema.column(column)).to_owned();
+    let embedding = choose(schema.columns(), wanted).map_err(Failure::Content)?;
+    let (name, dim) = match &embedding {
+        Embedding::Lists(column) => (root(&schema.column(*column)).to_owned(), 0),
+        Embedding::Flat(columns) => (String::new(), columns.len()),
+    };
     let texts = wanted.texts.iter().map(|text| text_column(schema.columns(), text));
     let texts = texts.collect::<std::result::Result<_, _>>().map_err(Failure::Content)?;
     let rows = u64::try_from(metadata.num_rows()).unwrap_or_default();
@@ -56,11 +77,11 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
     let mut parquet = Parquet {
         reader,
         file: again,
-        column,
+        embedding,
         texts,
         name,
         rows,
-        dim: 0,
+        dim,
         group: 0,
         open: None,
         done: 0,
@@ -82,16 +103,30 @@ fn is_list(column: &ColumnDescriptor) -> bool {
     column.max_rep_level() == 1 && (matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE) || is_half)
 }
 
-fn choose(columns: &[Arc<ColumnDescriptor>], name: Option<&str>) -> std::result::Result<usize, String> {
+/// Whether a column is a number a row.
+fn is_number(column: &ColumnDescriptor) -> bool {
+    let is_half = matches!(column.logical_type_ref(), Some(LogicalType::Float16));
+    column.max_rep_level() == 0
+        && column.path().parts().len() == 1
+        && (matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE) || is_half)
+}
+
+fn choose(columns: &[Arc<ColumnDescriptor>], wanted: &Wanted) -> std::result::Result<Embedding, String> {
     let lists: Vec<usize> = (0..columns.len()).filter(|&i| is_list(&columns[i])).collect();
     let listed = |of: &[usize]| of.iter().map(|&i| root(&columns[i])).collect::<Vec<_>>().join(", ");
-    if let Some(name) = name {
+    let numbers = |is_wanted: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        (0..columns.len()).filter(|&i| is_number(&columns[i]) && is_wanted(root(&columns[i]))).collect()
+    };
+    if let Some(name) = &wanted.name {
         let all: Vec<usize> = (0..columns.len()).collect();
         let found =
-            all.iter().copied().find(|&i| root(&columns[i]) == name || columns[i].path().string() == name);
+            all.iter().copied().find(|&i| root(&columns[i]) == name || columns[i].path().string() == *name);
         return match found {
+            Some(i) if lists.contains(&i) => Ok(Embedding::Lists(i)),
+            _ if numbers(&|root| root.starts_with(name.as_str())).len() > 1 => {
+                Ok(Embedding::Flat(numbers(&|root| root.starts_with(name.as_str()))))
+            }
             None => Err(format!("has no column {name}; it has {}", listed(&all))),
-            Some(i) if lists.contains(&i) => Ok(i),
             Some(i) => Err(format!(
                 "column {name} holds {}{}; expected lists of f16, f32 or f64",
                 if columns[i].max_rep_level() > 0 { "lists of " } else { "" },
@@ -99,22 +134,32 @@ fn choose(columns: &[Arc<ColumnDescriptor>], name: Option<&str>) -> std::result:
             )),
         };
     }
-    match lists[..] {
-        [only] => Ok(only),
-        [] => Err(format!(
-            "has no column of lists of f16, f32 or f64; its columns are {}",
+    if let [only] = lists[..] {
+        return Ok(Embedding::Lists(only));
+    }
+    if lists.is_empty() {
+        let is_beside = |root: &str| {
+            BESIDE.contains(&root.to_lowercase().as_str()) || wanted.texts.iter().any(|text| text == root)
+        };
+        let numbers = numbers(&|root| !is_beside(root));
+        if numbers.len() > 1 {
+            return Ok(Embedding::Flat(numbers));
+        }
+        return Err(format!(
+            "has no column of lists of f16, f32 or f64, and no columns of such numbers; its columns are {}",
             columns
                 .iter()
                 .map(|column| format!("{} ({})", root(column), column.physical_type()))
                 .collect::<Vec<_>>()
                 .join(", ")
-        )),
-        _ => lists
-            .iter()
-            .copied()
-            .find(|&i| root(&columns[i]) == USUAL)
-            .ok_or_else(|| format!("has several columns of lists; name one of {}", listed(&lists))),
+        ));
     }
+    lists
+        .iter()
+        .copied()
+        .find(|&i| root(&columns[i]) == USUAL)
+        .map(Embedding::Lists)
+        .ok_or_else(|| format!("has several columns of lists; name one of {}", listed(&lists)))
 }
 
 fn text_column(columns: &[Arc<ColumnDescriptor>], name: &str) -> std::result::Result<usize, String> {
@@ -152,7 +197,7 @@ impl Parquet {
     /// At most `most` rows, from one row group.
     fn read(&mut self, most: usize) -> Outcome<Option<Block>> {
         loop {
-            let (column, texts) = match &mut self.open {
+            let (columns, texts) = match &mut self.open {
                 Some(open) => open,
                 None if self.group == self.reader.num_row_groups() => {
                     if self.done != self.rows {
@@ -168,29 +213,19 @@ impl Parquet {
                         parquet_columns::reader(&self.file, self.reader.metadata(), self.group, column)
                     };
                     let texts = self.texts.iter().map(|&text| open(text)).collect::<Result<_, _>>();
-                    let column = open(self.column).map_err(not_whole)?;
-                    self.open.insert((column, texts.map_err(not_whole)?))
+                    let columns = self.embedding.columns().iter().map(|&column| open(column));
+                    let columns = columns.collect::<Result<_, _>>().map_err(not_whole)?;
+                    self.open.insert((columns, texts.map_err(not_whole)?))
                 }
             };
-            let schema = self.reader.metadata().file_metadata().schema_descr();
-            let descriptor = schema.column(self.column);
-            let place =
-                Place { name: &self.name, first: self.done, dim: self.dim, full: descriptor.max_def_level() };
-            let rows = match column {
-                ColumnReader::FloatColumnReader(reader) => {
-                    lists::<FloatType, f32>(reader, most, &place, |x| *x)?.map(Rows::F32)
+            let rows = match &self.embedding {
+                Embedding::Flat(_) => parquet_flat::rows(columns, most, self.done)?,
+                Embedding::Lists(column) => {
+                    let schema = self.reader.metadata().file_metadata().schema_descr();
+                    let full = schema.column(*column).max_def_level();
+                    let place = Place { name: &self.name, first: self.done, dim: self.dim, full };
+                    lists_of(&mut columns[0], most, &place)?
                 }
-                ColumnReader::DoubleColumnReader(reader) => {
-                    lists::<DoubleType, f64>(reader, most, &place, |x| *x)?.map(Rows::F64)
-                }
-                ColumnReader::FixedLenByteArrayColumnReader(reader) => {
-                    lists::<FixedLenByteArrayType, f32>(reader, most, &place, |x| {
-                        let bytes = x.data();
-                        half::f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
-                    })?
-                    .map(Rows::F32)
-                }
-                _ => return Err(Failure::Content(format!("column {} is of an unknown type", self.name))),
             };
             let Some(rows) = rows else {
                 self.open = None;
@@ -213,6 +248,27 @@ struct Place<'a> {
     dim: usize,
     /// The definition level of a number that is there.
     full: i16,
+}
+
+fn lists_of(column: &mut ColumnReader, most: usize, place: &Place<'_>) -> Outcome<Option<Rows>> {
+    Ok(match column {
+        ColumnReader::FloatColumnReader(reader) => {
+            lists::<FloatType, f32>(reader, most, place, |x| *x)?.map(Rows::F32)
+        }
+        ColumnReader::DoubleColumnReader(reader) => {
+            lists::<DoubleType, f64>(reader, most, place, |x| *x)?.map(Rows::F64)
+        }
+        ColumnReader::FixedLenByteArrayColumnReader(reader) => {
+            lists::<FixedLenByteArrayType, f32>(reader, most, place, half)?.map(Rows::F32)
+        }
+        _ => return Err(Failure::Content(format!("column {} is of an unknown type", place.name))),
+    })
+}
+
+/// A half-precision number as it is stored.
+pub(super) fn half(x: &FixedLenByteArray) -> f32 {
+    let bytes = x.data();
+    half::f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
 }
 
 fn lists<D: DataType, T: Scalar>(
@@ -282,7 +338,7 @@ fn flat<D: DataType>(
 }
 
 /// The disk's own error where there is one; a codec that is not built in is called that.
-fn not_whole(error: ParquetError) -> Failure {
+pub(super) fn not_whole(error: ParquetError) -> Failure {
     if let Some(what) = unread(&error) {
         return Failure::Content(what);
     }

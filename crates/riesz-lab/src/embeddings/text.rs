@@ -8,13 +8,9 @@ use std::fs::File;
 use riesz::Matrix;
 
 use super::stream::{BLOCK, Block, Source, Wanted};
-use super::{Failure, Rows};
+use super::{BESIDE, Failure, Rows};
 
 type Outcome<T> = std::result::Result<T, Failure>;
-
-/// Columns that are no part of an embedding.
-const BESIDE: [&str; 10] =
-    ["path", "filename", "file", "image", "name", "id", "index", "label", "class", "target"];
 
 struct Text {
     records: csv::StringRecordsIntoIter<File>,

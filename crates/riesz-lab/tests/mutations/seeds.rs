@@ -175,7 +175,13 @@ pub(crate) fn safetensors() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn parquet() -> Vec<Vec<u8>> {
-    golden(&["tables/f32.parquet", "tables/f16.parquet", "tables/fixed.parquet", "tables/zstd.parquet"])
+    golden(&[
+        "tables/f32.parquet",
+        "tables/f16.parquet",
+        "tables/fixed.parquet",
+        "tables/zstd.parquet",
+        "tables/columns.parquet",
+    ])
 }
 
 pub(crate) fn arrow() -> Vec<Vec<u8>> {
@@ -185,6 +191,7 @@ pub(crate) fn arrow() -> Vec<Vec<u8>> {
         "tables/stream.arrow",
         "tables/zstd.feather",
         "tables/zstd.arrow",
+        "tables/columns.feather",
     ])
 }
 
