@@ -30,10 +30,7 @@ pub fn check_or(
     bytes: u128,
     advice: impl FnOnce(u128) -> Option<String>,
 ) -> Result<()> {
-    let (most, of_whom) = match machine() {
-        Some(has) => (has, "this machine has"),
-        None => (UNKNOWN, "what is tried is at most"),
-    };
+    let (most, of_whom) = there();
     if bytes <= most {
         return Ok(());
     }
@@ -48,10 +45,14 @@ pub fn to_keep(most: usize) -> usize {
     free.map_or(most, |free| usize::try_from(free / 4).map_or(most, |quarter| quarter.min(most)))
 }
 
-/// Bytes of memory and swap space of this machine, or of the container if that has less, where they tell.
-fn machine() -> Option<u128> {
-    let has = told("MemTotal:")? + told("SwapTotal:").unwrap_or(0);
-    Some(container().map_or(has, |limit| limit.min(has)))
+/// Bytes of memory and swap space, and in words whose they are: the machine's, or the container's if that has less, where they tell.
+fn there() -> (u128, &'static str) {
+    let machine = told("MemTotal:").map(|has| has + told("SwapTotal:").unwrap_or(0));
+    match (machine, container()) {
+        (Some(has), Some(limit)) if limit < has => (limit, "this container has"),
+        (Some(has), _) => (has, "this machine has"),
+        (None, _) => (UNKNOWN, "what is tried is at most"),
+    }
 }
 
 /// Bytes as Linux tells them of the machine.
@@ -88,7 +89,7 @@ mod tests {
         }
         assert_eq!(bytes(4, &[usize::MAX; 3]), u128::MAX);
         assert_eq!(to_keep(1000), 1000);
-        assert!(machine().is_none_or(|has| to_keep(usize::MAX) as u128 <= has / 4));
+        assert!(to_keep(usize::MAX) as u128 <= there().0 / 4 || there().0 == UNKNOWN);
         assert_eq!(
             (gigabytes(2_500_000_000), gigabytes(4 << 70)),
             ("2.5 GB".to_owned(), "5e12 GB".to_owned())

@@ -515,7 +515,7 @@ fn the_bench_command_measures_what_it_was_asked() {
     refuses(&bench(&["--m", "256,0"]), &["--m is 0", "at least 2"]);
     refuses(&bench(&["--m", "1"]), &["--m is 1", "at least 2"]);
     refuses(&bench(&["--d", "0"]), &["--d is 0", "at least 1"]);
-    refuses(&bench(&["--m", "1000000000000"]), &["--m 1000000000000 --d 128", "this machine has"]);
+    refuses(&bench(&["--m", "1000000000000"]), &["--m 1000000000000 --d 128", "needs at least"]);
     refuses(&bench(&["--m", "18446744073709551615", "--d", "18446744073709551615"]), &["needs at least"]);
     refuses(&bench(&["--views", "1"]), &["--views is 1", "at least 2"]);
     refuses(&bench(&["dclw", "--views", "3"]), &["--views is 3", "dclw is defined for 2"]);

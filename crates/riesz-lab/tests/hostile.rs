@@ -142,7 +142,7 @@ fn sizes_that_no_machine_has_are_refused_before_anything_is_written() {
     let both = ["train", "--run", "r", "--set", "augment.size=4096", "--batch=1000000000"];
     let output = riesz(here).args(both).output().unwrap();
     refuses(&output, "batch = 1000000000, augment.size = 4096");
-    assert!(told(&output).contains("needs at least") && told(&output).contains("this machine has"));
+    assert!(told(&output).contains("needs at least"));
     // 2 TB of outcomes and gradients, of which a chunk's are enough.
     let large = ["train", "--run", "r", "--backbone=resnet50", "--set", "augment.size=224", "--batch=8192"];
     let output = riesz(here).args(large).output().unwrap();

@@ -14,8 +14,8 @@ use crate::names::quoted;
 use crate::{Error, Result, foreign};
 
 /// Extensions that make a file an image for listing; what is inside decides how it is decoded.
-pub(super) const EXTENSIONS: [&str; 11] =
-    ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "gif", "ppm", "pgm", "pnm"];
+pub(super) const EXTENSIONS: [&str; 13] =
+    ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "gif", "ppm", "pgm", "pbm", "pam", "pnm"];
 
 /// More pixels than any photo has; above it a small file could ask for all memory.
 const MOST_PIXELS: u64 = 64 << 20;

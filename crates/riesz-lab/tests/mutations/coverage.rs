@@ -1,6 +1,8 @@
-//! Which branches a read took and how often, where the compiler was told to count them (`.ci/run hunt`); elsewhere nothing is counted.
+//! Which branches a read took and how often, and what it compared, where the compiler was told to count and to tell (`.ci/run hunt`);
+//! elsewhere nothing is known of either.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// The counters of each crate: where they begin, and how many there are.
 static COUNTERS: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
@@ -14,6 +16,50 @@ static COUNTERS: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __sanitizer_cov_8bit_counters_init(start: *mut u8, stop: *mut u8) {
     COUNTERS.lock().unwrap().push((start as usize, stop as usize - start as usize));
+}
+
+/// How many of the last comparisons are known.
+const COMPARED: usize = 256;
+/// Pairs of numbers that were compared, in a ring.
+static PAIRS: [[AtomicU64; 2]; COMPARED] = [const { [const { AtomicU64::new(0) }; 2] }; COMPARED];
+static LAST: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes two numbers, and compares nothing itself, which would call it again. Threads may overwrite each other's: a pair is a hint.
+#[cfg(riesz_coverage)]
+fn note(a: u64, b: u64) {
+    let last = LAST.load(Relaxed);
+    let pair = &PAIRS[last % COMPARED];
+    pair[0].store(a, Relaxed);
+    pair[1].store(b, Relaxed);
+    LAST.store(last.wrapping_add(1), Relaxed);
+}
+
+/// Called before every comparison of so many bits, by whatever was compiled so.
+#[cfg(riesz_coverage)]
+mod told {
+    macro_rules! told {
+        ($($name:ident: $number:ty),*) => {$(
+            #[unsafe(no_mangle)]
+            extern "C" fn $name(a: $number, b: $number) {
+                super::note(a.into(), b.into());
+            }
+        )*};
+    }
+    told!(
+        __sanitizer_cov_trace_cmp2: u16,
+        __sanitizer_cov_trace_cmp4: u32,
+        __sanitizer_cov_trace_cmp8: u64,
+        __sanitizer_cov_trace_const_cmp2: u16,
+        __sanitizer_cov_trace_const_cmp4: u32,
+        __sanitizer_cov_trace_const_cmp8: u64
+    );
+}
+
+/// The numbers that were compared last and were not equal, the last first.
+pub(crate) fn compared() -> Vec<[u64; 2]> {
+    let last = LAST.load(Relaxed);
+    let known = (1..=last.min(COMPARED)).map(|back| &PAIRS[(last - back) % COMPARED]);
+    known.map(|[a, b]| [a.load(Relaxed), b.load(Relaxed)]).filter(|[a, b]| a != b).collect()
 }
 
 /// What all reads so far have reached.

@@ -2,7 +2,8 @@
 //!
 //! Each reader begins with small whole files (`seeds.rs`, `whole/`), which are damaged at random (`damage.rs`). A damaged file that is
 //! answered in words that were not heard before is kept and damaged further, and so is one that takes a branch which none took before,
-//! if branches are counted (`coverage.rs`): so the search goes where the reader decides. Draws are keyed, so that the quick form of
+//! if branches are counted (`coverage.rs`); then numbers that a reader compared are also put in each other's place, which mends sums
+//! that are checked: so the search goes where the reader decides. Draws are keyed, so that the quick form of
 //! `cargo test` is the same each time. An hour of one reader, from other draws, with branches counted:
 //!
 //! ```sh
@@ -166,10 +167,14 @@ fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
     let mut rng = Key::new(draw).stream(reader.name).rng();
     let began = Instant::now();
     let mut wrong = BTreeSet::new();
+    let mut last = Vec::new();
     while seconds.map_or(reads < FEW, |seconds| began.elapsed().as_secs_f64() < seconds) && wrong.len() < 20 {
         let mut draw = |n| below(&mut rng, n);
-        let [chosen, other] = [(); 2].map(|()| draw(pool.len() as u64) as usize);
-        let mut bytes = damage::damaged(&pool[chosen], &pool[other], &mut draw);
+        let compared = if last.is_empty() || draw(2) == 0 { Vec::new() } else { coverage::compared() };
+        let mut bytes = damage::mended(&last, &compared, &mut draw).unwrap_or_else(|| {
+            let [chosen, other] = [(); 2].map(|()| draw(pool.len() as u64) as usize);
+            damage::damaged(&pool[chosen], &pool[other], &mut draw)
+        });
         if let Some(mend) = reader.mend {
             mend(&mut bytes);
         }
@@ -178,8 +183,9 @@ fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
             Ok(answer) => {
                 let is_new = [heard.len() < KEPT[0] && heard.insert(shape(&answer)), coverage.is_new()];
                 if is_new.contains(&true) && pool.len() < KEPT[0] + KEPT[1] && bytes.len() < 1 << 17 {
-                    pool.push(bytes);
+                    pool.push(bytes.clone());
                 }
+                last = bytes;
             }
             Err(why) => {
                 if wrong.insert(shape(&Err(why.clone()))) {
