@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::to_string_pretty;
 
 use super::embed::Part;
+use super::outputs;
 use crate::console::{errln, outln};
 use crate::index::{self, Embedder, Searched};
 use crate::{Error, Result, atomic, device};
@@ -37,11 +38,15 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Opens the run's encoder, and the index or the images.
+    /// Opens the run's encoder, and the index or the images; the sheet must be none of what is read, `queries` among it.
     ///
     /// # Errors
     /// As [`index::open`], or if there is no such device.
-    pub fn open(&self, run: &Path, images: Option<&str>) -> Result<(Embedder, Searched)> {
+    pub fn open(&self, run: &Path, images: Option<&str>, queries: &[String]) -> Result<(Embedder, Searched)> {
+        if let Some(sheet) = &self.output {
+            let named = images.into_iter().chain(queries.iter().map(String::as_str)).map(Path::new);
+            outputs::check_page(sheet, named.chain(self.index.as_deref()))?;
+        }
         index::open(run, self.index.as_deref(), images, self.part, &device::open(&self.device)?)
     }
 

@@ -45,7 +45,7 @@ pub fn run(args: &DuplicatesArgs) -> Result<()> {
     }
     interrupt::listen();
     let comparing = interrupt::expendable("interrupted; nothing was written".to_owned());
-    let (embedder, searched) = args.asked.open(&args.run, args.images.as_deref())?;
+    let (embedder, searched) = args.asked.open(&args.run, args.images.as_deref(), &[])?;
     // What a sheet needs is missed before anything lasts long.
     let pictures = args.asked.output.is_some().then(|| searched.pictures()).transpose()?;
     let gallery = match &searched {

@@ -9,6 +9,8 @@ use crate::index::{Beside, Embedder, Images, KEY, Split};
 use crate::progress::Progress;
 use crate::{Error, Result, device, embeddings, interrupt};
 
+use super::outputs;
+
 pub use crate::index::Part;
 
 /// Arguments of `riesz embed`.
@@ -68,6 +70,13 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     }
     if let Some(side @ (..8 | 1025..)) = args.thumbnails {
         return Err(Error::input(format!("--thumbnails={side}; expected 8 to 1024 pixels")));
+    }
+    let inputs = [Some(args.run.join("encoder.safetensors")), args.data.as_ref().map(PathBuf::from)];
+    let inputs: Vec<PathBuf> = inputs.into_iter().flatten().chain([PathBuf::from(&args.labels)]).collect();
+    outputs::check(&args.output, inputs.iter().map(PathBuf::as_path))?;
+    if format == "npy" {
+        let marks = ["index,name,label\n"];
+        outputs::beside(&args.output, "csv", &marks, inputs.iter().map(PathBuf::as_path))?;
     }
     interrupt::listen();
     let sentence = format!("interrupted; {} was not written", args.output.display());

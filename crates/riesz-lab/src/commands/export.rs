@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::embed::Part;
+use super::outputs;
 use crate::augment::Interpolation;
 use crate::console::errln;
 use crate::encoder::{self, Stored};
@@ -54,13 +55,16 @@ enum Format {
 pub fn run(args: &ExportArgs) -> Result<()> {
     let format = format(args)?;
     let run = Run::open(&args.run)?;
+    let from = run.path("encoder.safetensors");
+    outputs::check(&args.output, [from.as_path()])?;
+    let file = args.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let beside = outputs::beside(&args.output, "md", &["## Recipe\n\n```toml\n", &file], [from.as_path()])?;
     let recipe = run.recipe()?;
-    let stored = encoder::read(&run.path("encoder.safetensors"))?;
+    let stored = encoder::read(&from)?;
     let network = stored.recipe.network(stored.size, stored.channels)?;
     let specs = network.tensors();
     let own = specs.iter().map(|spec| (spec.name.as_str(), spec.shape.as_slice()));
-    tensors::matched(own, &stored.tensors)
-        .map_err(|error| error.at(run.path("encoder.safetensors").display()))?;
+    tensors::matched(own, &stored.tensors).map_err(|error| error.at(from.display()))?;
     let encoder = network.describe();
     let summary = match run.path("metrics.json").exists() {
         true => Some(Summary::load(&run)?),
@@ -68,7 +72,6 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     };
     let name =
         args.run.file_name().map_or_else(|| "encoder".to_owned(), |name| name.to_string_lossy().into_owned());
-    let file = args.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Stored { size, channels, .. } = stored;
     let filter = match recipe.augment.interpolation {
         Interpolation::Bilinear => "bilinear",
@@ -112,7 +115,6 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             (bytes, Written { file, interface, usage })
         }
     };
-    let beside = args.output.with_extension("md");
     let card = card(&name, &encoder, &recipe, summary.as_ref(), &written)?;
     atomic::write_both(
         &args.output,

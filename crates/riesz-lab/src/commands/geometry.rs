@@ -6,6 +6,7 @@ use std::sync::Arc;
 use riesz::geometry::NEAR_DUPLICATE;
 
 use super::embed::{self, Part};
+use super::outputs;
 use crate::console::{errln, out, outln};
 use crate::geometry::table::{self, Format};
 use crate::geometry::{self, Gathered, Input, Settings, Told, gather, inputs, labels, partial, report};
@@ -142,6 +143,10 @@ pub fn run(args: &GeometryArgs) -> Result<()> {
         labels: args.labels.as_deref().map(labels::Wanted::parse),
         quiet: args.telling.quiet,
     };
+    for output in [&args.partial, &args.telling.output].into_iter().flatten() {
+        let read = files.iter().chain(pairs.iter().flatten()).map(|input| input.path.as_path());
+        outputs::check(output, read.chain(args.labels.as_deref().map(Path::new)))?;
+    }
     if settings.sample == 1 {
         return Err(Error::input("--sample is 1; a pair takes 2 rows, and 0 leaves pairwise metrics out"));
     }
@@ -179,6 +184,9 @@ fn merge(args: &MergeArgs) -> Result<()> {
     super::train::set_threads(args.telling.threads)?;
     interrupt::listen();
     let merging = interrupt::expendable(NOTHING.to_owned());
+    for output in [&args.partial, &args.telling.output].into_iter().flatten() {
+        outputs::check(output, args.parts.iter().map(PathBuf::as_path))?;
+    }
     let mut whole: Option<Gathered> = None;
     for path in &args.parts {
         let part = partial::read(path)?;
@@ -241,6 +249,7 @@ impl Telling {
     /// What can be refused before anything is read.
     fn check(&self) -> Result<()> {
         geometry::chosen(&self.metrics)?;
+        self.output.as_ref().map_or(Ok(()), |page| outputs::check_page(page, []))?;
         if !(-1.0..=1.0).contains(&self.duplicate_cosine) {
             return Err(Error::input(format!(
                 "--duplicate-cosine is {}; expected a cosine, in [-1, 1]",

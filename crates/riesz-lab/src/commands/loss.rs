@@ -8,6 +8,7 @@ use riesz::{Matrix, Scalar};
 use serde_json::json;
 
 use super::loss_flags::LossFlags;
+use super::outputs;
 use crate::console::outln;
 use crate::embeddings::{self, Rows};
 use crate::loss_recipe::LossRecipe;
@@ -91,6 +92,10 @@ pub enum EngineName {
 /// Bad use or input, or the disk refuses.
 pub fn run(args: &LossArgs) -> Result<()> {
     let recipe = args.flags.recipe("riesz loss", &args.loss)?;
+    if let Some(gradient) = &args.grad {
+        let others = [&args.second, &args.groups].into_iter().flatten();
+        outputs::check(gradient, others.chain([&args.input]).map(PathBuf::as_path))?;
+    }
     let rows = args.rows()?;
     rows.check_finite().map_err(|error| error.at(args.input.display()))?;
     let dtype = match (args.dtype, args.engine, &rows) {

@@ -15,6 +15,7 @@ pub mod geometry;
 pub mod loss;
 pub mod loss_flags;
 pub mod man;
+mod outputs;
 pub mod recipes;
 pub mod report;
 pub mod reproduce;

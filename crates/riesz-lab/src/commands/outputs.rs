@@ -1,0 +1,86 @@
+//! What a command must not write over: a file that it reads, a file of a run folder, somebody's file beside the one that was asked for.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// Files and folders of a run folder that the verbs of a run make.
+const OF_A_RUN: [&str; 8] = [
+    "recipe.toml",
+    "environment.json",
+    "log.jsonl",
+    "timing.jsonl",
+    "encoder.safetensors",
+    "metrics.json",
+    "report.html",
+    "lock",
+];
+
+/// Holds a file that shall be written against those that are read; what is in a folder that is read may be written over unless it is
+/// parquet, which is images or rows there.
+///
+/// # Errors
+/// If it is one of them, or a run's own.
+pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+    let refused = |why: &str| Err(Error::input(why).at(output.display()));
+    let folder = match output.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let name = output.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if folder.join("recipe.toml").is_file() && OF_A_RUN.contains(&name) {
+        return refused("is a file of the run in this folder; choose another name");
+    }
+    // What is not there yet is nobody's.
+    let Ok(place) = output.canonicalize() else { return Ok(()) };
+    let is_rows = place.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
+    for input in inputs {
+        let Ok(input) = input.canonicalize() else { continue };
+        if input == place || is_rows && input.is_dir() && place.starts_with(&input) {
+            return refused("is read by this very command, which would write over it; choose another name");
+        }
+    }
+    Ok(())
+}
+
+/// Holds a page against the ending that pages have, and as [`check`].
+///
+/// # Errors
+/// If it is not called `.html`, or as [`check`].
+pub(super) fn check_page<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+    let ending = output.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if !["html", "htm"].contains(&ending.to_lowercase().as_str()) {
+        return Err(Error::input("is a page; its name must end in .html").at(output.display()));
+    }
+    check(output, inputs)
+}
+
+/// The file of the same name with `ending` that is written beside `output`: it must not be there, or have been written by this program,
+/// as all that has `marks` was.
+///
+/// # Errors
+/// If somebody else's file has the name, or as [`check`].
+pub(super) fn beside<'a>(
+    output: &Path,
+    ending: &str,
+    marks: &[&str],
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> Result<PathBuf> {
+    let beside = output.with_extension(ending);
+    check(&beside, inputs)?;
+    let is_ours = match std::fs::read(&beside) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            marks.iter().all(|mark| text.contains(mark))
+        }
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    if !is_ours {
+        return Err(Error::input(format!(
+            "would be written beside {} and is another's; choose another name",
+            output.display()
+        ))
+        .at(beside.display()));
+    }
+    Ok(beside)
+}

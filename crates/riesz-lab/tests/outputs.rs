@@ -1,0 +1,88 @@
+//! No command writes over what it reads, over a run's own files, or over somebody's file beside the one that was asked for.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod processes;
+mod small_run;
+
+use std::path::Path;
+
+use riesz::Matrix;
+use riesz::rng::{Key, normal};
+use riesz_lab::embeddings::write_npy;
+
+use processes::{finish, told};
+use small_run::{TRAIN, with_images};
+
+#[test]
+fn what_is_read_and_what_is_others_is_not_written_over() {
+    let folder = with_images();
+    let here = folder.path();
+    let made = |line: &str| {
+        let output = finish(here, &line.split(' ').collect::<Vec<_>>());
+        assert!(output.status.success(), "{line}: {}", told(&output));
+    };
+    let output = finish(here, &[&TRAIN[..], &["--epochs=1"]].concat());
+    assert!(output.status.success(), "{}", told(&output));
+    let mut rng = Key::new(1).rng();
+    let rows = Matrix::new((0..50 * 8).map(|_| normal(&mut rng)).collect(), 8);
+    std::fs::create_dir_all(here.join("shards")).unwrap();
+    for name in ["rows.npy", "others.npy", "shards/a.npy", "shards/b.npy"] {
+        write_npy(&here.join(name), &rows).unwrap();
+    }
+    std::fs::write(here.join("labels.txt"), "a\nb\n".repeat(25)).unwrap();
+    std::fs::write(here.join("images.csv"), "path,label\nx,y\n").unwrap();
+    std::fs::write(here.join("notes.md"), "# r of mine\n").unwrap();
+    made("geometry rows.npy --partial p.state --quiet");
+    made("embed r fashion-mnist-12k --output index.parquet --thumbnails --quiet");
+    std::fs::copy(here.join("images/dark/00.pgm"), here.join("query.png")).unwrap();
+    std::os::unix::fs::symlink("rows.npy", here.join("link.npy")).unwrap();
+
+    let (read, page, run, other) =
+        ("is read by this very command", "must end in .html", "is a file of the run", "is another's");
+    for (line, file, why) in [
+        ("geometry rows.npy --output rows.npy", "rows.npy", page),
+        ("geometry rows.npy --partial rows.npy", "rows.npy", read),
+        ("geometry rows.npy --partial link.npy", "rows.npy", read),
+        ("geometry link.npy --partial ./rows.npy", "rows.npy", read),
+        ("geometry shards --partial shards/b.npy", "shards/b.npy", read),
+        ("geometry rows.npy --pairs others.npy --partial others.npy", "others.npy", read),
+        ("geometry rows.npy --output r/report.html", "r/report.html", run),
+        ("geometry rows.npy --partial r/encoder.safetensors", "r/encoder.safetensors", run),
+        ("geometry merge p.state --partial p.state", "p.state", read),
+        ("geometry merge p.state --output p.state", "p.state", page),
+        ("loss dhel --input rows.npy --grad rows.npy", "rows.npy", read),
+        ("loss dhel --input rows.npy --second others.npy --grad others.npy", "others.npy", read),
+        ("embed r --output r/encoder.safetensors", "r/encoder.safetensors", run),
+        ("export r --output r/encoder.safetensors", "r/encoder.safetensors", run),
+        ("embed r images --labels images.csv --output images.npy", "images.csv", read),
+        ("embed r images --output images.npy", "images.csv", other),
+        ("export r --output notes.onnx", "notes.md", other),
+        ("search r query.png images --output query.png", "query.png", page),
+        ("search r query.png --index index.parquet --output index.parquet", "index.parquet", page),
+        ("duplicates r --index index.parquet --output r/report.html", "r/report.html", run),
+    ] {
+        let before = std::fs::read(here.join(file)).unwrap();
+        let output = finish(here, &line.split(' ').collect::<Vec<_>>());
+        let said = told(&output);
+        assert_eq!((output.status.code(), said.trim_end().lines().count()), (Some(2), 1), "{line}: {said}");
+        assert!(said.contains(why), "{line}: {said}");
+        assert!(std::fs::read(here.join(file)).unwrap() == before, "{line}: {file} is another");
+    }
+    // One's own files are made anew.
+    for line in [
+        "embed r --output e.npy",
+        "export r --output e.onnx",
+        "geometry shards --output shards/page.html --quiet",
+        "geometry shards --partial shards/all.state --quiet",
+    ] {
+        made(line);
+        made(line);
+    }
+    // The card of one file is not that of another.
+    let output = finish(here, &["export", "r", "--output", "e.safetensors"]);
+    let is_refused =
+        output.status.code() == Some(2) && told(&output).contains("e.md: ") && told(&output).contains(other);
+    assert!(is_refused && !Path::new(&here.join("e.safetensors")).exists(), "{}", told(&output));
+}
