@@ -65,7 +65,7 @@ def test_labels_are_any_names() -> None:
 @pytest.mark.parametrize(
     ("error", "sentence", "call"),
     [
-        (ValueError, "view 2: row 5 has length 0e0: a zero row has no direction", {"zero": (1, 5)}),
+        (ValueError, "view 2: row 5 has length 0: a zero row has no direction", {"zero": (1, 5)}),
         (ValueError, "view 1: row 3 has a number that is not finite", {"nan": (0, 3)}),
         (ValueError, "views differ: 40 × 12 and 39 × 12", {"views": [ROWS[0], ROWS[1, :39]]}),
         (ValueError, r"view 1 has the shape \[12\]", {"views": [ROWS[0, 0], ROWS[1, 0]]}),

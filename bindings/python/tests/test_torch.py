@@ -555,7 +555,7 @@ def test_layout_changes_no_bit() -> None:
         (TypeError, "view 2 is of torch.int64; a floating type", lambda u, v: rt.nt_xent_loss(u, v.long())),
         (TypeError, "view 2 is a ndarray; a tensor", lambda u, v: rt.nt_xent_loss(u, v.detach().numpy())),
         (ValueError, "views are on cpu and on meta", lambda u, v: rt.nt_xent_loss(u, v.to("meta"))),
-        (ValueError, "view 1: row 0 has length 0e0", lambda u, v: rt.nt_xent_loss(u * 0, v)),
+        (ValueError, "view 1: row 0 has length 0", lambda u, v: rt.nt_xent_loss(u * 0, v)),
         (ValueError, "view 2: row 0 has a number that is not", lambda u, v: rt.nt_xent_loss(u, v * math.nan)),
         (ValueError, "at least 2 images; the batch has 1", lambda u, v: rt.nt_xent_loss(u[:1], v[:1])),
         (ValueError, "23 labels for 24 images", lambda u, v: rt.sup_con_loss(u, v, labels=range(23))),
@@ -578,7 +578,7 @@ def test_devices_refuse_in_the_same_sentences() -> None:
             _op.on_device(losses.nt_xent(), bad, None, True)
         with pytest.raises(ValueError) as engine:
             riesz.numpy.value(losses.nt_xent(), *bad)
-        assert str(device.value).replace("0.000000e+00", "0e0") == str(engine.value)
+        assert str(device.value) == str(engine.value)
     with pytest.raises(ValueError, match="log-distance|kcl is .* infinite"):
         same = torch.ones(2, 4, 3, dtype=torch.float64)
         _op.on_device(losses.kcl("log-distance", attraction=("gaussian", 2.0)), same, None, True)

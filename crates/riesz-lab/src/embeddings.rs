@@ -24,6 +24,7 @@ mod parquet_flat;
 mod parquet_rows;
 mod safetensors;
 pub mod stream;
+mod table;
 mod text;
 
 use std::io::{self, Write};
@@ -36,10 +37,7 @@ pub use npy::write_npy;
 pub use parquet::{Columns, ParquetFile, Part};
 pub use safetensors::write_safetensors;
 use stream::{Block, Wanted};
-
-/// Columns of a table of numbers that are no part of an embedding.
-const BESIDE: [&str; 10] =
-    ["path", "filename", "file", "image", "name", "id", "index", "label", "class", "target"];
+pub use table::Dimensions;
 
 /// A matrix as it was in a file: n rows × d columns, both at least 1.
 #[derive(Clone, Debug, PartialEq)]

@@ -198,21 +198,33 @@ pub(crate) fn lengths<T: Scalar>(data: &[T], dim: usize, first: u64) -> Result<V
     for length in &mut lengths {
         *length = length.sqrt();
     }
-    check_lengths(&lengths, first)?;
+    check_lengths(data, &lengths, first)?;
     Ok(lengths)
 }
 
-/// The error of [`normalize`], with rows counted from `first`.
-fn check_lengths(lengths: &[f64], first: u64) -> Result<(), Error> {
-    for (row, length) in (first..).zip(lengths) {
-        if !length.is_finite() {
-            return Err(Error::new(format!("row {row} has a number that is not finite")));
-        }
-        if *length < 1e-12 {
-            return Err(Error::new(format!("row {row} has length {length:e}: a zero row has no direction")));
-        }
-    }
-    Ok(())
+/// Shorter rows are zero.
+const SHORTEST: f64 = 1e-12;
+
+/// The error of [`normalize`] for rows of these lengths, counted from `first`.
+fn check_lengths<T: Scalar>(data: &[T], lengths: &[f64], first: u64) -> Result<(), Error> {
+    let Some(at) = lengths.iter().position(|length| !(SHORTEST..f64::INFINITY).contains(length)) else {
+        return Ok(());
+    };
+    let (row, length, dim) = (first + at as u64, lengths[at], data.len() / lengths.len());
+    let are_finite = data[at * dim..(at + 1) * dim].iter().all(|x| x.to_f64().is_finite());
+    Err(Error::new(if !are_finite {
+        format!("row {row} has a number that is not finite")
+    } else if length > 1.0 {
+        format!(
+            "row {row} is longer than 1e154, so that the sum of its squares is not finite; scale the rows"
+        )
+    } else if length > 0.0 {
+        format!(
+            "row {row} has length {length:.1e}, and below {SHORTEST:e} a row counts as zero; scale the rows"
+        )
+    } else {
+        format!("row {row} has length 0: a zero row has no direction")
+    }))
 }
 
 /// Carries a gradient with respect to unit rows u back to the raw rows z: gᵢ ← (gᵢ − ⟨gᵢ, uᵢ⟩ uᵢ) / ‖zᵢ‖.
@@ -263,8 +275,9 @@ impl<T: Scalar> UnitViews<T> {
         let mut lengths = vec![0.0; views.len() * images];
         let parts = unit.data.chunks_exact_mut(numbers).zip(lengths.chunks_exact_mut(images));
         rows::unit(views.iter().zip(parts).map(|(&view, (unit, lengths))| (view, unit, lengths)), dim);
-        for (view, lengths) in lengths.chunks_exact(images).enumerate() {
-            check_lengths(lengths, 0).map_err(|error| Error::new(format!("view {}: {error}", view + 1)))?;
+        for (view, (data, lengths)) in views.iter().zip(lengths.chunks_exact(images)).enumerate() {
+            check_lengths(data, lengths, 0)
+                .map_err(|error| Error::new(format!("view {}: {error}", view + 1)))?;
         }
         Ok(Self { rows: unit, lengths, images })
     }

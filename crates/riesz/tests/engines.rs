@@ -349,5 +349,11 @@ fn rows_that_are_not_unit_or_not_numbers_are_refused() {
     }
     let mut zero = Matrix::new(vec![1.0, 0.0, 0.0, 0.0], 2);
     let error = normalize(&mut zero).unwrap_err().to_string();
-    assert_eq!(error, "row 1 has length 0e0: a zero row has no direction");
+    assert_eq!(error, "row 1 has length 0: a zero row has no direction");
+    for (length, told) in
+        [(3e-13, "row 1 has length 3.0e-13, and below 1e-12"), (1e160, "row 1 is longer than 1e154")]
+    {
+        let mut rows = Matrix::new(vec![1.0, 0.0, length, 0.0], 2);
+        assert!(normalize(&mut rows).unwrap_err().to_string().starts_with(told));
+    }
 }

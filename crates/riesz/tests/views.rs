@@ -184,6 +184,6 @@ fn views_that_lie_apart_are_made_unit_as_each_alone() {
         let views: Vec<&[f64]> = rows.as_slice().chunks_exact(n * d).collect();
         UnitViews::new(&views, d).unwrap_err().to_string()
     };
-    assert_eq!(bad(n * d + 5 * d, 0.0), "view 2: row 5 has length 0e0: a zero row has no direction");
+    assert_eq!(bad(n * d + 5 * d, 0.0), "view 2: row 5 has length 0: a zero row has no direction");
     assert_eq!(bad(2 * n * d, f64::NAN), "view 3: row 0 has a number that is not finite");
 }

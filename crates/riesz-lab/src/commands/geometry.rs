@@ -208,6 +208,7 @@ fn finish(
 ) -> Result<()> {
     if let Some(path) = to {
         let rows = gathered.state.rows();
+        gathered.notes.iter().filter(|_| !telling.quiet).for_each(|note| errln!("note       {note}"));
         drop(expendable);
         partial::write(path, gathered)?;
         if !telling.quiet {

@@ -86,6 +86,13 @@ fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
     if format == ImageFormat::Jpeg && !ends_as_jpeg(bytes) {
         return Err("truncated jpeg: it has no end marker".to_owned());
     }
+    // At least a bit a sample, or a digit; the decoder makes room for all that are promised.
+    if format == ImageFormat::Pnm && decoder.total_bytes() > 8 * bytes.len() as u64 {
+        return Err(format!(
+            "truncated pnm: {} bytes are too few for {width} × {height} pixels",
+            bytes.len()
+        ));
+    }
     // A frame may say that it is larger than the whole, and is made before it is found to be cut.
     if format == ImageFormat::Gif {
         let mut limits = Limits::default();

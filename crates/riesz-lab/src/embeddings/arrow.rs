@@ -13,7 +13,8 @@ use riesz::{Matrix, Scalar};
 
 use super::arrow_zstd::Unpacked;
 use super::stream::{Block, Source, Wanted};
-use super::{BESIDE, Failure, Rows, arrow_promises};
+use super::table::{self, Dimensions};
+use super::{Failure, Rows, arrow_promises};
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -21,6 +22,8 @@ struct Arrow {
     batches: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>,
     /// The column of lists, or those of each dimension.
     columns: Vec<usize>,
+    /// What those of each dimension are called.
+    dimensions: Option<Dimensions>,
     texts: Vec<usize>,
     name: String,
     dim: usize,
@@ -64,7 +67,10 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
     });
     let texts = texts.collect::<std::result::Result<_, _>>().map_err(Failure::Content)?;
     let name = schema.field(columns[0]).name().clone();
-    let mut arrow = Arrow { batches, columns, texts, name, dim: 0, done: 0, ahead: None };
+    let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let dimensions = (columns.len() > 1).then(|| Dimensions::new(&names, &columns).whole()).transpose();
+    let dimensions = dimensions.map_err(Failure::Content)?;
+    let mut arrow = Arrow { batches, columns, dimensions, texts, name, dim: 0, done: 0, ahead: None };
     arrow.ahead = arrow.read()?;
     if arrow.ahead.is_none() {
         return Err(Failure::Content("has no rows".to_owned()));
@@ -114,10 +120,8 @@ fn choose(schema: &Schema, wanted: &Wanted) -> std::result::Result<Vec<usize>, S
         return Ok(lists);
     }
     if lists.is_empty() {
-        let is_beside = |name: &str| {
-            BESIDE.contains(&name.to_lowercase().as_str()) || wanted.texts.iter().any(|text| text == name)
-        };
-        let dimensions = numbers(&|name| !is_beside(name));
+        let indices = schema.metadata().get("pandas").map(|note| table::indices(note)).unwrap_or_default();
+        let dimensions = numbers(&|name| !table::is_beside(name, &indices, &wanted.texts));
         return if dimensions.len() > 1 {
             Ok(dimensions)
         } else {
@@ -140,6 +144,10 @@ impl Source for Arrow {
 
     fn rows(&self) -> Option<u64> {
         None
+    }
+
+    fn dimensions(&self) -> Option<&Dimensions> {
+        self.dimensions.as_ref()
     }
 
     fn next(&mut self) -> Outcome<Option<Block>> {

@@ -13,7 +13,8 @@ use parquet::schema::types::ColumnDescriptor;
 use riesz::{Matrix, Scalar};
 
 use super::stream::{BLOCK, Block, Source, Wanted};
-use super::{BESIDE, Failure, Rows, parquet_flat};
+use super::table::{self, Dimensions};
+use super::{Failure, Rows, parquet_flat};
 use crate::parquet_columns::{self, one_line, unread};
 
 type Outcome<T> = std::result::Result<T, Failure>;
@@ -45,14 +46,14 @@ enum Embedding {
     /// In one column of lists.
     Lists(usize),
     /// Each in a column of its own.
-    Flat(Vec<usize>),
+    Flat(Vec<usize>, Dimensions),
 }
 
 impl Embedding {
     fn columns(&self) -> &[usize] {
         match self {
             Self::Lists(column) => std::slice::from_ref(column),
-            Self::Flat(columns) => columns,
+            Self::Flat(columns, _) => columns,
         }
     }
 }
@@ -63,10 +64,13 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
     let reader = SerializedFileReader::new(file).map_err(not_whole)?;
     let metadata = reader.metadata().file_metadata();
     let schema = metadata.schema_descr();
-    let embedding = choose(schema.columns(), wanted).map_err(Failure::Content)?;
+    let notes = metadata.key_value_metadata().into_iter().flatten();
+    let pandas = notes.filter(|note| note.key == "pandas").find_map(|note| note.value.as_deref());
+    let indices = pandas.map(table::indices).unwrap_or_default();
+    let embedding = choose(schema.columns(), wanted, &indices).map_err(Failure::Content)?;
     let (name, dim) = match &embedding {
         Embedding::Lists(column) => (root(&schema.column(*column)).to_owned(), 0),
-        Embedding::Flat(columns) => (String::new(), columns.len()),
+        Embedding::Flat(columns, _) => (String::new(), columns.len()),
     };
     let texts = wanted.texts.iter().map(|text| text_column(schema.columns(), text));
     let texts = texts.collect::<std::result::Result<_, _>>().map_err(Failure::Content)?;
@@ -111,7 +115,18 @@ fn is_number(column: &ColumnDescriptor) -> bool {
         && (matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE) || is_half)
 }
 
-fn choose(columns: &[Arc<ColumnDescriptor>], wanted: &Wanted) -> std::result::Result<Embedding, String> {
+/// The columns of numbers as dimensions, unless there is an integer among them.
+fn flat(columns: &[Arc<ColumnDescriptor>], taken: Vec<usize>) -> std::result::Result<Embedding, String> {
+    let names: Vec<String> = columns.iter().map(|column| root(column).to_owned()).collect();
+    let dimensions = Dimensions::new(&names, &taken).whole()?;
+    Ok(Embedding::Flat(taken, dimensions))
+}
+
+fn choose(
+    columns: &[Arc<ColumnDescriptor>],
+    wanted: &Wanted,
+    indices: &[String],
+) -> std::result::Result<Embedding, String> {
     let lists: Vec<usize> = (0..columns.len()).filter(|&i| is_list(&columns[i])).collect();
     let listed = |of: &[usize]| of.iter().map(|&i| root(&columns[i])).collect::<Vec<_>>().join(", ");
     let numbers = |is_wanted: &dyn Fn(&str) -> bool| -> Vec<usize> {
@@ -124,7 +139,7 @@ fn choose(columns: &[Arc<ColumnDescriptor>], wanted: &Wanted) -> std::result::Re
         return match found {
             Some(i) if lists.contains(&i) => Ok(Embedding::Lists(i)),
             _ if numbers(&|root| root.starts_with(name.as_str())).len() > 1 => {
-                Ok(Embedding::Flat(numbers(&|root| root.starts_with(name.as_str()))))
+                flat(columns, numbers(&|root| root.starts_with(name.as_str())))
             }
             None => Err(format!("has no column {name}; it has {}", listed(&all))),
             Some(i) => Err(format!(
@@ -138,12 +153,9 @@ fn choose(columns: &[Arc<ColumnDescriptor>], wanted: &Wanted) -> std::result::Re
         return Ok(Embedding::Lists(only));
     }
     if lists.is_empty() {
-        let is_beside = |root: &str| {
-            BESIDE.contains(&root.to_lowercase().as_str()) || wanted.texts.iter().any(|text| text == root)
-        };
-        let numbers = numbers(&|root| !is_beside(root));
+        let numbers = numbers(&|root| !table::is_beside(root, indices, &wanted.texts));
         if numbers.len() > 1 {
-            return Ok(Embedding::Flat(numbers));
+            return flat(columns, numbers);
         }
         return Err(format!(
             "has no column of lists of f16, f32 or f64, and no columns of such numbers; its columns are {}",
@@ -185,6 +197,13 @@ impl Source for Parquet {
         Some(self.rows)
     }
 
+    fn dimensions(&self) -> Option<&Dimensions> {
+        match &self.embedding {
+            Embedding::Lists(_) => None,
+            Embedding::Flat(_, dimensions) => Some(dimensions),
+        }
+    }
+
     fn next(&mut self) -> Outcome<Option<Block>> {
         match self.ahead.take() {
             Some(block) => Ok(Some(block)),
@@ -219,7 +238,7 @@ impl Parquet {
                 }
             };
             let rows = match &self.embedding {
-                Embedding::Flat(_) => parquet_flat::rows(columns, most, self.done)?,
+                Embedding::Flat(..) => parquet_flat::rows(columns, most, self.done)?,
                 Embedding::Lists(column) => {
                     let schema = self.reader.metadata().file_metadata().schema_descr();
                     let full = schema.column(*column).max_def_level();
@@ -307,16 +326,16 @@ fn lists<D: DataType, T: Scalar>(
 fn words(reader: &mut ColumnReader, count: usize) -> Outcome<Vec<String>> {
     match reader {
         ColumnReader::ByteArrayColumnReader(reader) => {
-            flat(reader, count, |x| String::from_utf8_lossy(x.data()).into_owned())
+            values(reader, count, |x| String::from_utf8_lossy(x.data()).into_owned())
         }
-        ColumnReader::Int32ColumnReader(reader) => flat(reader, count, i32::to_string),
-        ColumnReader::Int64ColumnReader(reader) => flat(reader, count, i64::to_string),
-        ColumnReader::BoolColumnReader(reader) => flat(reader, count, bool::to_string),
+        ColumnReader::Int32ColumnReader(reader) => values(reader, count, i32::to_string),
+        ColumnReader::Int64ColumnReader(reader) => values(reader, count, i64::to_string),
+        ColumnReader::BoolColumnReader(reader) => values(reader, count, bool::to_string),
         _ => Err(Failure::Content("a column of text or integers is of another type".to_owned())),
     }
 }
 
-fn flat<D: DataType>(
+fn values<D: DataType>(
     reader: &mut ColumnReaderImpl<D>,
     count: usize,
     word: impl Fn(&D::T) -> String,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use riesz::Matrix;
 
-use super::{Failure, Rows, arrow, npy, npz, parquet_rows, safetensors, text};
+use super::{Dimensions, Failure, Rows, arrow, npy, npz, parquet_rows, safetensors, text};
 use crate::{Error, Result, foreign};
 
 /// Numbers of a block, about: 8 MiB of f32.
@@ -44,6 +44,10 @@ pub(super) trait Source: Send {
     fn dim(&self) -> usize;
     /// How many rows, where the file says it before they are read.
     fn rows(&self) -> Option<u64>;
+    /// The columns of the numbers, if each has one of its own with a name.
+    fn dimensions(&self) -> Option<&Dimensions> {
+        None
+    }
     /// The next rows, or `None` behind the last.
     fn next(&mut self) -> std::result::Result<Option<Block>, Failure>;
 }
@@ -74,6 +78,11 @@ impl Stream {
     /// How many rows, where the file says it before they are read.
     pub fn rows(&self) -> Option<u64> {
         self.source.rows()
+    }
+
+    /// The columns of the numbers, where a table has one for each dimension, with a name.
+    pub fn dimensions(&self) -> Option<&Dimensions> {
+        self.source.dimensions()
     }
 
     /// The next rows, or `None` behind the last.

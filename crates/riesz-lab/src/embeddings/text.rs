@@ -1,14 +1,15 @@
 //! Rows of a table of numbers in text: CSV or TSV, with or without a header.
 //!
-//! Without a name the numbers are in all columns but those called `path`, `filename`, `file`, `image`, `name`, `id`, `index`,
-//! `label`, `class` or `target` and those that were asked for as text; a name is what the headers of the numbers begin with.
+//! Without a name the numbers are in all columns but those that are beside an embedding by their names (`table.rs`) and those that were
+//! asked for as text; a name is what the headers of the numbers begin with.
 
 use std::fs::File;
 
 use riesz::Matrix;
 
 use super::stream::{BLOCK, Block, Source, Wanted};
-use super::{BESIDE, Failure, Rows};
+use super::table::{self, Dimensions, listed};
+use super::{Failure, Rows};
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -17,6 +18,8 @@ struct Text {
     /// The first record, if it was no header.
     first: Option<csv::StringRecord>,
     columns: Vec<usize>,
+    /// What they are called, if there is a header.
+    dimensions: Option<Dimensions>,
     texts: Vec<usize>,
     width: usize,
     done: u64,
@@ -39,14 +42,14 @@ pub(super) fn open(file: File, wanted: &Wanted, separator: u8) -> Outcome<Box<dy
         header
             .iter()
             .position(|field| field == text)
-            .ok_or_else(|| Failure::Content(format!("has no column {text}; it has {}", shortened(&header))))
+            .ok_or_else(|| Failure::Content(format!("has no column {text}; it has {}", listed(&header))))
     };
     let texts = wanted.texts.iter().map(place).collect::<Outcome<Vec<usize>>>()?;
-    let is_number = |(i, field): &(usize, &String)| match &wanted.name {
+    let is_number = |field: &String| match &wanted.name {
         Some(name) => field.starts_with(name.as_str()),
-        None => !is_header || !(BESIDE.contains(&field.to_lowercase().as_str()) || texts.contains(i)),
+        None => !is_header || !table::is_beside(field, &[], &wanted.texts),
     };
-    let columns: Vec<usize> = header.iter().enumerate().filter(is_number).map(|(i, _)| i).collect();
+    let columns: Vec<usize> = (0..header.len()).filter(|&i| is_number(&header[i])).collect();
     if columns.is_empty() {
         return Err(Failure::Content(format!(
             "has no column {}; it has {}",
@@ -54,17 +57,12 @@ pub(super) fn open(file: File, wanted: &Wanted, separator: u8) -> Outcome<Box<dy
                 .name
                 .as_ref()
                 .map_or_else(|| "of numbers".to_owned(), |name| format!("that begins with {name}")),
-            shortened(&header)
+            listed(&header)
         )));
     }
     let first = (!is_header).then_some(first);
-    Ok(Box::new(Text { records, first, columns, texts, width: header.len(), done: 0 }))
-}
-
-/// The first few names.
-fn shortened(header: &[String]) -> String {
-    let more = if header.len() > 12 { format!(" and {} more", header.len() - 12) } else { String::new() };
-    format!("{}{more}", header[..header.len().min(12)].join(", "))
+    let dimensions = is_header.then(|| Dimensions::new(&header, &columns));
+    Ok(Box::new(Text { records, first, columns, dimensions, texts, width: header.len(), done: 0 }))
 }
 
 impl Source for Text {
@@ -74,6 +72,10 @@ impl Source for Text {
 
     fn rows(&self) -> Option<u64> {
         None
+    }
+
+    fn dimensions(&self) -> Option<&Dimensions> {
+        self.dimensions.as_ref()
     }
 
     fn next(&mut self) -> Outcome<Option<Block>> {

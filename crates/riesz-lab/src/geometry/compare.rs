@@ -154,7 +154,7 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
     }
     let overlap = overlap(&likeness.samples, k, looked_at as u64 == rows)?;
     let findings = |spectrum: &Spectrum, sample: &Matrix<f64>| -> Result<Findings> {
-        let pairwise = pairwise(&Sampled::F32(sample.to_f32()), rows, NEAR_DUPLICATE, key)?;
+        let pairwise = pairwise(&Sampled::of(sample.clone()), rows, NEAR_DUPLICATE, key)?;
         Ok(Findings { spectrum: spectrum.clone(), lengths: None, alignment: None, pairwise: Some(pairwise) })
     };
     let [left, right] = [0, 1].map(|i| findings(&likeness.spectra[i], &likeness.samples[i]));
@@ -206,9 +206,9 @@ fn check_memory(dims: [usize; 2], settings: &Settings) -> Result<()> {
 fn overlap(samples: &[Matrix<f64>; 2], k: usize, is_exact: bool) -> Result<Estimate> {
     let mut lists = Vec::new();
     for rows in samples {
-        let rows = rows.to_f32();
+        let [asked, of] = around_the_mean(rows);
         // The row itself is among its k + 1 nearest, unless copies of it are before it.
-        let nearest = knn::nearest(&rows, &rows, k + 1)?;
+        let nearest = knn::nearest(&of, &asked, k + 1)?;
         let others = |(i, list): (usize, Vec<(usize, f32)>)| {
             let mut others: Vec<usize> = list.into_iter().map(|(j, _)| j).filter(|j| *j != i).collect();
             others.truncate(k);
@@ -227,6 +227,22 @@ fn overlap(samples: &[Matrix<f64>; 2], k: usize, is_exact: bool) -> Result<Estim
     Ok(if is_exact { Estimate::exact(mean) } else { Estimate::with_error(mean, (variance / n).sqrt()) })
 }
 
+/// Rows whose products order unit rows x, y as their cosines do, so that f32 tells neighbors apart in a narrow cone too: with the mean m
+/// taken off and a number more, (x − m, 1) and (y − m, −‖y − m‖²/2), whose product is that of x − m minus half of ‖x − y‖².
+fn around_the_mean(rows: &Matrix<f64>) -> [Matrix<f32>; 2] {
+    let (n, dim) = (rows.len(), rows.dim());
+    let mean: Vec<f64> = (0..dim).map(|k| (0..n).map(|i| rows.row(i)[k]).sum::<f64>() / n as f64).collect();
+    let mut both = [(); 2].map(|()| Vec::with_capacity(n * (dim + 1)));
+    for i in 0..n {
+        let off: Vec<f64> = rows.row(i).iter().zip(&mean).map(|(x, m)| x - m).collect();
+        let half = 0.5 * off.iter().map(|x| x * x).sum::<f64>();
+        for (numbers, last) in both.iter_mut().zip([1.0, -half]) {
+            numbers.extend(off.iter().chain([&last]).map(|x| *x as f32));
+        }
+    }
+    both.map(|numbers| Matrix::new(numbers, dim + 1))
+}
+
 /// For each metric the standard error of B − A over the items of the jackknife.
 fn jackknife(samples: &[Matrix<f64>; 2], key: Key, quiet: bool) -> Result<Vec<Option<f64>>> {
     let mut order = permutation(&mut key.rng(), samples[0].len());
@@ -239,7 +255,7 @@ fn jackknife(samples: &[Matrix<f64>; 2], key: Key, quiet: bool) -> Result<Vec<Op
             order.iter().enumerate().filter(|(place, _)| place % groups != group).map(|(_, i)| *i).collect();
         let mut read = Vec::new();
         for rows in samples {
-            let data = kept.iter().flat_map(|&i| rows.row(i)).map(|x| *x as f32).collect();
+            let data = kept.iter().flat_map(|&i| rows.row(i)).copied().collect();
             let rows = Matrix::new(data, rows.dim());
             let points = Points::new(&rows)?;
             let findings = Findings {

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use riesz::{Matrix, normalize_from};
 use walkdir::WalkDir;
 
+use crate::embeddings::Dimensions;
 use crate::embeddings::stream::{self, Block, ENDINGS, Stream, Wanted};
 use crate::{Error, Result};
 
@@ -92,6 +93,10 @@ pub(super) struct Part {
     pub block: Block,
     /// The place of its first row in its file.
     pub first: u64,
+    /// How many rows all inputs have, if there is one that says it.
+    pub of: Option<u64>,
+    /// With the first rows of a file: the columns of its numbers.
+    pub dimensions: Option<Dimensions>,
     /// As many rows of the other files, scaled to unit length.
     pub partners: Option<Matrix<f64>>,
     /// The share of its file that the block is, in bytes.
@@ -121,11 +126,13 @@ struct Files<'a> {
     open: Option<Stream>,
     /// The first file and its dimension, which all must have.
     dim: Option<(usize, &'a Path)>,
+    /// The first table with names of its dimensions, which all tables must have in this order.
+    table: Option<(Dimensions, &'a Path)>,
 }
 
 impl<'a> Files<'a> {
     fn new(inputs: &'a [Input], wanted: &'a Wanted) -> Self {
-        Self { inputs, wanted, next: 0, done: 0, open: None, dim: None }
+        Self { inputs, wanted, next: 0, done: 0, open: None, dim: None, table: None }
     }
 
     fn next(&mut self) -> Result<Option<Part>> {
@@ -147,6 +154,18 @@ impl<'a> Files<'a> {
                         first.display()
                     )));
                 }
+                if let Some(found) = stream.dimensions() {
+                    let (before, table) =
+                        self.table.get_or_insert_with(|| (found.clone(), input.path.as_path()));
+                    let names = before.taken.iter().zip(&found.taken);
+                    if let Some((i, (before, name))) = names.enumerate().find(|(_, (a, b))| a != b) {
+                        return Err(Error::input(format!(
+                            "{}: number {i} of a row is in column {name}; {} before it has {before} there",
+                            input.path.display(),
+                            table.display()
+                        )));
+                    }
+                }
                 self.open = Some(stream);
                 continue;
             };
@@ -159,7 +178,17 @@ impl<'a> Files<'a> {
                     });
                     let first = self.done;
                     self.done += block.rows.len() as u64;
-                    return Ok(Some(Part { input, block, first, partners: None, bytes: share }));
+                    let of = stream.rows().filter(|_| self.inputs.len() == 1);
+                    let dimensions = stream.dimensions().filter(|_| first == 0).cloned();
+                    return Ok(Some(Part {
+                        input,
+                        block,
+                        first,
+                        of,
+                        dimensions,
+                        partners: None,
+                        bytes: share,
+                    }));
                 }
                 None => self.open = None,
             }

@@ -17,6 +17,7 @@ use riesz::rng::Key;
 use riesz::sphere::ideal;
 use serde::{Deserialize, Serialize};
 
+use crate::embeddings::Dimensions;
 use crate::embeddings::Rows;
 use crate::embeddings::stream::Wanted;
 use crate::progress::Progress;
@@ -95,20 +96,22 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
     let mut state: Option<State> = None;
     let mut matched = Matched::default();
     let mut groups = Groups::new(settings.memory / 4);
+    let mut table: Option<Dimensions> = None;
     let mut classes = settings.labels.as_ref().map(|_| labels::Classes::default());
     let total = feed::bytes(inputs).div_ceil(1 << 20);
     let mut progress = Progress::new("reading", "MB", 0, total, settings.quiet);
     let (mut current, mut bytes, mut told) = (usize::MAX, 0, 0);
     let other = Wanted { name: settings.name.clone(), texts: Vec::new() };
-    feed::each(inputs, &wanted, pairs.map(|pairs| (pairs, &other)), |part| {
+    feed::each(inputs, &wanted, pairs.map(|pairs| (pairs, &other)), |mut part| {
         let rows = &part.block.rows;
         let input = &inputs[part.input];
         let place = |error: riesz::Error| Error::from(error).at(input.path.display());
         if state.is_none() {
-            check_memory(rows.dim(), settings)?;
+            check_memory(rows.dim(), part.of, settings)?;
             state = Some(State::with_sample(rows.dim(), Sampling { rows: settings.sample, key }));
         }
         let Some(state) = &mut state else { return Ok(()) };
+        table = table.take().or(part.dimensions.take());
         if part.input != current {
             current = part.input;
             state.begin(key.stream(&input.name));
@@ -145,6 +148,7 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
     progress.finish();
     let state = state.ok_or_else(|| Error::input("there are no rows"))?;
     let mut notes = Vec::new();
+    notes.extend(table.map(|table| table.told()));
     notes.extend(groups.note());
     if let (Some(classes), Some(wanted)) = (&mut classes, &settings.labels) {
         wanted.read_file(classes)?;
@@ -162,12 +166,13 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
     Ok(Gathered { state, sources, matched, seed, sample, labels: classes, notes })
 }
 
-/// Refuses what would take more memory than is allowed.
-fn check_memory(dim: usize, settings: &Settings) -> Result<()> {
-    let sample = settings.sample;
-    // The state, its copies when it is finished, the sample in f32, its neighbors and cosines, and blocks that are read.
+/// Refuses what would take more memory than is allowed; `rows` is how many there are, if that is known.
+fn check_memory(dim: usize, rows: Option<u64>, settings: &Settings) -> Result<()> {
+    let known = rows.map_or(usize::MAX, |rows| usize::try_from(rows).unwrap_or(usize::MAX));
+    let sample = settings.sample.min(known);
+    // The state, its copies when it is finished, the sample once more, its neighbors and cosines, and blocks that are read.
     let state = State::bytes(dim, sample) + 5 * 8 * (dim as u128 + 1).pow(2);
-    let pairwise = sample as u128 * (4 * dim as u128 + 1600) + (40 << 20);
+    let pairwise = sample as u128 * (8 * dim as u128 + 1600) + (40 << 20);
     let needed = state + pairwise + (160 << 20);
     if needed > u128::from(settings.memory) {
         return Err(Error::input(format!(

@@ -111,10 +111,10 @@ pub fn verdict(findings: &Findings) -> Vec<Finding> {
             find(
                 Tone::Mixed,
                 format!(
-                    "Lengths differ: {:.3} to {:.3}, with a spread of {:.0} % of their mean (above {:.0} %); dot products and \
+                    "Lengths differ: {} to {}, with a spread of {:.0} % of their mean (above {:.0} %); dot products and \
                      cosines rank differently. Everything here is of rows scaled to unit length.",
-                    lengths.least,
-                    lengths.most,
+                    short(lengths.least),
+                    short(lengths.most),
                     100.0 * spread,
                     100.0 * UNEQUAL
                 ),
@@ -146,4 +146,8 @@ pub fn verdict(findings: &Findings) -> Vec<Finding> {
     }
     all.sort_by_key(|finding| finding.tone);
     all
+}
+/// Three decimals, or a power of ten where those say nothing.
+fn short(x: f64) -> String {
+    if (1e-2..1e6).contains(&x) { format!("{x:.3}") } else { format!("{x:.2e}") }
 }

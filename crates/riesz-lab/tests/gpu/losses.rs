@@ -85,7 +85,7 @@ fn refused(gpu: &Device, third: [f32; 2], views: usize) -> String {
 #[test]
 fn rows_without_a_direction_are_named() {
     let Some((_, gpu)) = gpu() else { return };
-    assert_eq!(refused(&gpu, [0.0, 0.0], 2), "row 2 has length 0e0: a zero row has no direction");
+    assert_eq!(refused(&gpu, [0.0, 0.0], 2), "row 2 has length 0: a zero row has no direction");
     let short = f64::from(1e-13_f32);
     assert_eq!(
         refused(&gpu, [1e-13, 0.0], 2),

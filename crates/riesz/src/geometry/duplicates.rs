@@ -12,6 +12,12 @@ pub(super) fn near(part: &[f64], first: usize, bound: f64) -> impl Iterator<Item
     part.iter().zip(first..).filter(move |(s, _)| **s >= bound).map(|(s, j)| (j, *s))
 }
 
+/// A bound at which equal points count, though the cosine of a point with itself may be rounded below 1.
+pub(super) fn bound<T: Scalar>(bound: f64) -> f64 {
+    let rounding = 4.0 * if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+    bound.min(1.0 - rounding)
+}
+
 /// Points that are near duplicates of each other, directly or over others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duplicates {
@@ -41,6 +47,7 @@ impl Duplicates {
         if u32::try_from(n).is_err() {
             return Err(Error::new(format!("{n} points are too many to look at all pairs")));
         }
+        let bound = self::bound::<T>(bound);
         let start = || (0, Forest::new(n));
         let visit = |(pairs, forest): &mut (u64, Forest), i: usize, first: usize, part: &[f64]| {
             for (j, _) in near(part, first, bound) {

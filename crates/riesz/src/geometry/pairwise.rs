@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::cosines;
-use super::duplicates::near;
+use super::duplicates::{self, near};
 use super::neighbors::Nearest;
 use super::uniformity::gaussians;
 use super::wasserstein::Gathered;
@@ -73,6 +73,7 @@ impl Pairwise {
         if u32::try_from(n).is_err() {
             return Err(Error::new(format!("{n} points are too many to look at all pairs; take a sample")));
         }
+        let duplicate = duplicates::bound::<T>(duplicate);
         let start = || Seen {
             gaussians: 0.0,
             cosines: Gathered::of(n),

@@ -6,7 +6,7 @@
 use std::collections::BinaryHeap;
 
 use crate::rng::Key;
-use crate::{Error, Matrix};
+use crate::{Error, Matrix, Scalar};
 
 /// A row that was drawn: its number, and where it is. Ordered by the number, then by place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +86,7 @@ impl Sample {
         }
         let count = drawn.len();
         let sampled = match self.numbers {
-            Numbers::F32(numbers) if count > DOUBLE => {
+            Numbers::F32(numbers) if count > DOUBLE && !is_narrow(&numbers, self.dim) => {
                 let mut rows = Matrix::new(numbers, self.dim);
                 crate::normalize(&mut rows)?;
                 Sampled::F32(rows)
@@ -94,7 +94,7 @@ impl Sample {
             numbers => {
                 let mut rows = Matrix::new(numbers.into_f64(), self.dim);
                 crate::normalize(&mut rows)?;
-                if count > DOUBLE { Sampled::F32(rows.to_f32()) } else { Sampled::F64(rows) }
+                Sampled::of(rows)
             }
         };
         Ok((places, sampled))
@@ -104,16 +104,37 @@ impl Sample {
 /// Up to so many sampled rows are handed out in f64.
 const DOUBLE: usize = 4096;
 
-/// Sampled unit rows: in f64 if they are few, else in f32, whose cosines are right to 10⁻⁷.
+/// Rows whose mean has a squared length above this are handed out in f64, however many they are: they lie so close together that
+/// cosines right to 10⁻⁷ would not tell which are nearest.
+const NARROW: f64 = 0.99;
+
+/// Whether the mean of the rows, scaled to unit length, is longer than that. No row may be zero.
+fn is_narrow<T: Scalar>(numbers: &[T], dim: usize) -> bool {
+    let mut mean = vec![0.0; dim];
+    for row in numbers.chunks_exact(dim) {
+        let length = row.iter().map(|x| x.to_f64().powi(2)).sum::<f64>().sqrt();
+        mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x.to_f64() / length);
+    }
+    let rows = (numbers.len() / dim) as f64;
+    mean.iter().map(|x| (x / rows).powi(2)).sum::<f64>() > NARROW
+}
+
+/// Sampled unit rows: in f64 if they are few or in a narrow cone, else in f32, whose cosines are right to 10⁻⁷.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sampled {
-    /// More than 4,096 rows.
+    /// More than 4,096 rows, whose mean has a squared length of at most 0.99.
     F32(Matrix<f32>),
-    /// At most 4,096 rows.
+    /// Others.
     F64(Matrix<f64>),
 }
 
 impl Sampled {
+    /// These unit rows, in the precision that they need.
+    pub fn of(rows: Matrix<f64>) -> Self {
+        let is_exact = rows.len() <= DOUBLE || is_narrow(rows.as_slice(), rows.dim());
+        if is_exact { Self::F64(rows) } else { Self::F32(rows.to_f32()) }
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         match self {
@@ -268,22 +289,30 @@ mod tests {
 
     #[test]
     fn rows_are_handed_out_in_the_order_of_places_in_either_precision() {
-        for (rows, capacity, shift) in [(300, 50, 0.0), (300, 50, 0.1), (9000, 5000, 0.0), (9000, 5000, 0.1)]
-        {
+        // To both sides, or all to one.
+        for (rows, capacity, shift, side) in [
+            (300, 50, 0.0, -1.0),
+            (300, 50, 0.1, -1.0),
+            (9000, 5000, 0.0, -1.0),
+            (9000, 5000, 0.1, -1.0),
+            (9000, 5000, 0.0, 1.0),
+            (9000, 5000, 0.1, 1.0),
+        ] {
             let mut sample = Sample::new(capacity, 2);
             for row in 0..rows {
-                sample.offer(Key::new(4).at(row).number(), row, [1.0, row as f64 + shift].into_iter());
+                let second = (row as f64 + shift) * if row % 2 == 0 { 1.0 } else { side };
+                sample.offer(Key::new(4).at(row).number(), row, [1.0, second].into_iter());
             }
             let want = contents(&sample);
             let (places, found) = sample.finish().unwrap();
             assert_eq!(places, want.iter().map(|(place, _)| *place).collect::<Vec<_>>());
-            assert_eq!(matches!(found, Sampled::F32(_)), capacity == 5000);
+            assert_eq!(matches!(found, Sampled::F32(_)), capacity == 5000 && side < 0.0);
             let all: Vec<usize> = (0..found.len()).collect();
             let taken = found.take(&all).unwrap();
             for (i, (_, content)) in want.iter().enumerate() {
                 let ratio = taken.row(i)[1] / taken.row(i)[0];
                 assert!(
-                    (ratio - content[1]).abs() < 2e-7 * content[1].max(1.0),
+                    (ratio - content[1]).abs() < 2e-7 * content[1].abs().max(1.0),
                     "{ratio} for {}",
                     content[1]
                 );

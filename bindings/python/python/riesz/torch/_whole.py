@@ -48,11 +48,12 @@ def normalize(rows: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
     if bool(bad.any()):
         view, row = (int(i) for i in bad.nonzero()[0])
         length = float(lengths[view, row])
-        what = (
-            f"has length {length:e}: a zero row has no direction"
-            if math.isfinite(length)
-            else "has a number that is not finite"
-        )
+        if not math.isfinite(length):
+            what = "has a number that is not finite"
+        elif length > 0:
+            what = f"has length {length:.1e}, and below 1e-12 a row counts as zero; scale the rows"
+        else:
+            what = "has length 0: a zero row has no direction"
         raise ValueError(f"view {view + 1}: row {row + first} {what}")
     return (rows / lengths[:, :, None]).to(rows.dtype), lengths
 
