@@ -58,3 +58,12 @@ feather.write_feather(frame, HERE / "columns.feather", compression="lz4", chunks
 hole = frame.set_column(4, "d2", pa.array([None if i == 21 else float(x) for i, x in enumerate(rows[:, 2])]))
 parquet.write_table(hole, HERE / "hole.parquet")
 feather.write_feather(hole, HERE / "hole.feather", compression="lz4")
+
+# With an index that pandas would have, of numbers too, and whole numbers beside; and with whole numbers in the place of a dimension.
+note = {"pandas": '{"index_columns": ["row"]}'}
+indexed = frame.append_column("row", pa.array(np.arange(40) / 2)).append_column("year", pa.array(np.arange(40))).replace_schema_metadata(note)
+parquet.write_table(indexed, HERE / "columns-index.parquet")
+feather.write_feather(indexed, HERE / "columns-index.feather", compression="lz4")
+among = frame.set_column(4, "d2", pa.array(rows[:, 2].astype("i8")))
+parquet.write_table(among, HERE / "among.parquet")
+feather.write_feather(among, HERE / "among.feather", compression="lz4")

@@ -76,7 +76,7 @@ fn every_container_gives_the_same_numbers() {
         let got = report(&tables, &[&name]);
         assert_eq!((&got.metrics, &got.singular_values), (&want.metrics, &want.singular_values), "{name}");
     }
-    assert_eq!(read, 15);
+    assert_eq!(read, 17);
     for [name, column] in [["two.parquet", "other"], ["columns.parquet", "d"], ["columns.feather", "d"]] {
         assert_eq!(report(&tables, &[name, "--column", column]).metrics, want.metrics, "{name}");
     }
@@ -101,6 +101,45 @@ fn every_container_gives_the_same_numbers() {
     for arguments in [&["a.csv"][..], &["a.csv", "--column", "e"], &["b.tsv"], &["c.safetensors"]] {
         assert_eq!(report(here, arguments).metrics, want.metrics, "{arguments:?}");
     }
+}
+
+/// Which columns of a table are the numbers is told, and is one thing in all files.
+#[test]
+fn tables_say_which_columns_they_are_of_and_must_agree() {
+    let tables = root().join("golden/tables");
+    let said = |name: &str| report(&tables, &[name]).notes;
+    let taken = "the numbers of a row are in 6 columns: d0, d1, d2, d3, d4, d5; left out: item, label";
+    for name in ["columns.parquet", "columns.feather"] {
+        assert!(said(name).contains(&taken.to_owned()), "{:?}", said(name));
+    }
+    for name in ["columns-index.parquet", "columns-index.feather"] {
+        assert!(said(name).contains(&format!("{taken}, row, year")), "{:?}", said(name));
+    }
+    assert!(said("fixed.parquet").is_empty());
+
+    // As pandas writes a table: with its index in a first column without a name.
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let rows = cloud(40, 3, 5);
+    let table = |head: &str, order: [usize; 3]| {
+        let mut text = head.to_owned();
+        for i in 0..rows.len() {
+            let numbers = order.map(|k| rows.row(i)[k].to_string()).join(",");
+            text.push_str(&format!("{i},{numbers}\n"));
+        }
+        text
+    };
+    std::fs::write(here.join("a.csv"), table(",x,y,z\n", [0, 1, 2])).unwrap();
+    embeddings::write_npy(&here.join("a.npy"), &rows).unwrap();
+    assert_eq!(report(here, &["a.csv"]).metrics.len(), METRICS.len());
+    let [got, want] = ["a.csv", "a.npy"].map(|name| report(here, &[name]).value("uniformity").unwrap());
+    assert!((got - want).abs() < 1e-6, "{got} for {want}");
+    // The same columns in another order are not put side by side by their places.
+    std::fs::write(here.join("b.csv"), table(",y,x,z\n", [1, 0, 2])).unwrap();
+    refuses(
+        &riesz(here, &["geometry", "a.csv", "b.csv"]),
+        &["b.csv: number 0 of a row is in column y", "a.csv", "has x"],
+    );
 }
 
 /// The numbers are those of the library, in the order of its list, and all of them.
@@ -149,6 +188,47 @@ fn the_metrics_are_those_of_the_list() {
     assert_eq!(only.metrics.iter().map(|value| value.name.as_str()).collect::<Vec<_>>(), ["rank", "hubness"]);
 }
 
+/// In a cone neighbors are told apart in f64, however many rows there are, and a copy of a file has the neighbors of the file.
+#[test]
+fn neighbors_in_a_narrow_cone_are_the_true_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let mut rng = Key::new(3).rng();
+    let far: Vec<f64> = (0..4500 * 6).map(|_| normal(&mut rng) + 3000.0).collect();
+    let far = Matrix::new(far, 6);
+    embeddings::write_npy(&here.join("all.npy"), &far).unwrap();
+    // The same rows about their mean have the same neighbors, but for what scaling to unit length moves, 10⁻³ of a distance.
+    let few = Matrix::new(far.as_slice()[..4000 * 6].to_vec(), 6);
+    embeddings::write_npy(&here.join("few.npy"), &few).unwrap();
+    let [all, few] = ["all.npy", "few.npy"].map(|name| {
+        let found = report(here, &[name, "--metrics", "hubness,intrinsic_dimension"]);
+        ["hubness", "intrinsic_dimension"].map(|name| found.value(name).unwrap())
+    });
+    // Five of the six dimensions are left of the sphere; f32 would say a hubness above 10.
+    assert!((all[0] - few[0]).abs() < 0.3 && (all[1] - few[1]).abs() < 0.3, "{all:?} {few:?}");
+    assert!((4.0..6.0).contains(&all[1]) && all[0] < 2.0, "{all:?}");
+
+    // Turned by a swap of its numbers.
+    let turned: Vec<f64> = (0..far.len()).flat_map(|i| [5, 3, 4, 0, 2, 1].map(|k| far.row(i)[k])).collect();
+    embeddings::write_npy(&here.join("turned.npy"), &Matrix::new(turned, 6)).unwrap();
+    let output =
+        riesz(here, &["compare", "all.npy", "turned.npy", "--fail-if", "knn_overlap < 0.9999", "--quiet"]);
+    assert!(output.status.success(), "{}{}", words(&output.stdout), words(&output.stderr));
+}
+
+#[test]
+fn equal_rows_are_duplicates_at_cosine_1_and_few_wide_rows_take_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let rows = cloud(100, 24, 6);
+    let twice: Vec<f32> = (0..100).flat_map(|i| [rows.row(i), rows.row(i)].concat()).collect();
+    embeddings::write_npy(&here.join("twice.npy"), &Matrix::new(twice, 24)).unwrap();
+    let found = report(here, &["twice.npy", "--duplicate-cosine", "1"]);
+    assert_eq!(found.value("near_duplicates"), Some(100.0));
+    embeddings::write_npy(&here.join("wide.npy"), &cloud(50, 3000, 7)).unwrap();
+    assert_eq!(report(here, &["wide.npy"]).value("rank"), Some(49.0));
+}
+
 #[test]
 fn bad_files_get_one_sentence_with_the_file_and_the_row() {
     let folder = tempfile::tempdir().unwrap();
@@ -190,6 +270,8 @@ fn bad_files_get_one_sentence_with_the_file_and_the_row() {
     for (name, expected) in [
         ("uneven.parquet", &["row 23", "has 5 numbers", "have 6"][..]),
         ("null.parquet", &["row 9", "null"]),
+        ("among.parquet", &["column d2 is called as the 5 columns", "holds something else"]),
+        ("among.feather", &["column d2 is called as the 5 columns", "holds something else"]),
         ("hole.parquet", &["row 21 has a null"]),
         ("hole.feather", &["row 21 has a null"]),
         ("integers.parquet", &["lists of f16, f32 or f64", "INT32"]),

@@ -200,6 +200,10 @@ impl Source for Foreign {
         self.0.rows()
     }
 
+    fn dimensions(&self) -> Option<&Dimensions> {
+        self.0.dimensions()
+    }
+
     fn next(&mut self) -> std::result::Result<Option<Block>, Failure> {
         foreign::decoded(|| self.0.next()).unwrap_or_else(|| Err(Self::given_up()))
     }

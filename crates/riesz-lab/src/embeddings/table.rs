@@ -54,6 +54,8 @@ impl Dimensions {
 
 /// The first few names.
 pub(super) fn listed(names: &[String]) -> String {
+    let names: Vec<&str> =
+        names.iter().map(|name| if name.is_empty() { "one without a name" } else { name.as_str() }).collect();
     let more = if names.len() > 12 { format!(" and {} more", names.len() - 12) } else { String::new() };
     format!("{}{more}", names[..names.len().min(12)].join(", "))
 }
@@ -94,6 +96,11 @@ mod tests {
         let names = ["id", "f0", "f1", "year"].map(str::to_owned);
         let found = Dimensions::new(&names, &[1, 2]);
         assert_eq!(found.told(), "the numbers of a row are in 2 columns: f0, f1; left out: id, year");
+        assert!(
+            Dimensions::new(&["", "a", "b"].map(str::to_owned), &[1, 2])
+                .told()
+                .ends_with("out: one without a name")
+        );
         let whole = |names: &[&str], taken: &[usize]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             Dimensions::new(&names, taken).whole()
