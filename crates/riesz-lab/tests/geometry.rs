@@ -427,6 +427,8 @@ fn a_job_array_gives_what_one_pass_gives() {
         ["geometry", "shards/part-0.npy", "--seed", "4", "--sample", "500", "--partial", "other.state"];
     succeeds(&riesz(here, &other));
     refuses(&riesz(here, &["geometry", "merge", "two.state", "other.state"]), &["other.state: has seed 4"]);
+    let twice = ["geometry", "merge", "states/part-3.state", "two.state", "states/part-1.state"];
+    refuses(&riesz(here, &twice), &["part-1.state: has rows of part-1.npy", "count twice"]);
     refuses(&riesz(here, &["geometry", "merge", "shards/part-0.npy"]), &["is not a partial"]);
     let mut bytes = std::fs::read(here.join("two.state")).unwrap();
     let place = bytes.windows(17).position(|part| part == b"schema_version\\\":").unwrap();

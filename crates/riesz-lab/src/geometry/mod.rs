@@ -188,7 +188,7 @@ impl Gathered {
     /// Adds what another has, as if its files came after these.
     ///
     /// # Errors
-    /// If dimension, seed or sample differ.
+    /// If dimension, seed or sample differ, or if both have the rows of one file.
     pub fn merge(&mut self, other: Self) -> Result<()> {
         let differ = |what: &str, a: u64, b: u64| {
             Err(Error::input(format!("has {what} {b}, and the parts before have {a}; parts must agree")))
@@ -200,6 +200,17 @@ impl Gathered {
             () if self.seed != other.seed => differ("seed", self.seed, other.seed),
             () if self.sample != other.sample => differ("sample", self.sample as u64, other.sample as u64),
             () => {
+                if let Some(place) = self.state.common(&other.state) {
+                    let mut rows = 0;
+                    let source = other.sources.iter().find(|source| {
+                        rows += source.rows;
+                        place < rows
+                    });
+                    return Err(Error::input(format!(
+                        "has rows of {} that a part before it has too, and which would count twice",
+                        source.map_or("a file", |source| source.name.as_str())
+                    )));
+                }
                 self.state.merge(other.state);
                 self.sources.extend(other.sources);
                 self.matched = (self.matched.0 + other.matched.0, self.matched.1 + other.matched.1);

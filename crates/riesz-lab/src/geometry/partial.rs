@@ -112,7 +112,8 @@ pub fn read(path: &Path) -> Result<Gathered> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Gathered> {
-    let foreign = || Error::input("is not a partial of `riesz geometry --partial`");
+    let foreign =
+        || Error::input("is not a partial of `riesz geometry --partial`, or its beginning is damaged");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|_| foreign())?;
     let head = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY)).ok_or_else(foreign)?;
     let damaged = |what: String| Error::input(format!("is a damaged partial: {what}"));

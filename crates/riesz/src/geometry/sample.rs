@@ -3,7 +3,7 @@
 //! Each row's number is a function of its source and its place there alone, so that the sample of a whole is the sample of
 //! its parts' samples, and any row is as likely in it as any other.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::rng::Key;
 use crate::{Error, Matrix, Scalar};
@@ -59,6 +59,19 @@ impl Sample {
             }
             *self = smaller;
         }
+    }
+
+    /// The place of a row that the other drew too: of a source of the same key, at the same place there, with the same numbers.
+    pub(super) fn common(&self, other: &Self) -> Option<u64> {
+        let of_number: BTreeMap<u64, usize> =
+            self.drawn.iter().map(|drawn| (drawn.number, drawn.slot)).collect();
+        let is_common = |drawn: &&Drawn| {
+            let slot = of_number.get(&drawn.number);
+            slot.is_some_and(|&slot| {
+                self.numbers.row(slot, self.dim) == other.numbers.row(drawn.slot, self.dim)
+            })
+        };
+        other.drawn.iter().filter(is_common).map(|drawn| drawn.row).min()
     }
 
     /// What was drawn, in the order of places.

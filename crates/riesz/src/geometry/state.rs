@@ -159,6 +159,16 @@ impl State {
         self.pending.clear();
     }
 
+    /// The place of a row of `other` that was pushed here too: one that both have in their samples, from a source of the same key (see
+    /// [`State::begin`]), at the same place there, with the same numbers. `None` if there is none, or no sample.
+    ///
+    /// # Panics
+    /// If the dimensions differ.
+    pub fn common(&self, other: &Self) -> Option<u64> {
+        assert_eq!(self.dim, other.dim, "states of different dimensions");
+        self.sample.common(&other.sample)
+    }
+
     /// Adds the rows of another state, as if they came after these.
     ///
     /// # Panics
