@@ -312,7 +312,13 @@ fn a_run_begins_with_weights_is_judged_without_training_and_refuses_another_file
     let from = ["--from", weights.to_str().unwrap()];
     let (code, told) = train("judged", &[&from[..], &["--epochs", "0"]].concat());
     assert_eq!(code, Some(0), "{told}");
-    for line in ["tensors of the backbone are taken", "begins anew", "steps      0 = 0 epochs"] {
+    let lines = [
+        "tensors of the backbone are taken",
+        "begins anew",
+        "steps      0 = 0 epochs",
+        "[0.485, 0.456, 0.406] are taken",
+    ];
+    for line in lines {
         assert!(told.contains(line), "{line}: {told}");
     }
     let judged = encoder::read(Path::new(&path("judged/encoder.safetensors"))).unwrap();
@@ -338,6 +344,29 @@ fn a_run_begins_with_weights_is_judged_without_training_and_refuses_another_file
     let recipe = std::fs::read_to_string(path("trained/recipe.toml")).unwrap();
     for key in ["sha256", "freeze-through = \"layer1\"", "layer-decay = 0.5", "mean = [", "channels = 3"] {
         assert!(recipe.contains(key), "{key}: {recipe}");
+    }
+
+    // What riesz exported says what the pixels become: nothing for a run that began from nothing, else what the run had.
+    let resnet = ["--epochs", "1", "--backbone", "resnet18", "--set", "augment.channels=3"];
+    for (name, more) in [("raw", &[][..]), ("symmetric", &["--pixels", "symmetric"])] {
+        let (code, told) = train(name, &[&resnet[..], more].concat());
+        assert_eq!(code, Some(0), "{told}");
+        let exported = path(&format!("{name}.safetensors"));
+        assert!(riesz(&["export", &path(name), "--output", &exported]).status.success());
+        let again = format!("{name}-again");
+        let (code, told) =
+            train(&again, &["--from", &exported, "--epochs", "0", "--set", "encoder.stem=\"small\""]);
+        assert!(code == Some(0) && told.contains("(--pixels)"), "{told}");
+        let recipes = [name, &again].map(|run| {
+            encoder::read(Path::new(&path(&format!("{run}/encoder.safetensors")))).unwrap().recipe.pixels
+        });
+        assert!(recipes[0] == recipes[1] && recipes[0].is_some() == (name == "symmetric"), "{recipes:?}");
+        let rows = [name, &again].map(|run| {
+            let output = path(&format!("{run}.npy"));
+            assert!(riesz(&["embed", &path(run), "--output", &output]).status.success());
+            riesz_lab::embeddings::read(Path::new(&output), None).unwrap()
+        });
+        assert!(rows[0] == rows[1], "{name}");
     }
 
     // The same name, another file: a finished run says so first, an unfinished one refuses it too.

@@ -10,6 +10,7 @@ use crate::augment::Interpolation;
 use crate::console::errln;
 use crate::encoder::{self, Stored};
 use crate::export::{Rows, Written, card, loading, onnx, weights};
+use crate::pretrained::{Exported, PIXELS};
 use crate::report::Summary;
 use crate::run::Run;
 use crate::{Error, Result, atomic, tensors};
@@ -108,7 +109,10 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         Format::Torchvision => {
             let own = weights(stored.tensors);
             let usage = loading(&stored.recipe, [size, channels], &own, &file);
-            let metadata = BTreeMap::from([("encoder".to_owned(), encoder.clone())]);
+            let pixels = serde_json::to_string(&Exported(stored.recipe.pixels.clone()))
+                .map_err(|error| Error::input(error.to_string()))?;
+            let metadata =
+                BTreeMap::from([("encoder".to_owned(), encoder.clone()), (PIXELS.to_owned(), pixels)]);
             let bytes = tensors::to_bytes(&own, metadata)?;
             let width = network.layers()[network.representation()].channels();
             let interface = format!("{input} Out: the representation, float [batch, {width}].");

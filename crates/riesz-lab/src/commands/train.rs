@@ -155,7 +155,15 @@ pub fn carry_out(
     plan.check_room()?;
     let (encoder, fitted) = plan.start()?;
     let mut told = vec![encoder.describe()];
-    told.extend(fitted.into_iter().flat_map(|fitted| fitted.told));
+    if let Some(fitted) = fitted {
+        told.extend(fitted.told);
+        told.push(match &plan.recipe.encoder.pixels {
+            None => "pixels are taken as they are, from 0 to 1 (--pixels)".to_owned(),
+            Some(PixelsRecipe { mean, deviation }) => {
+                format!("of pixels from 0 to 1 {mean:?} are taken, and the rest is divided by {deviation:?} (--pixels)")
+            }
+        });
+    }
     drop(encoder);
     let (run, found) = match Run::create_or_continue(root, &plan.recipe)? {
         Found::New(run) => (run, "new run"),

@@ -114,10 +114,12 @@ impl Tally {
         let [numbers, all_numbers] = self.numbers;
         let whose = match &weights.origin {
             Origin::Own(..) => "weights of riesz".to_owned(),
-            Origin::Others(prefix) if prefix.is_empty() => {
+            Origin::Others(prefix, _) if prefix.is_empty() => {
                 "weights by torchvision's or timm's names".to_owned()
             }
-            Origin::Others(prefix) => format!("weights by torchvision's or timm's names behind `{prefix}`"),
+            Origin::Others(prefix, _) => {
+                format!("weights by torchvision's or timm's names behind `{prefix}`")
+            }
         };
         let mut told = vec![format!(
             "{}: {whose}; {taken} of {all} tensors of the backbone are taken, {} of {} numbers",

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::encoder::{self, Encoder, EncoderRecipe};
+use crate::encoder::{self, Encoder, EncoderRecipe, PixelsRecipe};
 use crate::tensors::{NamedTensor, floats};
 use crate::{Error, Result};
 pub use fit::Fitted;
@@ -80,9 +80,17 @@ pub struct Weights {
 enum Origin {
     /// Riesz's, with what to build if a recipe built it, and size and channels of its images.
     Own(Option<EncoderRecipe>, [usize; 2]),
-    /// Torchvision's or timm's; what they call theirs behind this prefix.
-    Others(String),
+    /// Torchvision's or timm's; what they call theirs behind this prefix, and what the pixels become, if riesz exported the file, which
+    /// then says it.
+    Others(String, Option<Exported>),
 }
+
+/// The entry of a file's metadata that says what pixels become, as [`Exported`] in JSON.
+pub const PIXELS: &str = "pixels";
+
+/// What the pixels of images become before the first layer of exported weights; nothing if it is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exported(pub Option<PixelsRecipe>);
 
 impl Weights {
     /// Reads a safetensors file, or that of a run's folder.
@@ -112,14 +120,17 @@ impl Weights {
             None => {
                 let Named { tensors, prefix, others } = names::named(found.tensors).map_err(at)?;
                 let others = others.into_iter().chain(found.others).collect();
-                Ok(Self { sha256, tensors, others, origin: Origin::Others(prefix), path })
+                let pixels = about.get(PIXELS).map(|text| serde_json::from_str(text)).transpose();
+                let pixels =
+                    pixels.map_err(|error| at(Error::input(format!("its {PIXELS} is damaged: {error}"))))?;
+                Ok(Self { sha256, tensors, others, origin: Origin::Others(prefix, pixels), path })
             }
         }
     }
 
     /// The keys of a recipe, `a.b=value`, that the file says: itself, the encoder that it is of, the channels of the images that
-    /// it takes, and for a transformer their size. Other people's files do not say how pixels were normalized: three channels are
-    /// taken to be ImageNet's.
+    /// it takes, and for a transformer their size. Files that riesz exported say how pixels were normalized; other people's do not: three
+    /// channels are taken to be ImageNet's.
     ///
     /// # Errors
     /// If it is of a network that riesz does not have.
@@ -138,9 +149,16 @@ impl Weights {
                 keys.push(format!("augment.channels={channels}"));
                 keys.extend(recipe.backbone.transformer().map(|_| format!("augment.size={size}")));
             }
-            Origin::Others(_) => {
+            Origin::Others(_, exported) => {
                 let kind = names::kind(&self.tensors).map_err(|error| error.at(self.path.display()))?;
                 keys.extend(kind.recipe_keys());
+                let pixels = match exported {
+                    Some(Exported(pixels)) => pixels.clone(),
+                    None => kind.usual_pixels(),
+                };
+                keys.extend(pixels.map(|PixelsRecipe { mean, deviation }| {
+                    format!("encoder.pixels={{ mean = {mean:?}, deviation = {deviation:?} }}")
+                }));
             }
         }
         Ok(keys)

@@ -149,6 +149,11 @@ pub(super) fn kind(tensors: &[NamedTensor]) -> Result<Kind> {
 }
 
 impl Kind {
+    /// What the pixels become, where the file does not say it: for three channels as ImageNet's.
+    pub(super) fn usual_pixels(&self) -> Option<PixelsRecipe> {
+        (self.channels == 3).then(PixelsRecipe::imagenet)
+    }
+
     /// As keys of a recipe.
     pub(super) fn recipe_keys(&self) -> Vec<String> {
         let Self { backbone, imagenet_stem, channels, size } = self;
@@ -158,10 +163,6 @@ impl Kind {
             imagenet_stem.map(|it| format!("encoder.stem={}", if it { "imagenet" } else { "small" })),
         );
         keys.extend(size.map(|size| format!("augment.size={size}")));
-        if *channels == 3 {
-            let PixelsRecipe { mean, deviation } = PixelsRecipe::imagenet();
-            keys.push(format!("encoder.pixels={{ mean = {mean:?}, deviation = {deviation:?} }}"));
-        }
         keys
     }
 }
