@@ -170,6 +170,11 @@ fn what_is_found_is_what_the_rows_say() {
     let want = [("cats/again.bmp", "cats/000.png"), ("cats/<b>&amp.png", "cats/002.png")];
     assert_eq!(copies, BTreeMap::from(want));
     assert_eq!((found["copies"].as_u64(), found["images"].as_u64()), (Some(2), Some(63)));
+    let own = json(here, &format!("duplicates r --above {above} --json"));
+    assert_eq!(
+        (&own["pairs"], &own["copies"], &own["images"]),
+        (&found["pairs"], &found["copies"], &found["images"])
+    );
     let from_index = json(here, &format!("duplicates r --index e.parquet --above {above} --json"));
     assert_eq!((&from_index["pairs"], &from_index["copies"]), (&found["pairs"], &found["copies"]));
     // Exact copies are a group even where rounding keeps their cosine below the bound.

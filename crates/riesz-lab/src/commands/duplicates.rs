@@ -12,7 +12,8 @@ use crate::{Error, Result, interrupt};
 /// Arguments of `riesz duplicates`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  riesz duplicates runs/photos photos/
+  riesz duplicates runs/photos
+  riesz duplicates runs/photos other-photos/
   riesz duplicates runs/photos --index photos.parquet --output duplicates.html
   riesz duplicates runs/photos --index photos.parquet --above 0.995 --json
 
@@ -21,8 +22,7 @@ pixels. All pairs are compared: 100,000 images are 5 billion pairs.")]
 pub struct DuplicatesArgs {
     /// The run folder
     run: PathBuf,
-    /// The images: anything that `riesz train` takes
-    #[arg(required_unless_present = "index")]
+    /// The images: anything that `riesz train` takes [default: all of the run's own]
     images: Option<String>,
     /// The cosine from which two images count as nearly the same
     #[arg(long, value_name = "COSINE", default_value_t = 0.98)]

@@ -82,11 +82,11 @@ pub enum Searched {
     Images(Images),
 }
 
-/// Opens the encoder of the run in the folder `run`, and the images to look at: a file of rows, or images. Rows are those of `part`;
+/// Opens the encoder of the run in the folder `run`, and the images to look at: a file of rows, or images, else all of the run's own. Rows are those of `part`;
 /// if that is not said, those of the file, else the backbone's.
 ///
 /// # Errors
-/// If something cannot be opened, there are neither or both, or the file has rows of another encoder or part.
+/// If something cannot be opened, there are both, or the file has rows of another encoder or part.
 pub fn open(
     run: &Path,
     index: Option<&Path>,
@@ -115,7 +115,9 @@ pub fn open(
             "{images}: with --index the images are those of the index; leave one out"
         ))),
         (None, None) => {
-            Err(Error::input("which images is missing: give a folder, an archive or the like, or --index"))
+            let embedder = Embedder::open(run, part.unwrap_or(Part::Backbone), device)?;
+            let images = embedder.own_images(Some(Split::All))?;
+            Ok((embedder, Searched::Images(images)))
         }
     }
 }
