@@ -56,6 +56,7 @@ fn what_is_read_and_what_is_others_is_not_written_over() {
         ("loss dhel --input rows.npy --second others.npy --grad others.npy", "others.npy", read),
         ("embed r --output r/encoder.safetensors", "r/encoder.safetensors", run),
         ("export r --output r/encoder.safetensors", "r/encoder.safetensors", run),
+        ("embed r --output r/checkpoints/last.safetensors", "r/checkpoints/last.safetensors", run),
         ("embed r images --labels images.csv --output images.npy", "images.csv", read),
         ("embed r images --output images.npy", "images.csv", other),
         ("export r --output notes.onnx", "notes.md", other),

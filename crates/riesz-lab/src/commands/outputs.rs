@@ -28,8 +28,10 @@ pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path
         _ => Path::new("."),
     };
     let name = output.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if folder.join("recipe.toml").is_file() && OF_A_RUN.contains(&name) {
-        return refused("is a file of the run in this folder; choose another name");
+    let is_run = |folder: &Path| folder.join("recipe.toml").is_file();
+    let is_checkpoint = folder.ends_with("checkpoints") && folder.parent().is_some_and(is_run);
+    if is_checkpoint || is_run(folder) && OF_A_RUN.contains(&name) {
+        return refused("is a file of the run there; choose another name");
     }
     // What is not there yet is nobody's.
     let Ok(place) = output.canonicalize() else { return Ok(()) };
