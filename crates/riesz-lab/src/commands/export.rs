@@ -55,12 +55,12 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let format = format(args)?;
     let run = Run::open(&args.run)?;
     let recipe = run.recipe()?;
-    let stored = encoder::read(&run.path("encoder.safetensors"))?;
+    let path = run.encoder()?;
+    let stored = encoder::read(&path)?;
     let network = stored.recipe.network(stored.size, stored.channels)?;
     let specs = network.tensors();
     let own = specs.iter().map(|spec| (spec.name.as_str(), spec.shape.as_slice()));
-    tensors::matched(own, &stored.tensors)
-        .map_err(|error| error.at(run.path("encoder.safetensors").display()))?;
+    tensors::matched(own, &stored.tensors).map_err(|error| error.at(path.display()))?;
     let encoder = network.describe();
     let summary = match run.path("metrics.json").exists() {
         true => Some(Summary::load(&run)?),
