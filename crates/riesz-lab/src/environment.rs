@@ -8,10 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use crate::run::Run;
-use crate::{Result, atomic};
+use crate::own_data::Record;
+use crate::run::{ENVIRONMENT, Run};
+use crate::{Error, Result, atomic};
 
-const FILE: &str = "environment.json";
 const CONTINUED: &str = "continued";
 
 /// Entries on which a run's bits may depend, in words.
@@ -27,24 +27,30 @@ const MATTERS: [(&str, &str); 9] = [
     ("device", "device"),
 ];
 
-/// Records that the run starts, or goes on after `step` updates, here and now. The first time that it goes on somewhere
+/// Records that the run starts, or goes on after `step` updates, here and now, with these images. The first time that it goes on somewhere
 /// else, what differs is returned, to be told.
 ///
 /// # Errors
 /// If the disk refuses.
-pub fn record(run: &Run, device: &str, step: u64) -> Result<Option<String>> {
-    let now = here(device);
-    let path = run.path(FILE);
-    let before: Option<Map<String, Value>> =
-        std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let (file, told) = match before {
+pub fn record(run: &Run, device: &str, data: &Record, step: u64) -> Result<Option<String>> {
+    let mut now = here(device);
+    now.insert(
+        "data".to_owned(),
+        serde_json::to_value(data).map_err(|error| Error::input(error.to_string()))?,
+    );
+    let (file, told) = match read(run) {
         // After no step, all of the run's bits are made here and now.
         Some(before) if step > 0 => continued(before, &now, step),
         _ => (now, None),
     };
     let text = serde_json::to_string_pretty(&file).expect("an object of JSON values is JSON");
-    atomic::write_bytes(&path, text.as_bytes())?;
+    atomic::write_bytes(&run.path(ENVIRONMENT), text.as_bytes())?;
     Ok(told)
+}
+
+/// What is recorded of a run, if it can be read.
+pub fn read(run: &Run) -> Option<Map<String, Value>> {
+    serde_json::from_slice(&std::fs::read(run.path(ENVIRONMENT)).ok()?).ok()
 }
 
 /// The file with one start more, and what is new about it in words.

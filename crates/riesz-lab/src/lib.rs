@@ -28,6 +28,7 @@ pub mod memory;
 mod names;
 pub mod network;
 pub mod optim;
+pub mod own_data;
 mod parquet_columns;
 pub mod pretrained;
 pub mod progress;

@@ -200,6 +200,31 @@ impl Run {
         self.root.join(name)
     }
 
+    /// The file of the trained encoder.
+    ///
+    /// # Errors
+    /// If it is not there; the sentence says how the run is finished.
+    pub fn encoder(&self) -> Result<PathBuf> {
+        let path = self.path(ENCODER);
+        if path.is_file() {
+            return Ok(path);
+        }
+        Err(self.lacks(ENCODER, "put it back, or train again in another folder"))
+    }
+
+    /// The sentence that refuses a run without a file which a finished run has; `mend` says what to do where it has finished.
+    pub fn lacks(&self, name: &str, mend: &str) -> Error {
+        let root = self.root.display();
+        Error::input(match self.is_finished() {
+            Ok(true) => format!("{root}: the run is finished, but its {name} is gone; {mend}"),
+            _ => format!(
+                "{root}: the run is not finished and has no {name} yet; the `riesz train` command that began it goes on, and so does \
+                 `riesz train --recipe {} --run {root}`",
+                self.path(RECIPE).display()
+            ),
+        })
+    }
+
     /// The recipe of the run.
     ///
     /// # Errors
@@ -277,6 +302,9 @@ impl Run {
 
 const RECIPE: &str = "recipe.toml";
 const CHECKPOINTS: &str = "checkpoints";
+const ENCODER: &str = "encoder.safetensors";
+/// The name of the file that says where and with what the run was made.
+pub const ENVIRONMENT: &str = "environment.json";
 /// The log's name.
 pub const LOG: &str = "log.jsonl";
 const TIMING: &str = "timing.jsonl";

@@ -324,6 +324,41 @@ fn partly_missing_labels_and_probes_that_did_not_converge_are_told() {
 }
 
 #[test]
+fn weights_that_were_only_judged_are_not_said_to_be_trained() {
+    let mut summary = good();
+    (summary.epochs, summary.steps) = (Vec::new(), Vec::new());
+    let collapsed = riesz::geometry::Diagnosis::Collapsed { mean_cosine: 0.97 };
+    for (alarm, margin) in [(None, 0.01), (None, 0.9), (Some(collapsed.to_string()), 0.01)] {
+        compare(&mut summary, Some(margin));
+        summary.alarm = alarm;
+        let found = verdict(&summary);
+        let begins =
+            "Without further training the weights that the run began with are better than raw pixels";
+        assert_eq!(found.headline.starts_with(begins), margin < 0.1, "{found:?}");
+        let page = render(&summary).unwrap();
+        for text in [plain(&summary), page.clone()] {
+            assert!(text.contains("pretrained backbone"), "{text}");
+            for word in [" trained backbone", "learned", "learning rate", "longer"] {
+                assert!(!text.contains(word), "{word}: {text}");
+            }
+            assert_eq!(text.contains("cosine 0.970 on average"), summary.alarm.is_some());
+        }
+        assert!(!page.contains("id=\"curves\""), "there is no training to show");
+    }
+}
+
+#[test]
+fn draws_of_few_labels_are_told_where_they_were_made() {
+    let mut summary = good();
+    let told = [" 10 draws of 10 labels a class", "over 10 draws"];
+    let shown =
+        |summary: &Summary| [plain(summary).contains(told[0]), render(summary).unwrap().contains(told[1])];
+    assert_eq!(shown(&summary), [true; 2]);
+    summary.rows.iter_mut().for_each(|row| row.few = None);
+    assert_eq!(shown(&summary), [false; 2]);
+}
+
+#[test]
 fn the_terminal_shows_the_table_in_its_width() {
     for summary in [good(), unlabeled()] {
         let text = plain(&summary);

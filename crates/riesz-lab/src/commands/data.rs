@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use rayon::prelude::*;
+
 use crate::console::outln;
-use crate::data::{self, BUILT_IN, DataRecipe, KNOWN, Known, cache, fetch, megabytes};
+use crate::data::{self, BUILT_IN, DataRecipe, Dataset, KNOWN, Known, cache, fetch, megabytes};
 use crate::interrupt;
+use crate::progress::Progress;
 use crate::{Error, Result};
 
 /// Arguments of `riesz data`.
@@ -12,6 +15,7 @@ use crate::{Error, Result};
 #[command(after_help = "Examples:
   riesz data list
   riesz data show photos/
+  riesz data show photos/ --check
   riesz data fetch cifar10")]
 pub struct DataArgs {
     #[command(subcommand)]
@@ -33,6 +37,9 @@ enum Verb {
         /// auto, folders, none, or a table (.csv, .tsv, .txt) with a header such as name,label
         #[arg(long, default_value = "auto")]
         labels: String,
+        /// Decode every image and list those that cannot be read; exit code 1 if there are any
+        #[arg(long)]
+        check: bool,
     },
     /// Fetch a known data set from its official address, and unpack it; an interrupted fetch goes on
     Fetch {
@@ -57,7 +64,8 @@ enum Verb {
 pub fn run(args: &DataArgs) -> Result<()> {
     match &args.verb {
         Verb::List { json } => list(*json),
-        Verb::Show { source, labels } => show(source, labels),
+        Verb::Show { source, labels, check: false } => show(source, labels),
+        Verb::Show { source, labels, check: true } => check(source, labels),
         Verb::Fetch { name, to, mirror, quiet } => {
             let known = Known::named(name).ok_or_else(|| {
                 let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
@@ -121,10 +129,43 @@ fn list(json: bool) -> Result<()> {
     Ok(())
 }
 
-fn show(source: &str, labels: &str) -> Result<()> {
+fn open(source: &str, labels: &str) -> Result<Dataset> {
     let recipe =
         DataRecipe { source: source.to_owned(), labels: labels.to_owned(), held_out: 0.1, limit: None };
-    let dataset = data::open(&recipe, 1)?;
+    data::open(&recipe, 1)
+}
+
+/// Images that are decoded between two looks at the clock.
+const CHUNK: usize = 256;
+
+/// Lists the images that cannot be read.
+fn check(source: &str, labels: &str) -> Result<()> {
+    let (images, _) = open(source, labels)?.all();
+    let mut progress = Progress::new("reading", "images", 0, images.len() as u64, false);
+    let mut unreadable = 0;
+    for first in (0..images.len()).step_by(CHUNK) {
+        let items = first..images.len().min(first + CHUNK);
+        let read = items.len() as u64;
+        let reasons: Vec<Option<String>> =
+            items.into_par_iter().map(|item| Some(images.image(item).err()?.to_string())).collect();
+        // The errors of a source open with the item's name.
+        for reason in reasons.into_iter().flatten() {
+            unreadable += 1;
+            outln!("{reason}");
+        }
+        let rate = progress.rate();
+        progress.advance(read, || format!("{rate:.0} images/s"));
+    }
+    progress.finish();
+    if unreadable > 0 {
+        return Err(Error::check(format!("{unreadable} of {} images cannot be read", images.len())));
+    }
+    outln!("all {} images can be read", images.len());
+    Ok(())
+}
+
+fn show(source: &str, labels: &str) -> Result<()> {
+    let dataset = open(source, labels)?;
     let (side, channels) = dataset.typical_size()?;
     outln!("{}", dataset.name);
     outln!("training   {} images", dataset.train.len());

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::console::errln;
 use crate::run::Run;
 use crate::train::Plan;
 use crate::{Result, device, encoder, interrupt};
@@ -32,9 +33,13 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let interrupted = "interrupted; the run is as it was, and the same command evaluates it".to_owned();
     let opening = interrupt::expendable(interrupted.clone());
     let run = Run::open_alone(&args.run)?;
-    let plan = Plan::for_evaluation(run.recipe()?, device::open(&args.device)?)?;
-    let encoder = encoder::open(&run.path("encoder.safetensors"), &plan.device)?;
+    let path = run.encoder()?;
+    let plan = Plan::of_run(&run, device::open(&args.device)?)?;
+    let encoder = encoder::open(&path, &plan.device)?;
     drop(opening);
+    for note in plan.data.notes.iter().filter(|_| !args.quiet) {
+        errln!("note       {note}");
+    }
     let summary = super::train::finish(&plan, &run, &*encoder, args.quiet, interrupted)?;
     super::report::print(&summary);
     Ok(())

@@ -56,7 +56,7 @@ enum Format {
 pub fn run(args: &ExportArgs) -> Result<()> {
     let format = format(args)?;
     let run = Run::open(&args.run)?;
-    let from = run.path("encoder.safetensors");
+    let from = run.encoder()?;
     outputs::check(&args.output, [from.as_path()])?;
     let file = args.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let beside = outputs::beside(&args.output, "md", &["## Recipe\n\n```toml\n", &file], [from.as_path()])?;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use crate::console::{errln, outln};
-use crate::data::DataRecipe;
+use crate::data::{self, DataRecipe};
 use crate::finetune::{CLASSIFIER, Finetuned, Settings, Stage, Task, finetune};
 use crate::run::Run;
-use crate::{Result, device, encoder, interrupt, tensors};
+use crate::{Result, device, encoder, interrupt, own_data, tensors};
 
 /// Arguments of `riesz finetune`.
 #[derive(clap::Args)]
@@ -82,8 +82,8 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let opening = interrupt::expendable("interrupted; nothing was changed".to_owned());
     let run = Run::open(&args.run)?;
     let recipe = run.recipe()?;
-    let stored = encoder::read(&run.path("encoder.safetensors"))?;
-    let data = match &args.data {
+    let stored = encoder::read(&run.encoder()?)?;
+    let described = match &args.data {
         Some(source) => DataRecipe {
             source: super::train::absolute(source),
             labels: args.labels.clone().unwrap_or_else(|| "auto".to_owned()),
@@ -95,9 +95,13 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
             ..recipe.data.clone()
         },
     };
+    let data = match &args.data {
+        Some(_) => data::open(&described, recipe.seed)?,
+        None => own_data::open(&run, &recipe, args.labels.as_deref())?,
+    };
     let settings = Settings {
         encoder: tensors::digest(&stored.tensors),
-        data,
+        data: described,
         labels_per_class: args.labels_per_class,
         seed: args.seed,
         steps: args.steps,
@@ -109,7 +113,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         warmup: WARMUP,
         freeze_through: args.freeze_through.clone(),
     };
-    let task = Task::new(&recipe, stored, settings, device::open(&args.device)?)?;
+    let task = Task::new(&recipe, data, stored, settings, device::open(&args.device)?)?;
     let network = task.network(Stage::Finetuned)?;
     drop(opening);
     if !args.quiet {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::console::{errln, out, outln};
+use crate::environment;
 use crate::recipe::Recipe;
 use crate::report::{self, Summary};
 use crate::run::{Epoch, Event, Run};
@@ -187,9 +188,9 @@ impl Side {
         flatten("", &table, &mut recipe);
         let summary = run.is_finished()?.then(|| Summary::load(&run)).transpose()?;
         let values = QUANTITIES.iter().map(|quantity| quantity.of(summary.as_ref()?)).collect();
-        let environment = summary.as_ref().and_then(|summary| summary.environment.as_object());
+        let environment = environment::read(&run);
         let told = |key: &str| {
-            let value = environment?.get(key)?;
+            let value = environment.as_ref()?.get(key)?;
             Some((key.to_owned(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
         };
         let circumstances =

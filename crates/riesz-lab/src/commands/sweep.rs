@@ -306,7 +306,7 @@ impl Worker<'_> {
         }
         let run = Run::open(&self.folder.cell(&cell.name))?;
         if Score::load(&run).is_none() {
-            let plan = Plan::for_evaluation(cell.recipe.clone(), device::open(self.device)?)?;
+            let plan = Plan::of_run(&run, device::open(self.device)?)?;
             Score::take(&run, &plan)?;
         }
         Ok(())

@@ -7,6 +7,7 @@ use crate::console::errln;
 use crate::data::{self, DataRecipe};
 use crate::encoder::{self, Encoder, PixelsRecipe};
 use crate::evaluation::evaluate;
+use crate::own_data::{self, Record};
 use crate::pretrained::Weights;
 use crate::progress::duration;
 use crate::recipe::{self, BuiltIn, Recipe};
@@ -170,7 +171,10 @@ pub fn carry_out(
         Found::Unfinished(run) => (run, "continuing"),
     };
     let start = Start::find(&run)?;
-    let elsewhere = environment::record(&run, device, start.step())?;
+    if start.step() > 0 {
+        own_data::check_unchanged(&run, &plan.data)?;
+    }
+    let elsewhere = environment::record(&run, device, &Record::of(&plan.data), start.step())?;
     if !manner.quiet {
         let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
         tell(plan, origin, &format!("{found} in {}{step}", root.display()), device, &told);

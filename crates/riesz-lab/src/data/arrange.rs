@@ -99,7 +99,10 @@ pub(super) fn arrange(names: &[Cow<'_, str>], labels: &Labels, place: &Path) -> 
     let (label_of, classes) = match labels {
         Labels::None => (vec![None; names.len()], Vec::new()),
         Labels::Auto if split.has_evident_classes() => split.classes(names)?,
-        Labels::Auto => (vec![None; names.len()], Vec::new()),
+        Labels::Auto => {
+            notes.extend(split.why_no_classes());
+            (vec![None; names.len()], Vec::new())
+        }
         Labels::Folders => split.classes(names)?,
         Labels::Table(path) => {
             let table = table::read(path, names, place)?;
@@ -141,6 +144,50 @@ impl<'a> Split<'a> {
                 Some(test) => test.iter().all(|(_, rest)| known(rest)),
                 None => counts.values().all(|&count| count >= 2),
             }
+    }
+
+    /// Why folders are no classes, where most images lie directly in one of at least two, each of several images: the first image
+    /// or folder that keeps them from being classes.
+    fn why_no_classes(&self) -> Option<String> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, rest) in self.all() {
+            if let Some((folder, name)) = rest.split_once('/')
+                && !name.contains('/')
+            {
+                *counts.entry(folder).or_default() += 1;
+            }
+        }
+        let several = || counts.values().filter(|&&count| count >= 2);
+        if several().count() < 2 || 2 * several().sum::<usize>() <= self.all().count() {
+            return None;
+        }
+        const ASKED: &str = "`--set data.labels=folders` takes the folders all the same";
+        let loose = |(_, rest): &(usize, &str)| !rest.contains('/');
+        let deep = |(_, rest): &(usize, &str)| rest.split('/').count() > 2;
+        let (why, what_to_do) = if let Some((_, name)) = self.all().find(loose) {
+            let more = match self.all().filter(loose).count() {
+                1 => "lies in none".to_owned(),
+                2 => "and another image lie in none".to_owned(),
+                images => format!("and {} other images lie in none", images - 1),
+            };
+            (format!("{name} {more}"), "move what lies in none away, or give a table of labels")
+        } else if let Some((_, name)) = self.all().find(deep) {
+            (format!("{name} lies deeper than others"), ASKED)
+        } else if let Some(folder) = self.only_held_out() {
+            (format!("of {folder} there are held-out images alone"), ASKED)
+        } else {
+            let (folder, _) = counts.iter().find(|(_, count)| **count == 1)?;
+            (format!("{folder} has one image"), ASKED)
+        };
+        Some(format!("class folders are not taken as labels: {why}; {what_to_do}"))
+    }
+
+    /// A class folder that held-out images lie in and training images do not.
+    fn only_held_out(&self) -> Option<&'a str> {
+        let trained_on: BTreeSet<&str> =
+            self.train.iter().filter_map(|(_, rest)| class_folder(rest)).collect();
+        let held_out = self.test.iter().flatten().filter_map(|(_, rest)| class_folder(rest));
+        held_out.into_iter().find(|folder| !trained_on.contains(folder))
     }
 
     /// The first folder of each image, at whatever depth the image lies.
@@ -219,6 +266,33 @@ mod tests {
             let found = arranged(not_evident, &Labels::Auto).unwrap();
             assert!(found.classes.is_empty(), "{not_evident:?}");
             assert!(found.train.iter().all(|item| item.label.is_none()));
+        }
+    }
+
+    #[test]
+    fn what_keeps_folders_from_being_classes_is_told() {
+        let classes = ["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"];
+        let split = ["train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png", "test/a/3.png"];
+        let no_note = "";
+        for (names, more, why) in [
+            (&classes[..], &[][..], no_note),
+            (&classes, &["banner.png"], "banner.png lies in none; move what lies in none away"),
+            (&classes, &["a.png", "b.png"], "a.png and another image lie in none"),
+            (&classes, &["eel/1.png"], "eel has one image; `--set data.labels=folders` takes"),
+            (&classes, &["dog/old/1.png"], "dog/old/1.png lies deeper than others"),
+            (&split, &["test/c/1.png"], "of c there are held-out images alone"),
+            // Where most images lie elsewhere, folders are something else.
+            (&classes, &["1.png", "2.png", "3.png", "4.png"], no_note),
+            (&["cat/1.png", "cat/2.png"], &["1.png"], no_note),
+            (&["1.png", "2.png"], &[], no_note),
+        ] {
+            let mut names = [names, more].concat();
+            names.sort_unstable();
+            let notes = arranged(&names, &Labels::Auto).unwrap().notes;
+            assert_eq!(notes.len(), usize::from(!why.is_empty()), "{names:?}: {notes:?}");
+            let begins = format!("class folders are not taken as labels: {why}");
+            assert!(notes.iter().all(|note| note.starts_with(&begins)), "{notes:?}, not {begins}");
+            assert_eq!(arranged(&names, &Labels::None).unwrap().notes, [""; 0], "nobody asked for labels");
         }
     }
 

@@ -46,20 +46,38 @@ impl Unreadable {
     /// # Errors
     /// If more than 5 % of at least [`Self::AT_LEAST`] images seen are unreadable, or all of fewer.
     pub fn check(&self) -> Result<()> {
-        let too_many = match self.seen {
-            ..Self::AT_LEAST => self.unreadable > 0 && self.unreadable >= self.seen,
-            _ => self.unreadable * 20 > self.seen,
+        self.check_among(0)
+    }
+
+    /// As [`check`](Self::check), where the share is of `least` images at least, while fewer were seen.
+    ///
+    /// # Errors
+    /// If too many are unreadable.
+    pub fn check_among(&self, least: usize) -> Result<()> {
+        let images = self.seen.max(least);
+        let too_many = match images {
+            ..Self::AT_LEAST => self.unreadable > 0 && self.unreadable >= images,
+            _ => self.unreadable * 20 > images,
         };
         if !too_many {
             return Ok(());
         }
-        let share = 100.0 * self.unreadable as f64 / self.seen.max(1) as f64;
+        let share = match images > self.seen {
+            true => format!("{} images looked at so far cannot be read, and", self.seen),
+            false => {
+                let share = 100.0 * self.unreadable as f64 / self.seen.max(1) as f64;
+                format!("{} images ({share:.1} %) cannot be read;", self.seen)
+            }
+        };
+        let tolerated = match images > self.seen {
+            true => format!("at most {} of {images} are", images / 20),
+            false => "at most 5 % is".to_owned(),
+        };
         let first: Vec<String> =
             self.first.iter().take(3).map(|(name, reason)| format!("{name} ({reason})")).collect();
         Err(Error::input(format!(
-            "{} of {} images ({share:.1} %) cannot be read; at most 5 % is tolerated; the first: {}",
+            "{} of {share} {tolerated} tolerated; the first: {}",
             self.unreadable,
-            self.seen,
             first.join(", ")
         )))
     }
@@ -84,6 +102,10 @@ mod tests {
              1.jpg (truncated), 2.jpg (truncated)"
         );
         assert_eq!((counter.counts(), counter.first().len()), ((200, 11), 10));
+        counter.check_among(220).unwrap();
+        let message = counter.check_among(210).unwrap_err().to_string();
+        let expected = "11 of 200 images looked at so far cannot be read, and at most 10 of 210 are tolerated; the first: ";
+        assert!(message.starts_with(expected), "{message}");
     }
 
     #[test]

@@ -41,13 +41,19 @@ pub struct Task {
 }
 
 impl Task {
-    /// Draws the images; `stored` is an encoder that `recipe` trained.
+    /// Draws the images of `data`, which `settings` say; `stored` is an encoder that `recipe` trained.
     ///
     /// # Errors
     /// If a setting is out of range, or the labels are of fewer than two classes, or none of a held-out image.
-    pub fn new(recipe: &Recipe, stored: Stored, settings: Settings, device: Device) -> Result<Self> {
+    pub fn new(
+        recipe: &Recipe,
+        data: Dataset,
+        stored: Stored,
+        settings: Settings,
+        device: Device,
+    ) -> Result<Self> {
         settings.check()?;
-        let Dataset { train, test, classes: names, notes, .. } = data::open(&settings.data, recipe.seed)?;
+        let Dataset { train, test, classes: names, notes, .. } = data;
         let mut notes = notes;
         let mut augment = AugmentRecipe { grayscale: 0.0, ..recipe.augment.clone() };
         augment.jitter.probability = 0.0;

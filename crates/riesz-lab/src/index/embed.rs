@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{About, FORMAT, Part};
 use crate::augment::{Augment, Interpolation};
-use crate::data::{self, DataRecipe, Image, Source, Unreadable};
+use crate::data::{self, DataRecipe, Dataset, Image, Source, Unreadable};
 use crate::device::Device;
 use crate::encoder::{self, Encoder};
 use crate::progress::Progress;
@@ -19,7 +19,7 @@ use crate::report::thumbnail::picture;
 use crate::run::Run;
 use crate::tensors::digest;
 use crate::train::measure::unit_rows;
-use crate::{Error, Result, interrupt};
+use crate::{Error, Result, interrupt, own_data};
 
 /// Numbers of the images of a chunk: 64 MiB.
 const NUMBERS: usize = 1 << 24;
@@ -58,11 +58,10 @@ impl Images {
         // A run's limit and share held out do not concern them.
         let recipe =
             DataRecipe { source: source.to_owned(), labels: labels.to_owned(), held_out: 0.0, limit: None };
-        Self::of(&recipe, 0, split.unwrap_or(Split::All))
+        Self::of(data::open(&recipe, 0)?, split.unwrap_or(Split::All))
     }
 
-    fn of(recipe: &DataRecipe, seed: u64, split: Split) -> Result<Self> {
-        let data = data::open(recipe, seed)?;
+    fn of(data: Dataset, split: Split) -> Result<Self> {
         let (name, notes) = (data.name.clone(), data.notes.clone());
         let (source, classes) = match split {
             Split::Train => (data.train, data.classes),
@@ -88,6 +87,7 @@ impl Images {
 
 /// A run's encoder, and how it is shown images.
 pub struct Embedder {
+    run: Run,
     encoder: Box<dyn Encoder>,
     augment: Augment,
     recipe: Recipe,
@@ -126,7 +126,7 @@ impl Embedder {
         let recipe = run.recipe()?;
         let augment = recipe.augment.plan()?;
         recipe.encoder.check_room(augment.size(), augment.channels())?;
-        let path = run.path("encoder.safetensors");
+        let path = run.encoder()?;
         let encoder = encoder::open(&path, device)?;
         let shown = [augment.size(), augment.size(), augment.channels()];
         if encoder.image_shape() != shown {
@@ -137,15 +137,15 @@ impl Embedder {
             )));
         }
         let digest = digest(&encoder.named_tensors());
-        Ok(Self { encoder, augment, recipe, part, digest })
+        Ok(Self { run, encoder, augment, recipe, part, digest })
     }
 
     /// The run's own images.
     ///
     /// # Errors
-    /// If they cannot be opened, or there are none of that split.
+    /// If they cannot be opened, are not those that the run began with, or there are none of that split.
     pub fn own_images(&self, split: Option<Split>) -> Result<Images> {
-        Images::of(&self.recipe.data, self.recipe.seed, split.unwrap_or(Split::Test))
+        Images::of(own_data::open(&self.run, &self.recipe, None)?, split.unwrap_or(Split::Test))
     }
 
     /// Numbers of a row.

@@ -10,6 +10,8 @@ pub(crate) mod template;
 pub mod thumbnail;
 mod verdict;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::protocols::{Measure, Row};
@@ -245,10 +247,7 @@ impl Summary {
     pub fn load(run: &Run) -> Result<Self> {
         let path = run.path("metrics.json");
         if !path.is_file() {
-            return Err(Error::input(format!(
-                "{}: has no metrics.json yet; finish the run with `riesz train`, or make it again with `riesz eval`",
-                run.root().display()
-            )));
+            return Err(run.lacks("metrics.json", "make it again with `riesz eval`"));
         }
         let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, &error))?;
         let damaged =
@@ -267,6 +266,38 @@ impl Summary {
     /// Whether kNN and probes were asked.
     pub fn has_labels(&self) -> bool {
         self.rows.iter().any(|row| row.knn.is_some())
+    }
+
+    /// Whether the probe with few labels was asked.
+    pub fn has_few_labels(&self) -> bool {
+        self.rows.iter().any(|row| row.few.is_some())
+    }
+
+    /// Whether there was any training; without it the run judges the weights that it began with.
+    pub fn was_trained(&self) -> bool {
+        !self.epochs.is_empty()
+    }
+
+    /// What the collapse alarm says; where nothing was trained, without its advice on training.
+    pub fn shown_alarm(&self) -> Option<String> {
+        let alarm = self.alarm.as_ref()?;
+        Some(match self.was_trained() {
+            true => alarm.clone(),
+            false => {
+                let found = alarm.split_once("; try").map_or(alarm.as_str(), |(found, _)| found);
+                format!("of the projector, which was not trained here: {found}")
+            }
+        })
+    }
+
+    /// What a row or a spectrum is called for a reader: without training `trained backbone` is what was pretrained, and the
+    /// projector on it is untrained unless it came along.
+    pub fn called<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match name {
+            "trained backbone" if !self.was_trained() => "pretrained backbone".into(),
+            "trained projector" if !self.was_trained() => "projector on it".into(),
+            other => other.into(),
+        }
     }
 
     /// The row of that name.

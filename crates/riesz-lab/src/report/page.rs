@@ -49,9 +49,13 @@ pub fn render(summary: &Summary) -> Result<String> {
             headline => verdict.headline,
             reasons => verdict.reasons.iter().map(|reason| unbroken(reason)).collect::<Vec<_>>(),
             has_labels => summary.has_labels(),
+            has_few_labels => summary.has_few_labels(),
             tolerance => format!("{TOLERANCE:.0e}"),
             notes => notes(summary),
-            table => table(&summary.rows),
+            table => table(summary),
+            trained => if summary.was_trained() { "trained" } else { "as it is" },
+            trained_backbone => summary.called("trained backbone"),
+            trained_projector => summary.called("trained projector"),
             chance => format!("{:.2}", 100.0 * recall_of_chance),
             loss_chart => safe(losses(summary)),
             epoch_charts => epoch_charts(&summary.epochs),
@@ -62,7 +66,8 @@ pub fn render(summary: &Summary) -> Result<String> {
             legend => legend(summary),
             neighbors => neighbors(summary),
             geometry => geometry(summary),
-            alarm => summary.alarm.clone(),
+            alarm => summary.shown_alarm(),
+            was_trained => summary.was_trained(),
             unreadable => pairs(&summary.unreadable),
         },
     )
@@ -109,7 +114,8 @@ fn settings(summary: &Summary) -> Value {
 }
 
 /// Cells as text, with the best of each column marked.
-fn table(rows: &[Row]) -> Value {
+fn table(summary: &Summary) -> Value {
+    let rows = &summary.rows;
     let columns: [fn(&Row) -> Option<f64>; 5] = [
         |row| row.probe.map(|probe| probe.accuracy),
         |row| row.few.map(|few| few.mean),
@@ -143,7 +149,7 @@ fn table(rows: &[Row]) -> Value {
                     if probe.converged { "converged" } else { "not converged" }
                 )
             });
-            context! { name => row.name.clone(), dim => row.dim, cells => cells, trained => row.name.starts_with("trained"), probe => probe }
+            context! { name => summary.called(&row.name), dim => row.dim, cells => cells, trained => row.name.starts_with("trained"), probe => probe }
         })
         .collect();
     Value::from(lines)
@@ -239,7 +245,7 @@ fn spectrum(summary: &Summary) -> String {
         .iter()
         .zip(CLASSES)
         .map(|(spectrum, class)| Curve {
-            name: spectrum.name.clone(),
+            name: summary.called(&spectrum.name).into_owned(),
             class,
             // Below 1e-6 of the largest is rounding.
             points: spectrum

@@ -22,7 +22,7 @@ pub fn plain(summary: &Summary) -> String {
     let percent =
         |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |share| format!("{:.1}", 100.0 * share));
     for row in &summary.rows {
-        let _ = write!(text, "{:<21}{:>5}", row.name, row.dim);
+        let _ = write!(text, "{:<21}{:>5}", summary.called(&row.name), row.dim);
         if summary.has_labels() {
             let few = row.few.map_or_else(
                 || "–".to_owned(),
@@ -43,14 +43,12 @@ pub fn plain(summary: &Summary) -> String {
     if summary.has_labels() {
         let _ = write!(
             text,
-            "\nprobe and kNN (k = {}, T = {}): {} training images, {} held-out queries; {} draws of {} labels a class",
-            settings.neighbors,
-            settings.temperature,
-            settings.references,
-            settings.queries,
-            settings.few_draws,
-            settings.few_labels
+            "\nprobe and kNN (k = {}, T = {}): {} training images, {} held-out queries",
+            settings.neighbors, settings.temperature, settings.references, settings.queries
         );
+        if summary.has_few_labels() {
+            let _ = write!(text, "; {} draws of {} labels a class", settings.few_draws, settings.few_labels);
+        }
     }
     for sentence in [how_many_labels(summary), unconverged(summary)].into_iter().flatten() {
         let _ = write!(text, "\n{sentence}");
@@ -80,10 +78,11 @@ pub(super) fn unconverged(summary: &Summary) -> Option<String> {
     let mut names = Vec::new();
     for row in &summary.rows {
         if let Some(probe) = row.probe.filter(|probe| !probe.converged) {
-            names.push(format!("{} (gradient at {:.0e} of its start)", row.name, probe.gradient));
+            let name = summary.called(&row.name);
+            names.push(format!("{name} (gradient at {:.0e} of its start)", probe.gradient));
         }
         if let Some(few) = row.few.filter(|few| few.unconverged > 0) {
-            names.push(format!("{} ({} draws of few labels)", row.name, few.unconverged));
+            names.push(format!("{} ({} draws of few labels)", summary.called(&row.name), few.unconverged));
         }
     }
     (!names.is_empty()).then(|| {

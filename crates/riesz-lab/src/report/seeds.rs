@@ -61,7 +61,7 @@ pub fn markdown(summaries: &[Summary]) -> Result<String> {
     columns.iter().for_each(|(head, _)| text.push_str(&format!(" {head} |")));
     let _ = write!(text, "\n|---|{}\n", "---|".repeat(columns.len()));
     for (row, line) in first.rows.iter().zip(&cells) {
-        let _ = write!(text, "| {} ({}) |", row.name, row.dim);
+        let _ = write!(text, "| {} ({}) |", first.called(&row.name), row.dim);
         for (column, &(mean, deviation)) in line.iter().enumerate() {
             let best = cells.iter().all(|other| other[column].0 <= mean);
             let bold = if best { "**" } else { "" };

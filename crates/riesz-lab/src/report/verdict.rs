@@ -51,8 +51,8 @@ pub fn verdict(summary: &Summary) -> Verdict {
         };
         reasons.push(format!("{what}: {:.1} %; {}", 100.0 * ours, compared.join("; ")));
     }
-    if let Some(alarm) = &summary.alarm {
-        reasons.insert(0, alarm.clone());
+    if let Some(alarm) = summary.shown_alarm() {
+        reasons.insert(0, alarm);
     }
     let baselines = match summary.comparisons.iter().any(|comparison| comparison.theirs == "raw pixels") {
         true => ["raw pixels and", "raw pixels or"],
@@ -64,9 +64,18 @@ pub fn verdict(summary: &Summary) -> Verdict {
         false => [""; 2],
     };
     let [and, or] = [and + begun[0], or + begun[1]];
-    let (tone, headline) = if summary.alarm.is_some() {
+    let (tone, headline) = match summary.was_trained() {
+        true => of_training(summary, &tally, reasons.is_empty(), &and, &or),
+        false => of_weights(&tally, &and, &or),
+    };
+    Verdict { tone, headline, reasons }
+}
+
+/// What the comparisons say of an encoder that was trained.
+fn of_training(summary: &Summary, tally: &Tally, nothing: bool, and: &str, or: &str) -> (Tone, String) {
+    if summary.alarm.is_some() {
         (Tone::Bad, "The embeddings collapsed: the encoder is not usable as it is.".to_owned())
-    } else if reasons.is_empty() {
+    } else if nothing {
         (Tone::Bad, "There is no evaluation of a trained encoder.".to_owned())
     } else if tally.worse == 0 && tally.better > 0 && tally.equal == 0 {
         (Tone::Good, format!("The encoder learned: it is better than {and} in everything asked."))
@@ -82,8 +91,27 @@ pub fn verdict(summary: &Summary) -> Verdict {
         (Tone::Mixed, "The encoder learned something, but is not better everywhere.".to_owned())
     } else {
         (Tone::Bad, format!("The encoder learned nothing that {or} does not give for free."))
-    };
-    Verdict { tone, headline, reasons }
+    }
+}
+
+/// What they say of weights that were judged without any training.
+fn of_weights(tally: &Tally, and: &str, or: &str) -> (Tone, String) {
+    let weights = "Without further training the weights that the run began with";
+    match (tally.better, tally.equal, tally.worse) {
+        (0, 0, 0) => (Tone::Bad, "There is no evaluation of these weights.".to_owned()),
+        (_, 0, 0) => (Tone::Good, format!("{weights} are better than {and} in everything asked.")),
+        (better @ 1.., equal, 0) => {
+            let share = if better > equal { "most" } else { "part" };
+            (Tone::Good, format!("{weights} are better in {share} of what was asked, and worse in nothing."))
+        }
+        (0, _, 0) => {
+            (Tone::Mixed, format!("{weights} cannot be told apart from {and}; hold out more images."))
+        }
+        (1.., _, _) => {
+            (Tone::Mixed, format!("{weights} are better in some of what was asked, and worse in some."))
+        }
+        _ => (Tone::Bad, format!("{weights} give nothing that {or} does not give for free.")),
+    }
 }
 
 #[derive(Default)]

@@ -35,8 +35,8 @@ pub(super) struct Bias {
 /// Deals the held-out pairs of a finished run into batches of [`SMALL`], again and again, and takes the run's loss of each.
 pub(super) fn bias(cell: &Path, device: &Device) -> Result<Bias> {
     let run = Run::open(cell)?;
-    let plan = Plan::for_evaluation(run.recipe()?, device.clone())?;
-    let encoder = encoder::open(&run.path("encoder.safetensors"), device)?;
+    let plan = Plan::of_run(&run, device.clone())?;
+    let encoder = encoder::open(&run.encoder()?, device)?;
     let [u, v] = HeldOut::new(&plan)?.views(&*encoder)?.map(|view| view.to_f64());
     let pairs = u.len();
     let whole = value(&plan.loss, &u, &v)?;
@@ -91,7 +91,7 @@ pub(super) fn along_training(cell: &Path) -> Result<Option<f64>> {
 /// The gradients of a run's loss on held-out pairs: before training, an epoch before its end, and at its end.
 pub(super) fn gradients(cell: &Path, device: &Device) -> Result<Vec<Moment>> {
     let run = Run::open(cell)?;
-    let plan = Plan::for_evaluation(run.recipe()?, device.clone())?;
+    let plan = Plan::of_run(&run, device.clone())?;
     let held_out = HeldOut::new(&plan)?;
     let mut encoder = plan.encoder()?;
     let mut seen = Vec::new();

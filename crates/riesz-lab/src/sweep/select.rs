@@ -99,7 +99,7 @@ impl Score {
     /// # Errors
     /// If there are too few labels to choose by, or an image or the disk refuses.
     pub fn take(run: &Run, plan: &Plan) -> Result<Self> {
-        let encoder = encoder::open(&run.path("encoder.safetensors"), &plan.device)?;
+        let encoder = encoder::open(&run.encoder()?, &plan.device)?;
         let train = &*plan.data.train;
         // The same images in every cell, whatever its seed.
         let order = permutation(&mut Key::new(0).stream("selection").rng(), train.len());

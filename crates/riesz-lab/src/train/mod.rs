@@ -18,7 +18,7 @@ use riesz::loss::Loss;
 use riesz::rng::Key;
 
 use crate::augment::Augment;
-use crate::data::{Dataset, Source};
+use crate::data::{self, Dataset, Source};
 use crate::device::Device;
 use crate::encoder::{self, Encoder};
 use crate::lines::Lines;
@@ -29,7 +29,7 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::run::{Epoch, Event, Run, Timing};
 use crate::tensorboard::EventWriter;
-use crate::{Error, Result, interrupt, room};
+use crate::{Error, Result, interrupt, own_data, room};
 use batches::{Batch, Decoded, Schedule};
 use checkpoint::Checkpoint;
 use measure::HeldOut;
@@ -100,10 +100,22 @@ impl Plan {
     /// # Errors
     /// If the data cannot be opened, a parameter is out of range, or there are fewer than two held-out images.
     pub fn for_evaluation(recipe: Recipe, device: Device) -> Result<Self> {
+        Self::with(recipe, device, |recipe| data::open(&recipe.data, recipe.seed))
+    }
+
+    /// The plan of a run that there is, for using its encoder, with the images that it began with.
+    ///
+    /// # Errors
+    /// As [`Plan::for_evaluation`], or if these are not its images any more.
+    pub fn of_run(run: &Run, device: Device) -> Result<Self> {
+        Self::with(run.recipe()?, device, |recipe| own_data::open(run, recipe, None))
+    }
+
+    fn with(recipe: Recipe, device: Device, open: impl FnOnce(&Recipe) -> Result<Dataset>) -> Result<Self> {
         let augment = recipe.augment.plan()?;
         recipe.encoder.check_room(augment.size(), augment.channels())?;
         let loss = recipe.loss.loss()?;
-        let data = crate::data::open(&recipe.data, recipe.seed)?;
+        let data = open(&recipe)?;
         if data.test.len() < 2 {
             return Err(Error::input(format!(
                 "{}: {} held-out images; at least 2 are needed to measure the geometry of pairs",
@@ -251,6 +263,9 @@ pub fn train(plan: &Plan, run: &Run, start: Start, manner: Manner) -> Result<Box
         Ok(())
     })?;
     training.progress.finish();
+    if let Some(sentence) = training.unreadable.told() {
+        training.progress.say(&sentence);
+    }
     Ok(training.encoder)
 }
 
@@ -301,7 +316,7 @@ struct Training<'a> {
     log: Lines,
     board: Option<EventWriter>,
     held_out: HeldOut<'a>,
-    unreadable: Unreadables,
+    unreadable: Unreadables<'a>,
     progress: Progress,
     /// When the newest checkpoint was written.
     saved: Instant,
@@ -327,9 +342,11 @@ impl<'a> Training<'a> {
         let board = manner.tensorboard.then(|| EventWriter::create(&run.path("tensorboard"))).transpose()?;
         let held_out = HeldOut::new(plan)?;
         let looked_at = held_out.sample.items.len() + held_out.sample.unreadable.len();
-        let mut unreadable = Unreadables::new(run, plan.data.train.len(), looked_at)?;
-        unreadable.note(0, &*plan.data.test, &held_out.sample.unreadable, 0, &mut log)?;
         let progress = Progress::new("training", "steps", step, plan.steps(), manner.quiet);
+        let say = |line: &str| progress.say(line);
+        let mut unreadable =
+            Unreadables::new(run, plan.data.train.len(), looked_at, &plan.recipe.data.source)?;
+        unreadable.note(0, &*plan.data.test, &held_out.sample.unreadable, 0, &mut log, say)?;
         let now = Instant::now();
         Ok(Self {
             plan,
@@ -356,8 +373,13 @@ impl<'a> Training<'a> {
     fn update(&mut self, batch: &Batch, source: &dyn Source, learning_rate: f64) -> Result<()> {
         let step = self.step;
         let asked = (step as usize + 1) * self.plan.recipe.batch;
-        self.unreadable.note(step, source, &batch.unreadable, asked, &mut self.log)?;
-        let parts = update(&mut *self.encoder, &mut self.optimizer, self.plan, batch, learning_rate)?;
+        let say = |line: &str| self.progress.say(line);
+        self.unreadable.note(step, source, &batch.unreadable, asked, &mut self.log, say)?;
+        let parts = update(&mut *self.encoder, &mut self.optimizer, self.plan, batch, learning_rate)
+            .map_err(|error| match self.run.path(checkpoint::LAST).is_file() {
+                true => Error::input(format!("{error}; the newest checkpoint is intact")),
+                false => error,
+            })?;
         let [loss, attraction, repulsion] = parts;
         self.log.append(&Event::Step { step, loss, attraction, repulsion, learning_rate })?;
         for (sum, part) in self.sums.iter_mut().zip(parts) {
@@ -430,19 +452,32 @@ fn update(
     batch: &Batch,
     learning_rate: f64,
 ) -> Result<[f64; 3]> {
-    let at_step = |message: String| {
-        Error::input(format!("step {}: {message}; the newest checkpoint is intact", batch.step))
-    };
+    let at_step = |message: String| Error::input(format!("step {}: {message}", batch.step));
     if batch.images < 2 {
         return Err(at_step(format!(
             "{} of its {} images can be read, and a contrastive loss needs at least 2",
             batch.images, plan.recipe.batch
         )));
     }
-    let diverged = |error: Error| {
-        at_step(format!(
+    let numbers = batch.views.len() / (2 * batch.images);
+    let refused = |error: Error| match batch.step {
+        _ if batch.views.iter().all(|number| *number == 0.0) => at_step(format!(
+            "all {} images of the batch are black, so that the encoder gives all the same ({error}); take black images away",
+            batch.images
+        )),
+        0 => {
+            let black = batch.views.chunks(numbers).filter(|view| view.iter().all(|x| *x == 0.0)).count();
+            let black = match black {
+                0 => String::new(),
+                some => format!("; {some} of the batch's {} views are black", 2 * batch.images),
+            };
+            at_step(format!(
+                "{error}, before any update: it is the images or the weights at the start{black}"
+            ))
+        }
+        _ => at_step(format!(
             "{error} (the encoder diverged, if its rows are not finite: lower optimizer.learning-rate)"
-        ))
+        )),
     };
     // Where images could not be read, chunks still have two at least.
     let found = match plan.recipe.accumulate.min(batch.images / 2) {
@@ -451,7 +486,7 @@ fn update(
             accumulate::value_and_grad(encoder, optimizer, &plan.loss, &batch.views, 2, chunks, &mut |_| ())
         }
     };
-    let Value { value, attraction, repulsion, .. } = found.map_err(diverged)?;
+    let Value { value, attraction, repulsion, .. } = found.map_err(refused)?;
     encoder.update(&mut optimizer.step(learning_rate));
     Ok([value, attraction, repulsion])
 }
