@@ -210,12 +210,22 @@ impl<'a> Split<'a> {
                 "data.labels is \"folders\", but there is {found}; at least 2 class folders are needed"
             )));
         }
-        Ok(numbered(&folders, classes.into_iter().collect()))
+        Ok(numbered(&folders, in_order(classes)))
     }
 }
 
 fn class_folder(rest: &str) -> Option<&str> {
     rest.split_once('/').map(|(folder, _)| folder)
+}
+
+/// Names of classes, or whatever has them, in the order of their numbers: as numbers if all are numbers, else by bytes.
+pub(super) fn in_order<S: AsRef<str> + Ord>(names: BTreeSet<S>) -> Vec<S> {
+    let number = |name: &S| name.as_ref().parse::<f64>().ok().filter(|number| number.is_finite());
+    let mut names: Vec<S> = names.into_iter().collect();
+    if names.iter().all(|name| number(name).is_some()) {
+        names.sort_by(|a, b| number(a).unwrap_or_default().total_cmp(&number(b).unwrap_or_default()));
+    }
+    names
 }
 
 /// Each image's class as its number in `classes`.
@@ -294,6 +304,15 @@ mod tests {
             assert!(notes.iter().all(|note| note.starts_with(&begins)), "{notes:?}, not {begins}");
             assert_eq!(arranged(&names, &Labels::None).unwrap().notes, [""; 0], "nobody asked for labels");
         }
+    }
+
+    #[test]
+    fn classes_of_numbers_are_in_the_order_of_numbers() {
+        let of = |names: &[&str]| in_order(names.iter().copied().collect::<BTreeSet<&str>>()).join(" ");
+        assert_eq!(of(&["10", "9", "2", "-1"]), "-1 2 9 10");
+        assert_eq!(of(&["10", "9", "b", "a"]), "10 9 a b");
+        let found = arranged(&["10/1.png", "10/2.png", "9/1.png", "9/2.png"], &Labels::Auto).unwrap();
+        assert_eq!(found.classes, ["9", "10"]);
     }
 
     #[test]

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::arrange::numbered;
-use super::shards::class_names;
+use super::arrange::{in_order, numbered};
 use super::tree::Tree;
 use crate::{Error, Result};
 
@@ -45,7 +44,7 @@ pub(super) fn labels(tree: &Tree, entries: &[usize]) -> Result<Option<Beside>> {
         words.push(file.map(|&file| word(tree, file)).transpose()?.flatten());
     }
     let words: Vec<Option<&str>> = words.iter().map(Option::as_deref).collect();
-    let classes = class_names(words.iter().flatten().copied().collect());
+    let classes = in_order(words.iter().flatten().copied().collect());
     if classes.is_empty() {
         return Ok(None);
     }

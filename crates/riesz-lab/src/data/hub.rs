@@ -18,6 +18,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::ColumnDescriptor;
 
+use super::arrange::in_order;
 use super::decode::decode;
 use super::shards;
 use super::tree::Tree;
@@ -283,7 +284,7 @@ impl Classes {
         }
         let words: BTreeSet<&str> =
             files.flat_map(|file| file.words.iter().flatten()).map(String::as_str).collect();
-        let names = shards::class_names(words).into_iter().map(str::to_owned).collect();
+        let names = in_order(words).into_iter().map(str::to_owned).collect();
         Self { names, are_places: false }
     }
 

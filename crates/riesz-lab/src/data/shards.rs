@@ -139,12 +139,3 @@ fn split(path: &Path) -> Option<&'static str> {
     let mut words = name.split(|letter: char| !letter.is_ascii_alphanumeric());
     words.find_map(|word| std::iter::once(TRAIN).chain(HELD_OUT).find(|&known| known == word))
 }
-
-/// Names of classes in order: by number if all are numbers.
-pub(super) fn class_names(words: BTreeSet<&str>) -> Vec<&str> {
-    let mut names: Vec<&str> = words.into_iter().collect();
-    if names.iter().all(|name| name.parse::<i64>().is_ok()) {
-        names.sort_by_key(|name| name.parse::<i64>().ok());
-    }
-    names
-}

@@ -6,10 +6,11 @@
 //! file name), with or without the ending, as no other image has. A name that fits no image stands for an image elsewhere.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
+use super::arrange::in_order;
 use crate::{Error, Result};
 
 const NAMES: [&str; 5] = ["path", "filename", "file", "image", "name"];
@@ -195,9 +196,7 @@ fn fit(rows: &[Row<'_>], names: &[Cow<'_, str>], place: &Path) -> Result<Table> 
             first.name
         )));
     }
-    let mut classes: Vec<String> = row_of.values().map(|row| row.label.to_owned()).collect();
-    classes.sort_unstable();
-    classes.dedup();
+    let classes: BTreeSet<String> = row_of.values().map(|row| row.label.to_owned()).collect();
     if classes.len() < 2 {
         return Err(Error::input(format!(
             "{} different labels in {} rows; at least 2 are needed",
@@ -205,10 +204,7 @@ fn fit(rows: &[Row<'_>], names: &[Cow<'_, str>], place: &Path) -> Result<Table> 
             rows.len()
         )));
     }
-    let number = |class: &String| class.parse::<f64>().ok().filter(|number| number.is_finite());
-    if classes.iter().all(|class| number(class).is_some()) {
-        classes.sort_by(|a, b| number(a).unwrap_or_default().total_cmp(&number(b).unwrap_or_default()));
-    }
+    let classes = in_order(classes);
     let mut notes = Vec::new();
     if let Some(first) = strangers.first() {
         notes.push(format!(

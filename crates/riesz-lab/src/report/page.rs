@@ -50,6 +50,7 @@ pub fn render(summary: &Summary) -> Result<String> {
             reasons => verdict.reasons.iter().map(|reason| unbroken(reason)).collect::<Vec<_>>(),
             has_labels => summary.has_labels(),
             has_few_labels => summary.has_few_labels(),
+            has_raw_pixels => summary.comparisons.iter().any(|comparison| comparison.theirs == "raw pixels"),
             tolerance => format!("{TOLERANCE:.0e}"),
             notes => notes(summary),
             table => table(summary),
