@@ -62,6 +62,30 @@ fn differences_have_intervals_and_conditions_decide_the_exit_code() {
     );
 }
 
+/// The overlap of a sample is another number than that of all, and is told as what it is.
+#[test]
+fn the_overlap_of_a_sample_is_said_to_be_that_of_so_many_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), 1500);
+    let told = |arguments: &[&str]| {
+        let output = riesz(folder.path(), &[&["compare", "a.npy", "b.npy", "--quiet"], arguments].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let sample = told(&["--sample", "200"]);
+    assert!(sample.contains("kNN overlap at 10 of 200 rows"), "{sample}");
+    assert!(
+        sample.contains("sample of 200 of 1500 items") && sample.contains("those of as many rows"),
+        "{sample}"
+    );
+    let all = told(&[]);
+    assert!(all.contains("  kNN overlap at 10   ") && !all.contains("as many rows"), "{all}");
+    let (found, ..) = compare(folder.path(), &["--sample", "200"]);
+    let (whole, ..) = compare(folder.path(), &[]);
+    let [part, whole] = [found, whole].map(|found| found.likeness[2].clone());
+    assert_eq!((part.rows, whole.rows), (200, 1500));
+    assert!(part.low.unwrap() > whole.value.unwrap(), "{part:?}, {whole:?}");
+}
+
 #[test]
 fn what_cannot_be_compared_is_one_sentence() {
     let folder = tempfile::tempdir().unwrap();

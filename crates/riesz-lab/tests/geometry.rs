@@ -503,3 +503,25 @@ fn tables_and_the_page_hold_the_numbers_and_need_no_network() {
         assert!(!html.contains(outside), "{outside}");
     }
 }
+
+/// Where every row is told right, the interval is from below 1 to 1.
+#[test]
+fn shares_have_wilsons_interval() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let mut rows = riesz::sphere::sample(300, 8, Key::new(3)).to_f32();
+    (0..300).for_each(|i| rows.row_mut(i)[i % 3] += 20.0);
+    std::fs::write(here.join("labels.txt"), (0..300).map(|i| format!("{}\n", i % 3)).collect::<String>())
+        .unwrap();
+    embeddings::write_npy(&here.join("z.npy"), &rows).unwrap();
+    let found = report(here, &["z.npy", "--labels", "labels.txt"]);
+    for name in ["knn", "linear_probe"] {
+        let value = found.labeled.iter().find(|value| value.name == name).unwrap();
+        let want = riesz::geometry::Estimate::of_share(60, 60).interval.unwrap();
+        assert_eq!((value.value, value.rows), (Some(1.0), 60));
+        assert_eq!((value.low, value.high), (Some(want[0]), Some(want[1])));
+        assert!((want[0] - 0.9398).abs() < 1e-4, "60 of 60: 1/(1 + z²/60) = {}", want[0]);
+    }
+    let silhouette = found.labeled.iter().find(|value| value.name == "silhouette").unwrap();
+    assert!(silhouette.high.unwrap() <= 1.0 && silhouette.low.unwrap() > 0.9, "{silhouette:?}");
+}

@@ -6,6 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use riesz::Matrix;
+use riesz::rng::{Key, normal};
+use riesz_lab::embeddings;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -133,4 +137,70 @@ fn every_loss_has_its_page_in_the_index() {
         assert!(text.contains("\nriesz loss "), "{page} has no command");
         assert!(index.contains(&format!("]({page})")), "docs/losses/README.md does not lead to {page}");
     }
+}
+
+/// Every loss of the command by both engines, with one to four views, with groups and without: a number, or one sentence.
+#[test]
+fn every_loss_of_any_number_of_views_is_a_number_or_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rng = Key::new(4).rng();
+    let rows = Matrix::new((0..12 * 4).map(|_| normal(&mut rng)).collect::<Vec<f64>>(), 4);
+    let input = folder.path().join("v.npy");
+    embeddings::write_npy(&input, &rows).unwrap();
+    let input = input.to_str().unwrap();
+    let names = [
+        "info-nce",
+        "info-nce-symmetric",
+        "nt-xent",
+        "nt-xent-one-sided",
+        "dcl",
+        "dcl-one-sided",
+        "dcl-cross",
+        "dclw",
+        "dhel",
+        "kcl",
+        "align-uniform",
+        "siglip",
+        "spectral",
+        "mv-info-nce",
+        "mv-dhel",
+        "sup-con",
+        "sup-con-in",
+    ];
+    let (mut numbers, mut refused) = (0, 0);
+    for views in 1..=4 {
+        let lines =
+            |of: &dyn Fn(usize) -> usize| (0..12 / views).map(|i| format!("{}\n", of(i))).collect::<String>();
+        let groups = folder.path().join(format!("{views}.txt"));
+        std::fs::write(&groups, lines(&|image| image / 2)).unwrap();
+        let views = views.to_string();
+        for name in names {
+            for engine in ["fused", "reference"] {
+                for groups in [&[][..], &["--groups", groups.to_str().unwrap()]] {
+                    let common = [name, "--views", &views, "--engine", engine, "--input", input, "--json"];
+                    let output = loss(&[&common[..], groups].concat());
+                    let err = String::from_utf8_lossy(&output.stderr);
+                    if output.status.success() {
+                        assert!(told(&output)["value"].is_f64() && (name != "dclw" || views == "2"));
+                        numbers += 1;
+                    } else {
+                        assert_eq!(
+                            (output.status.code(), err.lines().count()),
+                            (Some(2), 1),
+                            "{common:?}: {err}"
+                        );
+                        refused += 1;
+                    }
+                    if name == "dclw" && ["3", "4"].contains(&views.as_str()) {
+                        assert!(
+                            err.contains(&format!("dclw weighs the match of two views; there are {views}")),
+                            "{err}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+    println!("{numbers} numbers, {refused} refused");
+    assert!(numbers > 170 && refused > 40, "{numbers} and {refused}");
 }

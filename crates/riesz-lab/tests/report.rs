@@ -382,7 +382,9 @@ fn runs_that_differ_in_their_seed_make_one_table() {
     };
     let table = markdown(&[seeded(1, 0.84), seeded(2, 0.86), seeded(3, 0.88)]).unwrap();
     assert!(
-        table.contains("| percent, 2000 held-out images | linear probe | 10 labels a class | kNN |"),
+        table.contains(
+            "| percent, 2000 held-out images (1000 for recall) | linear probe | 10 labels a class | kNN |"
+        ),
         "{table}"
     );
     assert!(table.contains("| raw pixels (128) | 83.0 ± 0.0 |"), "{table}");
@@ -398,7 +400,27 @@ fn runs_that_differ_in_their_seed_make_one_table() {
     let mut other = seeded(2, 0.8);
     other.recipe = "seed = 2\nbatch = 128\n".to_owned();
     assert!(refused(&[seeded(1, 0.84), other]).contains("differ in more than the seed"));
-    let mut unlabeled = seeded(2, 0.8);
-    unlabeled.rows[1].probe = None;
-    assert!(refused(&[seeded(1, 0.84), unlabeled]).contains("has no number for linear probe"));
+    // What one seed lacks is the mean of the others; what all lack is a dash, and no column if no row has it.
+    let mut lacking = seeded(2, 0.86);
+    lacking.rows[1].probe = None;
+    let without = |mut summary: Summary| {
+        summary.rows[0].few = None;
+        summary
+    };
+    let table = markdown(&[seeded(1, 0.84), lacking, seeded(3, 0.88)].map(without)).unwrap();
+    assert!(table.contains("| raw pixels (128) | 83.0 ± 0.0 | – | 79.0"), "{table}");
+    // 84 and 88: mean 86, deviation √8.
+    assert!(
+        table.contains("| trained backbone (128) | **86.0 ± 2.8** (n = 2) | **75.0 ± 0.0** |"),
+        "{table}"
+    );
+}
+
+#[test]
+fn tables_without_labels_say_how_many_images_were_asked() {
+    let table = markdown(&[unlabeled()]).unwrap();
+    assert!(table.starts_with("| percent, 1000 held-out images | recall@1 | recall@5 |\n"), "{table}");
+    let mut equal = good();
+    equal.settings.pairs = 2000;
+    assert!(markdown(&[equal]).unwrap().starts_with("| percent, 2000 held-out images | linear probe"));
 }

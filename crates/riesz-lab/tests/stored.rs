@@ -58,6 +58,34 @@ fn read(version: &str) {
     let runs = listed["runs"].as_array().unwrap();
     let finished: Vec<bool> = runs.iter().map(|run| run["finished"].as_bool().unwrap()).collect();
     assert_eq!(finished, [true, false], "{listed}");
+    // Results are the evaluation's, of the trained backbone; what is only the last epoch's quick check is marked.
+    let metrics = json(&here.join("finished/metrics.json"));
+    let trained =
+        metrics["rows"].as_array().unwrap().iter().find(|row| row["name"] == "trained backbone").unwrap();
+    assert_eq!(runs[0]["evaluation"]["knn"], trained["knn"]);
+    assert_eq!(runs[0]["evaluation"]["recall_at_1"], trained["recall"]["at_1"]);
+    assert!(runs[0]["evaluation"]["knn"] != runs[0]["last_epoch"]["knn"] && runs[1]["evaluation"].is_null());
+    let table = succeeds(here, "runs .");
+    let line = |run: &str| {
+        table.lines().find(|line| line.contains(run)).unwrap().split_whitespace().collect::<Vec<_>>()
+    };
+    let percent =
+        |share: &Value, mark: &str| [format!("{:.1}", 100.0 * share.as_f64().unwrap()), format!("%{mark}")];
+    let shares =
+        |recall: &Value, knn: &Value, mark: &str| [percent(recall, mark), percent(knn, mark)].concat();
+    let finished = line("/finished");
+    assert_eq!(
+        finished[finished.len() - 4..],
+        shares(&trained["recall"]["at_1"], &trained["knn"], ""),
+        "{table}"
+    );
+    let (unfinished, last) = (line("/unfinished"), &runs[1]["last_epoch"]);
+    assert_eq!(
+        unfinished[unfinished.len() - 4..],
+        shares(&last["recall_at_1"], &last["knn"], "*"),
+        "{table}"
+    );
+    assert!(table.contains("* not evaluated: the last epoch's quick check"), "{table}");
     succeeds(here, "report finished");
     assert!(std::fs::read_to_string(here.join("finished/report.html")).unwrap().contains("</html>"));
     succeeds(here, "embed finished photos --output again.npy --quiet");

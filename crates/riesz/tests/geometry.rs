@@ -382,6 +382,25 @@ fn a_samples_interval_holds_the_value_of_the_whole() {
     assert!(halves["uniformity"] < 0.1 && halves["wasserstein_uniformity"] < 0.05, "{halves:?}");
 }
 
+/// Of uniform points W₁ is all but 0, and the interval ends there; of points that are all but one, uniformity is.
+#[test]
+fn intervals_end_where_the_number_does() {
+    for draw in 0..40 {
+        let mut rows = sample(60, 3, Key::new(77).at(draw));
+        if draw % 2 == 1 {
+            (0..60).for_each(|i| rows.row_mut(i)[0] += 20.0);
+            normalize(&mut rows).unwrap();
+        }
+        let found =
+            Pairwise::of(Points::new(&rows).unwrap(), 1 << 40, NEAR_DUPLICATE, Key::new(draw)).unwrap();
+        let [[low, high], [least, most]] =
+            [found.wasserstein_uniformity, found.uniformity].map(|one| one.interval.unwrap());
+        assert!(0.0 <= low && high <= 1.0 && -8.0 <= least && most <= 0.0, "{found:?}");
+        let most = (1_u64 << 40) as f64 * ((1_u64 << 40) as f64 - 1.0) / 2.0;
+        assert!(found.duplicates.interval.unwrap()[1] <= most, "{:?}", found.duplicates);
+    }
+}
+
 /// The accuracy that `triangle.rs` states: known singular values, in one part and in thirty.
 #[test]
 fn singular_values_are_right_to_1e_14_of_the_largest() {

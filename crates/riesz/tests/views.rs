@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use riesz::engine::{Engine, Fused, RawValueAndGrad, Reference, value_and_grad_raw};
+use riesz::engine::{
+    Engine, Fused, RawValueAndGrad, Reference, value_and_grad_raw, value_and_grad_raw_grouped,
+};
 use riesz::loss::{Convention, Loss};
 use riesz::rng::{Key, normal};
 use riesz::{Matrix, UnitViews, normalize, normalize_backward};
@@ -135,6 +137,45 @@ fn more_views_are_the_reference_and_gradients_are_slopes() {
             assert!(close < wide / 30.0 + 1e-9 * (size + slope.abs()), "{place}: {wide:e}, {close:e}");
         }
     }
+}
+
+/// Every loss at any number of views, with groups and without: a number or a sentence from both engines, and never a panic.
+#[test]
+fn any_loss_of_any_number_of_views_is_a_number_or_refused() {
+    let mut losses = Loss::catalogue();
+    losses.extend(several());
+    let (mut numbers, mut refused) = (0, 0);
+    for loss in losses {
+        let focused = loss.terms.iter().any(|term| term.focus.is_some());
+        for views in 1..=4 {
+            let rows = raw(views, 6, 4, Key::new(3));
+            for groups in [None, Some([0, 1, 2, 3, 4, 5]), Some([0, 0, 1, 1, 2, 2]), Some([0; 6])] {
+                let groups = groups.as_ref().map(<[u32; 6]>::as_slice);
+                let [one, other] = [&Fused as &dyn Engine<f64>, &Reference].map(|engine| {
+                    value_and_grad_raw_grouped(engine, &loss, &rows, views, groups)
+                        .map_err(|error| error.to_string())
+                });
+                let place = format!("{} of {views} views in {groups:?}", loss.name);
+                match (one, other) {
+                    (Ok(one), Ok(other)) => {
+                        assert!(one.value.is_finite() && (one.value - other.value).abs() < 1e-9, "{place}");
+                        assert!(!focused || views == 2, "{place}");
+                        numbers += 1;
+                    }
+                    (one, other) => {
+                        assert_eq!(one.as_ref().err(), other.as_ref().err(), "{place}");
+                        refused += 1;
+                        if focused && views > 2 {
+                            let expected =
+                                format!("{} weighs the match of two views; there are {views}", loss.name);
+                            assert_eq!(one.unwrap_err(), expected);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(numbers > 150 && refused > 50, "{numbers} and {refused}");
 }
 
 /// Views of these losses are alike: any order of them gives the same value, and gradients in that order.

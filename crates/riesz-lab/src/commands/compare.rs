@@ -96,6 +96,9 @@ fn tell(found: &Comparison) {
     outln!("\n{} items, {} numbers a row in A and {} in B\n", found.rows, found.dims[0], found.dims[1]);
     for value in &found.likeness {
         let name = match value.name.as_str() {
+            "knn_overlap" if found.looked_at < found.rows => {
+                format!("kNN overlap at {} of {} rows", found.neighbors, found.looked_at)
+            }
             "knn_overlap" => format!("kNN overlap at {}", found.neighbors),
             "linear_cka" => "linear CKA".to_owned(),
             name => format!("{name} distance"),
@@ -115,7 +118,9 @@ fn tell(found: &Comparison) {
     }
     if found.looked_at < found.rows {
         outln!(
-            "\nPairwise metrics and neighbors: a keyed sample of {} of {} items.",
+            "\nPairwise metrics and neighbors: a keyed sample of {} of {} items; --sample looks at more.\n\
+             kNN overlap, intrinsic dimension and hubness are those of as many rows, and so is the overlap's interval: among all\n\
+             items neighbors are nearer, and fewer of them may be shared.",
             found.looked_at,
             found.rows
         );

@@ -6,8 +6,9 @@ use rayon::prelude::*;
 
 use crate::console::{errln, out, outln};
 use crate::environment;
+use crate::protocols::Measure;
 use crate::recipe::Recipe;
-use crate::report::{self, Summary};
+use crate::report::{self, Evaluated, Summary};
 use crate::run::{Epoch, Event, Run};
 use crate::sweep::QUANTITIES;
 use crate::{Error, Result};
@@ -78,13 +79,20 @@ pub fn run(args: &RunsArgs) -> Result<()> {
     if args.json {
         let runs: Vec<serde_json::Value> = rows
             .iter()
-            .map(|Row { folder, recipe, last, finished }| {
+            .map(|Row { folder, recipe, last, finished, evaluated }| {
+                let evaluated = evaluated.as_ref().map(|of| {
+                    serde_json::json!({
+                        "recall_at_1": of.trained(Measure::Retrieval),
+                        "knn": of.trained(Measure::Knn),
+                    })
+                });
                 serde_json::json!({
                     "run": folder.display().to_string(),
                     "loss": recipe.loss.describe(),
                     "epochs": recipe.epochs,
                     "seed": recipe.seed,
                     "finished": finished,
+                    "evaluation": evaluated,
                     "last_epoch": last,
                 })
             })
@@ -93,7 +101,7 @@ pub fn run(args: &RunsArgs) -> Result<()> {
         return Ok(());
     }
     outln!(
-        "{:<32} {:<9} {:>8} {:>5} {:>9} {:>8} {:>7}",
+        "{:<32} {:<9} {:>8} {:>5} {:>9} {:>9} {:>8}",
         "run",
         "state",
         "epoch",
@@ -102,20 +110,36 @@ pub fn run(args: &RunsArgs) -> Result<()> {
         "recall@1",
         "kNN"
     );
-    for Row { folder, recipe, last, finished } in rows {
+    let mut has_quick = false;
+    for Row { folder, recipe, last, finished, evaluated } in rows {
         let state = if finished { "finished" } else { "unfinished" };
-        let (epoch, loss, recall, knn) = last.map_or_else(
-            || (0, "–".to_owned(), "–".to_owned(), "–".to_owned()),
-            |last| {
-                let knn = last.knn.map_or_else(|| "–".to_owned(), |knn| format!("{:.1} %", 100.0 * knn));
-                (last.epoch, format!("{:.4}", last.loss), format!("{:.3}", last.recall_at_1), knn)
-            },
-        );
-        outln!(
-            "{:<32} {state:<9} {:>8} {:>5} {loss:>9} {recall:>8} {knn:>7}",
+        let (epoch, loss) =
+            last.as_ref().map_or((0, "–".to_owned()), |last| (last.epoch, format!("{:.4}", last.loss)));
+        let share = |of: fn(&Evaluated) -> Option<f64>, quick: fn(&Epoch) -> Option<f64>| {
+            let told = |share: Option<f64>, mark: &str| {
+                share.map_or_else(|| "– ".to_owned(), |share| format!("{:.1} %{mark}", 100.0 * share))
+            };
+            match (&evaluated, &last) {
+                (Some(evaluated), _) => told(of(evaluated), " "),
+                (None, Some(last)) => told(quick(last), "*"),
+                (None, None) => told(None, " "),
+            }
+        };
+        let recall = share(|of| of.trained(Measure::Retrieval), |last| Some(last.recall_at_1));
+        let knn = share(|of| of.trained(Measure::Knn), |last| last.knn);
+        has_quick |= evaluated.is_none() && last.is_some();
+        let line = format!(
+            "{:<32} {state:<9} {:>8} {:>5} {loss:>9} {recall:>9} {knn:>8}",
             folder.display(),
             format!("{epoch}/{}", recipe.epochs),
             recipe.seed
+        );
+        outln!("{}", line.trim_end());
+    }
+    if has_quick {
+        outln!(
+            "* not evaluated: the last epoch's quick check, recall@1 of the projector and kNN on fewer images; the others are of the \
+             backbone, by the evaluation"
         );
     }
     Ok(())
@@ -226,6 +250,8 @@ struct Row {
     recipe: Recipe,
     last: Option<Epoch>,
     finished: bool,
+    /// What `metrics.json` has, if the run has one.
+    evaluated: Option<Evaluated>,
 }
 
 impl Row {
@@ -236,6 +262,8 @@ impl Row {
             Event::Epoch(epoch) => Some(epoch),
             _ => None,
         });
-        Ok(Self { folder: run.root().to_owned(), recipe: run.recipe()?, last, finished })
+        // What an earlier evaluation found of a run that is not finished is not its result.
+        let evaluated = if finished { Evaluated::load(run)? } else { None };
+        Ok(Self { folder: run.root().to_owned(), recipe: run.recipe()?, last, finished, evaluated })
     }
 }

@@ -202,7 +202,8 @@ fn check_memory(dims: [usize; 2], settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// The mean share of a row's k nearest in A that are so in B, among the rows looked at.
+/// The mean share of a row's k nearest in A that are so in B, among the rows looked at: a number of as many rows, as the k
+/// nearest of a sample are farther away than those of all.
 fn overlap(samples: &[Matrix<f64>; 2], k: usize, is_exact: bool) -> Result<Estimate> {
     let mut lists = Vec::new();
     for rows in samples {
@@ -224,7 +225,11 @@ fn overlap(samples: &[Matrix<f64>; 2], k: usize, is_exact: bool) -> Result<Estim
     let n = shares.len() as f64;
     let mean = shares.iter().sum::<f64>() / n;
     let variance = shares.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    Ok(if is_exact { Estimate::exact(mean) } else { Estimate::with_error(mean, (variance / n).sqrt()) })
+    Ok(if is_exact {
+        Estimate::exact(mean)
+    } else {
+        Estimate::with_error(mean, (variance / n).sqrt()).within(0.0, 1.0)
+    })
 }
 
 /// Rows whose products order unit rows x, y as their cosines do, so that f32 tells neighbors apart in a narrow cone too: with the mean m

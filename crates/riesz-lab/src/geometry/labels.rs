@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use riesz::geometry::{Estimate, Sampled, lidar, silhouettes};
+use riesz::geometry::{Estimate, Sampled, lidar, silhouette};
 use riesz::rng::{Key, permutation};
 use riesz::{Matrix, Points};
 
 use super::Value;
-use crate::protocols::{Labeled, knn, probe, share};
+use crate::protocols::{Labeled, knn, probe};
 use crate::{Error, Result};
 
 /// Neighbors of the kNN vote and its temperature: those of the evaluation of runs.
@@ -110,7 +110,7 @@ pub(super) fn measure(
     let chosen: Vec<usize> = labeled.iter().map(|(row, _)| *row).collect();
     let rows = rows.take(&chosen)?;
     let points = Points::new(&rows)?;
-    let silhouettes = silhouettes(points, &of)?;
+    let silhouette = silhouette(points, &of)?;
     let lidar = lidar(points, &of)?;
 
     let order = permutation(&mut key.stream("asked").rng(), of.len());
@@ -125,7 +125,7 @@ pub(super) fn measure(
     let (probe, hits) = probe::probe(&mut references, &asked, key.stream("probe"))?;
     notes.push(format!(
         "labels: {} rows of {} classes; kNN (k = {}, T = {}) and probe are asked of {} of them, the others are references; \
-         with 95 % intervals of the rows asked",
+         with Wilson's 95 % intervals of the rows asked",
         of.len(),
         counts.len(),
         VOTE.0.min(references.labels.len()),
@@ -140,21 +140,13 @@ pub(super) fn measure(
     }
     let looked_at = of.len() as u64;
     Ok(vec![
-        Value::of("knn", Some(of_shares(&votes)), asked.labels.len() as u64),
-        Value::of("linear_probe", Some(of_shares(&hits)), asked.labels.len() as u64),
+        Value::of("knn", Some(of_hits(&votes)), asked.labels.len() as u64),
+        Value::of("linear_probe", Some(of_hits(&hits)), asked.labels.len() as u64),
         Value::of("lidar", Some(Estimate::exact(lidar)), looked_at),
-        Value::of("silhouette", Some(of_mean(&silhouettes)), looked_at),
+        Value::of("silhouette", Some(silhouette), looked_at),
     ])
 }
 
-fn of_shares(hits: &[bool]) -> Estimate {
-    let (share, n) = (share(hits), hits.len() as f64);
-    Estimate::with_error(share, (share * (1.0 - share) / n).sqrt())
-}
-
-fn of_mean(values: &[f64]) -> Estimate {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    Estimate::with_error(mean, (variance / n).sqrt())
+fn of_hits(hits: &[bool]) -> Estimate {
+    Estimate::of_share(hits.iter().filter(|hit| **hit).count(), hits.len())
 }

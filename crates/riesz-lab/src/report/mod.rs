@@ -230,6 +230,45 @@ pub struct Thumb {
     pub thumbnail: String,
 }
 
+/// The table of a run's evaluation alone: `metrics.json` without what its pictures are made of.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Evaluated {
+    schema_version: u32,
+    /// As [`Summary::rows`].
+    pub rows: Vec<Row>,
+}
+
+impl Evaluated {
+    /// Reads it from `metrics.json`; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it is damaged, or of another version.
+    pub fn load(run: &Run) -> Result<Option<Self>> {
+        let path = run.path("metrics.json");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io(&path, &error)),
+        };
+        let found: Self = serde_json::from_str(&text).map_err(|error| {
+            Error::input(format!("{}: is damaged ({error}); make it again with `riesz eval`", path.display()))
+        })?;
+        if found.schema_version != SCHEMA_VERSION {
+            return Err(Error::input(format!(
+                "{}: has schema version {}; this program reads {SCHEMA_VERSION}; make it again with `riesz eval`",
+                path.display(),
+                found.schema_version
+            )));
+        }
+        Ok(Some(found))
+    }
+
+    /// A share of the trained backbone.
+    pub fn trained(&self, measure: Measure) -> Option<f64> {
+        self.rows.iter().find(|row| row.name == "trained backbone").and_then(|row| row.value(measure))
+    }
+}
+
 impl Summary {
     /// Writes `metrics.json`.
     ///

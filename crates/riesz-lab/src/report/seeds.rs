@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Summary;
+use super::{Settings, Summary};
 use crate::protocols::Row;
 use crate::{Error, Result};
 
@@ -10,10 +10,11 @@ use crate::{Error, Result};
 type Column = (String, fn(&Row) -> Option<f64>);
 
 /// The table of `summaries`, with the number of runs and their pace below. The standard deviation is that of a sample
-/// (n − 1); a single run has none. The largest mean of a column is bold.
+/// (n − 1); a single run has none. Where a number is missing in some runs, the mean is of the others, with their n; where it is
+/// in all, there is a dash. The largest mean of a column is bold.
 ///
 /// # Errors
-/// If there is no run, two runs differ in more than the seed or have the same seed, or a number is missing in one.
+/// If there is no run, or two runs differ in more than the seed or have the same seed.
 pub fn markdown(summaries: &[Summary]) -> Result<String> {
     let Some(first) = summaries.first() else {
         return Err(Error::input("there is no finished run to make a table of"));
@@ -39,34 +40,41 @@ pub fn markdown(summaries: &[Summary]) -> Result<String> {
         ("recall@1".to_owned(), |row| Some(row.recall.at_1)),
         ("recall@5".to_owned(), |row| Some(row.recall.at_5)),
     ];
-    let columns: Vec<&Column> =
-        percent.iter().filter(|(_, number)| first.rows.iter().any(|row| number(row).is_some())).collect();
-    let mut cells = Vec::new();
-    for row in &first.rows {
-        let mut line = Vec::new();
-        for (head, number) in &columns {
-            let mut numbers = Vec::new();
-            for summary in summaries {
-                let share = summary.row(&row.name).and_then(number).ok_or_else(|| {
-                    Error::input(format!("{}: {} has no number for {head}", summary.run, row.name))
-                })?;
-                numbers.push(100.0 * share);
-            }
-            line.push(mean_and_deviation(&numbers));
+    let mut rows: Vec<&Row> = Vec::new();
+    for row in summaries.iter().flat_map(|summary| &summary.rows) {
+        if !rows.iter().any(|known| known.name == row.name) {
+            rows.push(row);
         }
-        cells.push(line);
     }
+    let numbers = |row: &Row, number: fn(&Row) -> Option<f64>| -> Vec<f64> {
+        let found = summaries.iter().filter_map(|summary| summary.row(&row.name).and_then(number));
+        found.map(|share| 100.0 * share).collect()
+    };
+    let columns: Vec<&Column> = percent
+        .iter()
+        .filter(|(_, number)| rows.iter().any(|row| !numbers(row, *number).is_empty()))
+        .collect();
+    let cells: Vec<Vec<Option<Cell>>> = rows
+        .iter()
+        .map(|row| columns.iter().map(|(_, number)| Cell::of(&numbers(row, *number))).collect())
+        .collect();
 
-    let mut text = format!("| percent, {} held-out images |", first.settings.queries);
+    let mut text = format!("| percent, {} |", asked(summaries));
     columns.iter().for_each(|(head, _)| text.push_str(&format!(" {head} |")));
     let _ = write!(text, "\n|---|{}\n", "---|".repeat(columns.len()));
-    for (row, line) in first.rows.iter().zip(&cells) {
+    for (row, line) in rows.iter().zip(&cells) {
         let _ = write!(text, "| {} ({}) |", first.called(&row.name), row.dim);
-        for (column, &(mean, deviation)) in line.iter().enumerate() {
-            let best = cells.iter().all(|other| other[column].0 <= mean);
+        for (column, cell) in line.iter().enumerate() {
+            let Some(Cell { n, mean, deviation }) = cell else {
+                text.push_str(" – |");
+                continue;
+            };
+            let best =
+                cells.iter().all(|other| other[column].as_ref().is_none_or(|other| other.mean <= *mean));
             let bold = if best { "**" } else { "" };
             let spread = deviation.map_or_else(String::new, |deviation| format!(" ± {deviation:.1}"));
-            let _ = write!(text, " {bold}{mean:.1}{spread}{bold} |");
+            let of = if *n < summaries.len() { format!(" (n = {n})") } else { String::new() };
+            let _ = write!(text, " {bold}{mean:.1}{spread}{bold}{of} |");
         }
         text.push('\n');
     }
@@ -81,6 +89,38 @@ pub fn markdown(summaries: &[Summary]) -> Result<String> {
         seeds.join(", ")
     );
     Ok(text)
+}
+
+/// What the numbers of one row and column say of the runs that have one.
+struct Cell {
+    n: usize,
+    mean: f64,
+    deviation: Option<f64>,
+}
+
+impl Cell {
+    fn of(numbers: &[f64]) -> Option<Self> {
+        let (mean, deviation) = mean_and_deviation(numbers);
+        (!numbers.is_empty()).then_some(Self { n: numbers.len(), mean, deviation })
+    }
+}
+
+/// How many held-out images were asked: those of probes and kNN, and those of the retrieval if they are others or alone.
+fn asked(summaries: &[Summary]) -> String {
+    let told = |number: fn(&Settings) -> usize| {
+        let numbers = || summaries.iter().map(|summary| number(&summary.settings));
+        match (numbers().min().unwrap_or(0), numbers().max().unwrap_or(0)) {
+            (low, high) if low == high => low.to_string(),
+            (low, high) => format!("{low} to {high}"),
+        }
+    };
+    let (queries, pairs) = (told(|settings| settings.queries), told(|settings| settings.pairs));
+    let has_labels = summaries.iter().any(Summary::has_labels);
+    match has_labels {
+        true if queries == pairs => format!("{queries} held-out images"),
+        true => format!("{queries} held-out images ({pairs} for recall)"),
+        false => format!("{pairs} held-out images"),
+    }
 }
 
 /// A run's seed, and its recipe without it.

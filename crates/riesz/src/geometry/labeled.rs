@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+use super::Estimate;
 use super::singular::singular_values;
 use super::triangle::{FOLDED, Triangle, turn};
 use crate::{Error, Points, Scalar};
@@ -89,6 +90,45 @@ pub fn lidar<T: Scalar>(points: Points<'_, T>, classes: &[u32]) -> Result<f64, E
     Ok(shares.map(|p| -p * p.ln()).sum::<f64>().exp())
 }
 
+/// A point's silhouette, and how it moves with the distances it is made of.
+struct Silhouette {
+    value: f64,
+    /// Its derivative by the point's cosine with the mean of its own class.
+    own: f64,
+    /// That by the cosine with the mean of the nearest other class.
+    other: f64,
+    /// Which one this is.
+    nearest: u32,
+}
+
+impl Silhouette {
+    fn of<T: Scalar>(row: &[T], class: u32, means: &BTreeMap<u32, (Vec<f64>, f64)>) -> Self {
+        let distance =
+            |mean: &[f64]| 1.0 - row.iter().zip(mean).map(|(x, mean)| x.to_f64() * mean).sum::<f64>();
+        let others = means.iter().filter(|(other, _)| **other != class);
+        let (nearest, far) = others
+            .map(|(other, (mean, _))| (*other, distance(mean)))
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .expect("there are two classes");
+        let (own, members) = &means[&class];
+        if *members < 2.0 {
+            return Self { value: 0.0, own: 0.0, other: 0.0, nearest };
+        }
+        // Without the point's distance to itself.
+        let itself = 1.0 - row.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>();
+        let near = ((distance(own) * members - itself) / (members - 1.0)).max(0.0);
+        let far = far.max(0.0);
+        let larger = near.max(far);
+        if larger <= 0.0 {
+            return Self { value: 0.0, own: 0.0, other: 0.0, nearest };
+        }
+        let (by_near, by_far) =
+            if near < far { (-1.0 / far, near / (far * far)) } else { (-far / (near * near), 1.0 / near) };
+        let value = (far - near) / larger;
+        Self { value, own: -by_near * members / (members - 1.0), other: -by_far, nearest }
+    }
+}
+
 /// Each point's silhouette (b − a)/max(a, b) with the cosine distance 1 − s: a the mean to the other points of its class, b
 /// the least mean to another class (Rousseeuw 1987). 0 for a point that is alone in its class. A mean of cosines is a cosine
 /// with the mean, so this takes O(n C d) and no pairs.
@@ -100,23 +140,49 @@ pub fn lidar<T: Scalar>(points: Points<'_, T>, classes: &[u32]) -> Result<f64, E
 /// If there are not as many classes as points.
 pub fn silhouettes<T: Scalar>(points: Points<'_, T>, classes: &[u32]) -> Result<Vec<f64>, Error> {
     let means = means(points, classes)?;
-    let silhouette = |i: usize| {
-        let row = points.row(i);
-        let distance =
-            |mean: &[f64]| 1.0 - row.iter().zip(mean).map(|(x, mean)| x.to_f64() * mean).sum::<f64>();
-        let (own, members) = &means[&classes[i]];
-        if *members < 2.0 {
-            return 0.0;
+    Ok(each(points, classes, &means).into_iter().map(|one| one.value).collect())
+}
+
+fn each<T: Scalar>(
+    points: Points<'_, T>,
+    classes: &[u32],
+    means: &BTreeMap<u32, (Vec<f64>, f64)>,
+) -> Vec<Silhouette> {
+    let silhouette = |i: usize| Silhouette::of(points.row(i), classes[i], means);
+    (0..points.len()).into_par_iter().map(silhouette).collect()
+}
+
+/// The mean of [`silhouettes`] with its interval. A point has two shares in how far the mean may be off: its own silhouette,
+/// and, by the mean of its class, those of others. The standard error is √Σ h², h the derivative of the mean by the weight
+/// of a point (the infinitesimal jackknife: Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982).
+///
+/// # Errors
+/// As [`silhouettes`].
+///
+/// # Panics
+/// As [`silhouettes`].
+pub fn silhouette<T: Scalar>(points: Points<'_, T>, classes: &[u32]) -> Result<Estimate, Error> {
+    let means = means(points, classes)?;
+    let all = each(points, classes, &means);
+    let n = points.len() as f64;
+    let value = all.iter().map(|one| one.value).sum::<f64>() / n;
+    // The derivative of the sum of silhouettes by each class's mean.
+    let mut slopes: BTreeMap<u32, Vec<f64>> =
+        means.keys().map(|&class| (class, vec![0.0; points.dim()])).collect();
+    for (i, one) in all.iter().enumerate() {
+        for (class, by) in [(classes[i], one.own), (one.nearest, one.other)] {
+            let slope = slopes.get_mut(&class).expect("every class has a mean");
+            slope.iter_mut().zip(points.row(i)).for_each(|(slope, x)| *slope += by * x.to_f64());
         }
-        // Without the point's distance to itself.
-        let itself = 1.0 - row.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>();
-        let near = ((distance(own) * members - itself) / (members - 1.0)).max(0.0);
-        let others = means.iter().filter(|(class, _)| **class != classes[i]);
-        let far = others.map(|(_, (mean, _))| distance(mean)).fold(f64::INFINITY, f64::min).max(0.0);
-        let larger = near.max(far);
-        if larger > 0.0 { (far - near) / larger } else { 0.0 }
-    };
-    Ok((0..points.len()).into_par_iter().map(silhouette).collect())
+    }
+    let squares = all.iter().enumerate().map(|(i, one)| {
+        let ((mean, members), slope) = (&means[&classes[i]], &slopes[&classes[i]]);
+        let row = points.row(i).iter().zip(mean).zip(slope);
+        let moved: f64 = row.map(|((x, mean), slope)| slope * (x.to_f64() - mean)).sum();
+        ((one.value - value + moved / members) / n).powi(2)
+    });
+    let error = (squares.sum::<f64>() * n / (n - 1.0)).sqrt();
+    Ok(Estimate::with_error(value, error).within(-1.0, 1.0))
 }
 
 #[cfg(test)]
@@ -153,6 +219,30 @@ mod tests {
             let near = mean(classes[i]);
             let far = (0..3).filter(|class| *class != classes[i]).map(mean).fold(f64::INFINITY, f64::min);
             assert!((got[i] - (far - near) / near.max(far)).abs() < 1e-12);
+        }
+    }
+
+    /// Draws of points about the axes, in classes that overlap; the truth is the mean over all draws.
+    #[test]
+    fn the_silhouettes_interval_covers_what_it_says() {
+        for (classes, count, dim, spread) in [(2, 100, 8, 1.5), (10, 30, 16, 1.0), (5, 80, 5, 3.0)] {
+            let labels: Vec<u32> = (0..classes * count).map(|i| (i % classes) as u32).collect();
+            let draws: Vec<Estimate> = (0..1000)
+                .map(|draw| {
+                    let mut rows = sample(labels.len(), dim, Key::new(9).at(draw));
+                    for (i, &class) in labels.iter().enumerate() {
+                        rows.row_mut(i).iter_mut().for_each(|x| *x *= spread);
+                        rows.row_mut(i)[class as usize % dim] += 1.0;
+                    }
+                    normalize(&mut rows).unwrap();
+                    silhouette(Points::new(&rows).unwrap(), &labels).unwrap()
+                })
+                .collect();
+            let truth = draws.iter().map(|one| one.value).sum::<f64>() / draws.len() as f64;
+            let held =
+                |one: &&Estimate| one.interval.is_some_and(|[low, high]| low <= truth && truth <= high);
+            let share = draws.iter().filter(held).count() as f64 / draws.len() as f64;
+            assert!((0.93..=0.98).contains(&share), "{classes} × {count}: {share} cover");
         }
     }
 

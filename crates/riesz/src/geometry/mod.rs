@@ -25,7 +25,7 @@ mod wasserstein;
 pub use diagnosis::{Diagnosis, FEW_DIRECTIONS, NEARLY_EQUAL, diagnosis};
 pub use duplicates::Duplicates;
 pub use joint::{Joint, Likeness};
-pub use labeled::{lidar, silhouettes};
+pub use labeled::{lidar, silhouette, silhouettes};
 pub use lengths::Lengths;
 pub use metrics::{Better, Findings, METRICS, Metric, NEAR_DUPLICATE};
 pub use pairwise::{BINS, NEIGHBORS, Pairwise};
@@ -59,6 +59,29 @@ impl Estimate {
     pub fn with_error(value: f64, error: f64) -> Self {
         Self { value, interval: Some([value - TWO_SIDED * error, value + TWO_SIDED * error]) }
     }
+
+    /// The share of `hits` among `asked` independent questions with Wilson's interval (J. Am. Stat. Assoc. 1927), the p with
+    /// |p̂ − p| ≤ z √(p(1 − p)/n): it stays within [0, 1], has a width at 0 and 1, and covers what it says nearer to them than
+    /// p̂ ± z √(p̂(1 − p̂)/n) does (Brown, Cai & DasGupta, Stat. Sci. 2001).
+    ///
+    /// # Panics
+    /// If nothing was asked, or there are more hits than questions.
+    pub fn of_share(hits: usize, asked: usize) -> Self {
+        assert!(0 < asked && hits <= asked, "{hits} hits of {asked}");
+        let (value, n) = (hits as f64 / asked as f64, asked as f64);
+        let square = TWO_SIDED * TWO_SIDED / n;
+        let middle = (value + 0.5 * square) / (1.0 + square);
+        let half = (square * (value * (1.0 - value) + 0.25 * square)).sqrt() / (1.0 + square);
+        let low = if hits == 0 { 0.0 } else { middle - half };
+        let high = if hits == asked { 1.0 } else { middle + half };
+        Self { value, interval: Some([low, high]) }
+    }
+
+    /// The interval without what the number cannot be: below `low` or above `high`.
+    #[must_use]
+    pub fn within(self, low: f64, high: f64) -> Self {
+        Self { interval: self.interval.map(|ends| ends.map(|end| end.clamp(low, high))), ..self }
+    }
 }
 
 /// What every metric of one point set needs.
@@ -67,4 +90,34 @@ fn at_least_two<T: Scalar>(points: Points<'_, T>) -> Result<(), Error> {
         return Err(Error::new(format!("geometry needs at least 2 points; there are {}", points.len())));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Key, uniform};
+
+    /// Of 4,000 draws, near to 1 and farther; where all or none are hits, one end is 1 or 0 and the other is not.
+    #[test]
+    fn intervals_of_shares_cover_what_they_say() {
+        for (p, asked) in [(0.998, 1000), (0.9, 400), (0.5, 50)] {
+            let mut rng = Key::new(6).stream("shares").rng();
+            let draws = 4000;
+            let covered = (0..draws)
+                .filter(|_| {
+                    let hits = (0..asked).filter(|_| uniform(&mut rng) < p).count();
+                    let [low, high] = Estimate::of_share(hits, asked).interval.unwrap();
+                    assert!(0.0 <= low && low < high && high <= 1.0, "{low} to {high}");
+                    (low..=high).contains(&p)
+                })
+                .count();
+            let share = f64::from(u32::try_from(covered).unwrap()) / f64::from(draws);
+            assert!((0.935..0.965).contains(&share), "p = {p}: {share} cover");
+        }
+        // 10 of 10: 1 − z²/(n + z²) to 1.
+        let [low, high] = Estimate::of_share(10, 10).interval.unwrap();
+        assert!((low - 0.722_467_2).abs() < 1e-7 && high == 1.0, "{low} to {high}");
+        let [low, high] = Estimate::of_share(0, 10).interval.unwrap();
+        assert!(low == 0.0 && (high - 0.277_532_8).abs() < 1e-7, "{low} to {high}");
+    }
 }

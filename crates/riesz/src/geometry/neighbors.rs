@@ -77,16 +77,21 @@ impl<T: Scalar> Nearest<T> {
         counts
     }
 
-    /// ln(r₂/r₁) of each row whose nearest two are at distances 0 < r₁ ≤ r₂, computed anew from the rows.
-    pub(super) fn log_ratios(&self, points: Points<'_, T>) -> Vec<f64> {
+    /// Of each row whose nearest two are at distances 0 < r₁ ≤ r₂, in order: its place, that of its nearest, and ln(r₂/r₁),
+    /// computed anew from the rows.
+    pub(super) fn log_ratios(&self, points: Points<'_, T>) -> Vec<(usize, usize, f64)> {
         let ratio = |i: usize| {
-            let (mut first, mut second) = (f64::INFINITY, f64::INFINITY);
+            let (mut nearest, mut first, mut second) = (i, f64::INFINITY, f64::INFINITY);
             for &other in self.rows[i * self.k..(i + 1) * self.k].iter().filter(|row| **row != u32::MAX) {
                 let rows = points.row(i).iter().zip(points.row(other as usize));
                 let square: f64 = rows.map(|(a, b)| (a.to_f64() - b.to_f64()).powi(2)).sum();
-                (first, second) = if square < first { (square, first) } else { (first, second.min(square)) };
+                if square < first {
+                    (nearest, first, second) = (other as usize, square, first);
+                } else {
+                    second = second.min(square);
+                }
             }
-            (first > 1e-24 && second.is_finite()).then(|| 0.5 * (second / first).ln())
+            (first > 1e-24 && second.is_finite()).then(|| (i, nearest, 0.5 * (second / first).ln()))
         };
         (0..points.len()).filter_map(ratio).collect()
     }

@@ -3,6 +3,7 @@
 //! S points are looked at, of n. If S = n the numbers are exact. Else they are those of a sample without replacement, with
 //! a 95 % interval: a mean over pairs varies as 4 Var(h)/S (1 − S/n), h the mean over a point's pairs (Hoeffding 1948),
 //! which is taken from 1,024 of the points; what is no mean is made one first (ln by its slope, W₁ by the sign of F̂ − F).
+//! Intervals end where the number does: uniformity is from −8 to 0, W₁ from 0 to 1.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -136,19 +137,22 @@ impl Pairwise {
             let error = poisson.max(TWO_SIDED * jackknife(&partners, count) * left.sqrt());
             let scale = whole / pairs;
             let interval = [(scale * (count - error)).max(count), scale * (count + error)];
-            Estimate { value: scale * count, interval: Some(interval) }
+            Estimate { value: scale * count, interval: Some(interval) }.within(0.0, whole)
         } else {
             Estimate::exact(found as f64)
         };
         Ok(Self {
             looked_at: n,
             of,
-            uniformity: estimate(mean.ln(), spread.as_ref().map(|spread| spread.gaussian / mean)),
+            uniformity: estimate(mean.ln(), spread.as_ref().map(|spread| spread.gaussian / mean))
+                .within(-8.0, 0.0),
             wasserstein_uniformity: estimate(
                 gathered.distance(points.dim()),
                 spread.as_ref().map(|spread| spread.distance),
-            ),
-            intrinsic_dimension: two_nn(&ratios).map(|(d, error)| estimate(d, (left > 0.0).then_some(error))),
+            )
+            .within(0.0, 1.0),
+            intrinsic_dimension: two_nn(&ratios)
+                .map(|(d, error)| estimate(d, (left > 0.0).then_some(error)).within(0.0, f64::INFINITY)),
             hubness: occurrences
                 .map(|counts| skewness(&counts))
                 .map(|(skew, error)| estimate(skew, (left > 0.0).then_some(error))),
@@ -222,15 +226,21 @@ fn jackknife(partners: &[f64], count: f64) -> f64 {
     ((n - 1.0) / n * partners.iter().map(|x| (x - mean).powi(2)).sum::<f64>()).sqrt()
 }
 
-/// d = (N − 1)/Σ ln(r₂/r₁), the maximum-likelihood form of TwoNN (Facco et al. 2017), and its standard error.
-fn two_nn(ratios: &[f64]) -> Option<(f64, f64)> {
+/// d = (N − 1)/Σ ln(r₂/r₁), the maximum-likelihood form of TwoNN (Facco et al. 2017), and its standard error. Two points that
+/// are each other's nearest share r₁, and their terms vary together; so the variance is that of the sums of such pairs.
+fn two_nn(ratios: &[(usize, usize, f64)]) -> Option<(f64, f64)> {
     let n = ratios.len() as f64;
-    let mean = ratios.iter().sum::<f64>() / n;
+    let mean = ratios.iter().map(|(.., x)| x).sum::<f64>() / n;
     // Equal distances, as of a simplex, tell of no dimension.
     if ratios.len() < 2 || mean <= 1e-9 {
         return None;
     }
-    let variance = ratios.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let squares = ratios.iter().map(|&(row, nearest, x)| {
+        let other = ratios.binary_search_by_key(&nearest, |one| one.0).map(|place| ratios[place]);
+        let mutual = other.ok().filter(|other| other.1 == row).map_or(0.0, |other| other.2 - mean);
+        (x - mean) * (x - mean + mutual)
+    });
+    let variance = squares.sum::<f64>().max(0.0) / (n - 1.0);
     let dimension = (n - 1.0) / (n * mean);
     Some((dimension, dimension * (variance / n).sqrt() / mean))
 }
@@ -257,4 +267,43 @@ fn skewness(counts: &[f64]) -> (f64, f64) {
     let middle = without.iter().sum::<f64>() / n;
     let error = ((n - 1.0) / n * without.iter().map(|x| (x - middle).powi(2)).sum::<f64>()).sqrt();
     (skew(all, n), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sphere::sample;
+
+    /// Draws of uniform points as samples of very many; the truth is the mean over all draws, as the dimension is that of so
+    /// many points. Taken as independent, 87 to 89 of 100 intervals would hold it.
+    #[test]
+    fn the_intrinsic_dimensions_interval_covers_what_it_says() {
+        let (n, draws) = (600, 1000);
+        for d in [2, 3, 8, 30] {
+            let found: Vec<(f64, f64)> = (0..draws)
+                .into_par_iter()
+                .map(|draw| {
+                    let rows = sample(n, d, Key::new(77).at(draw));
+                    let points = Points::new(&rows).unwrap();
+                    let mut nearest = Nearest::new(n, 2);
+                    let mut cosines = vec![0.0; n];
+                    for i in 0..n - 1 {
+                        rows_by_rows(
+                            points.row(i),
+                            &points.as_slice()[(i + 1) * d..],
+                            d,
+                            &mut cosines[i + 1..],
+                        );
+                        nearest.add(i, i + 1, &cosines[i + 1..]);
+                    }
+                    two_nn(&nearest.log_ratios(points)).unwrap()
+                })
+                .collect();
+            let truth = found.iter().map(|(value, _)| value).sum::<f64>() / draws as f64;
+            let held =
+                found.iter().filter(|(value, error)| (value - truth).abs() <= TWO_SIDED * error).count();
+            let share = held as f64 / draws as f64;
+            assert!((0.93..=0.975).contains(&share), "{d} dimensions: {share}");
+        }
+    }
 }

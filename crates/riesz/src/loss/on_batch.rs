@@ -8,11 +8,11 @@ impl Loss {
     ///
     /// # Errors
     /// If the loss has pairs of different images and there are fewer than two, or a term over matched pairs or other
-    /// views is given one view.
+    /// views is given one view, or one that weighs the match of two views (DCLW) other than two.
     ///
     /// # Panics
-    /// If a term is none that the language has: a focus on other than the mean over matched pairs of two views, or the
-    /// logarithm of a kernel that is not positive.
+    /// If a term is none that the language has: a focus on other than the mean over matched pairs, or the logarithm of a
+    /// kernel that is not positive.
     pub fn check(&self, images: usize, views: usize) -> Result<(), Error> {
         self.check_grouped(images, views, None)
     }
@@ -37,6 +37,12 @@ impl Loss {
                     self.name
                 )));
             }
+            if views != 2 && term.focus.is_some() {
+                return Err(Error::new(format!(
+                    "{} weighs the match of two views; there are {views}",
+                    self.name
+                )));
+            }
             if sizes.is_some() && term.focus.is_some() {
                 return Err(Error::new(format!(
                     "{} weighs one match of an image; it takes no groups",
@@ -56,9 +62,8 @@ impl Loss {
                 )));
             }
             assert!(
-                term.focus.is_none()
-                    || (term.link == Link::Mean && term.pairs == Pairs::MATCHED && views == 2),
-                "a focused term is a mean over the matched pairs of two views"
+                term.focus.is_none() || (term.link == Link::Mean && term.pairs == Pairs::MATCHED),
+                "a focused term is a mean over matched pairs"
             );
             assert!(
                 !term.link.is_logarithmic() || term.kernel.is_positive(),
