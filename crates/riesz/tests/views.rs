@@ -176,7 +176,6 @@ fn any_loss_of_any_number_of_views_is_a_number_or_refused() {
             }
         }
     }
-    println!("{numbers} numbers, {refused} refused");
     assert!(numbers > 150 && refused > 50, "{numbers} and {refused}");
 }
 
