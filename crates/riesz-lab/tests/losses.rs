@@ -201,6 +201,5 @@ fn every_loss_of_any_number_of_views_is_a_number_or_one_sentence() {
             }
         }
     }
-    println!("{numbers} numbers, {refused} refused");
     assert!(numbers > 170 && refused > 40, "{numbers} and {refused}");
 }

@@ -93,6 +93,9 @@ fn bad_input_gets_one_sentence_and_exit_code_2() {
         ("--kernel gaussian --gamma 2 --points 4 --dim 3", "--gamma is a flag of losses"),
         ("--loss dhel --points 4 --dim 3 --tolerance nan", "--tolerance is NaN"),
         ("--loss nt-xent --views 1 --points 4 --dim 3", "at least 2 views"),
+        ("--loss dclw --views 3 --points 4 --dim 3", "dclw weighs the match of two views; there are 3"),
+        ("--kernel exponential --temperature 1e-5 --points 8 --dim 3", "no start has a finite value"),
+        ("--kernel exponential --temperature 1e-5 --points 8 --dim 3 --json", "no start has a finite value"),
     ] {
         let output = riesz(folder.path(), &format!("sphere minimize {arguments}"));
         let (text, errors) = told(&output);
@@ -102,6 +105,29 @@ fn bad_input_gets_one_sentence_and_exit_code_2() {
             "{arguments}: {errors}"
         );
     }
+}
+
+/// An energy that is more than f64 holds at the starts: e^{−1000/3} at the tetrahedron, in words and in a picture.
+#[test]
+fn narrow_kernels_lead_to_their_minimum() {
+    let folder = tempfile::tempdir().unwrap();
+    let over = "--kernel exponential --temperature 0.001 --points 4 --dim 3 --starts 2";
+    let (text, errors) = told(&riesz(folder.path(), &format!("sphere minimize {over} --json")));
+    let found: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{errors}"));
+    let minimum = &found["minima"][0];
+    assert!((minimum["value"].as_f64().unwrap().ln() + 1000.0 / 3.0).abs() < 1e-9, "{found}");
+    assert_eq!(
+        (minimum["starts"].as_u64(), minimum["recognized"].as_str()),
+        (Some(2), Some("regular simplex")),
+        "{found}"
+    );
+    let output = riesz(folder.path(), &format!("sphere plot {over} --html p.html"));
+    assert!(output.status.success(), "{}", told(&output).1);
+    let page = std::fs::read_to_string(folder.path().join("p.html")).unwrap();
+    let data = page.split("const PANELS = ").nth(1).unwrap().split(";\n").next().unwrap();
+    let data: Value = serde_json::from_str(data).unwrap();
+    let frames = data[0]["frames"].as_array().unwrap();
+    assert!(frames.len() > 3 && frames.iter().all(|frame| frame["v"].is_f64()), "{data}");
 }
 
 #[test]
@@ -138,6 +164,19 @@ fn pictures_turn_in_three_dimensions_and_are_matrices_in_more() {
             assert_eq!(data[0]["edges"].as_array().unwrap().len(), 12, "the octahedron's edges");
         }
     }
+    // Panels beside have as many views as the first, or are refused.
+    let three =
+        "sphere plot --loss dhel --beside nt-xent --views 3 --points 4 --dim 3 --starts 2 --html p.html";
+    let (text, errors) = told(&riesz(folder.path(), three));
+    let page = std::fs::read_to_string(folder.path().join("p.html")).unwrap();
+    let data = page.split("const PANELS = ").nth(1).unwrap().split(";\n").next().unwrap();
+    let data: Value = serde_json::from_str(data).unwrap();
+    let numbers = |panel: usize| data[panel]["frames"][0]["x"].as_array().unwrap().len();
+    assert_eq!((numbers(0), numbers(1)), (36, 36), "three views of four points: {text}{errors}");
+    let output = riesz(folder.path(), &three.replace("nt-xent", "nt-xent,dclw").replace("p.html", "q.html"));
+    let (text, errors) = told(&output);
+    assert!(output.status.code() == Some(2) && text.is_empty() && !folder.path().join("q.html").exists());
+    assert!(errors.contains("--beside dclw: dclw weighs the match of two views; there are 3"), "{errors}");
     let (_, errors) = told(&riesz(folder.path(), "sphere plot --loss dhel --points 6 --dim 3"));
     assert!(errors.contains("--html FILE or --svg FILE"), "{errors}");
     let output = riesz(folder.path(), "sphere plot --loss dhel --beside nope --points 6 --dim 3 --svg p.svg");

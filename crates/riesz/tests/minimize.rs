@@ -229,6 +229,35 @@ fn gaussians_lead_to_the_cross_polytope_until_they_vanish() {
     }
 }
 
+/// At τ = 0.001 points nearer than a cosine of 0.71 repel by more than f64 holds; the logarithm leads to the tetrahedron
+/// all the same, whose energy is e^{−1000/3}. At τ = 0.0001 that is less than f64 holds, too.
+#[test]
+fn energies_that_overflow_at_the_start_are_descended_on_by_their_logarithm() {
+    let exact = simplex(4).cosines(3);
+    for (temperature, dim) in [(0.001, 3), (0.0011, 12)] {
+        let minima = search(&energy(KclKernel::Exponential(temperature), 4, dim), 12, 4);
+        let want = -1.0 / (3.0 * temperature);
+        for minimum in &minima {
+            assert!((minimum.value.ln() - want).abs() < 1e-9, "{minimum:?} for e^{want}");
+            assert!(matches!(minimum.end, End::Converged | End::Floor), "{minimum:?}");
+            assert!(minimum.gradient < 1e-6 * minimum.value, "{minimum:?}");
+            assert!(cosines(minimum, 4, 0).matches(&exact, 1e-8), "{:?}", cosines(minimum, 4, 0));
+        }
+        let problem = energy(KclKernel::Exponential(temperature), 4, dim);
+        let is_infinite = |start: u64| {
+            let mut first = None;
+            problem.descend(problem.start(Key::new(4), start), Settings::default(), &mut |step| {
+                first.get_or_insert(step.value);
+                false
+            });
+            first.is_some_and(|value| value.is_infinite())
+        };
+        assert!(dim > 3 || (0..12).filter(|&start| is_infinite(start)).count() > 3, "no start overflows");
+    }
+    let narrower = search(&energy(KclKernel::Exponential(0.0001), 4, 3), 12, 4);
+    assert!(narrower.iter().all(|minimum| matches!(minimum.end, End::Infinite | End::Flat)), "{narrower:?}");
+}
+
 /// HaoChen et al.'s loss is least at orthonormal sets, −2, and not at the simplex.
 #[test]
 fn the_spectral_loss_prefers_orthonormal_sets() {

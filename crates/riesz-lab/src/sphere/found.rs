@@ -15,6 +15,9 @@ const ATTAINED: f64 = 1e-9;
 /// Local minima that are looked at, from the lowest.
 const LOOKED_AT: usize = 10;
 
+/// What is said where there is nothing to tell.
+pub const NOWHERE: &str = "no start has a finite value that f64 holds; a kernel that is less steep has one";
+
 /// What is minimized, over what.
 pub struct Subject {
     /// The loss or energy in words.
@@ -143,7 +146,7 @@ impl Found {
             String::new(),
         ];
         let Some((group, minimum)) = self.best() else {
-            lines.push("no start has a finite value".to_owned());
+            lines.push(NOWHERE.to_owned());
             return lines.join("\n");
         };
         lines.push(format!("value        {}", minimum.value));

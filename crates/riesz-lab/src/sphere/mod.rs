@@ -5,4 +5,4 @@ mod found;
 pub mod plot;
 pub mod theory;
 
-pub use found::{Found, Group, Subject};
+pub use found::{Found, Group, NOWHERE, Subject};

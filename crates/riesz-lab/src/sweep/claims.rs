@@ -9,7 +9,7 @@ use super::compare::groups;
 use super::folder::Folder;
 use super::probes;
 use super::results::{Line, Quantity, Results};
-use super::statistics::{Paired, holm};
+use super::statistics::{Paired, corrected};
 use crate::device::Device;
 use crate::report::mean_and_deviation;
 use crate::{Error, Result};
@@ -244,12 +244,11 @@ fn each_pair(
             }
         }
     }
-    let p: Vec<f64> = pairs.iter().filter_map(|(.., paired)| paired.p).collect();
-    let mut corrected = holm(&p).into_iter();
+    let family: Vec<Paired> = pairs.iter().map(|(.., paired)| *paired).collect();
     pairs
         .iter()
-        .map(|(ours, theirs, paired)| {
-            let p = paired.p.and_then(|_| corrected.next());
+        .zip(corrected(&family))
+        .map(|((ours, theirs, paired), p)| {
             let p = p.map_or_else(String::new, |p| format!(", p {p:.3} after Holm"));
             format!("{what}, {ours} less {theirs}: {}{p}", told(paired, scale, unit, digits))
         })

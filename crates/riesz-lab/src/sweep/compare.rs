@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::results::{Line, Results};
-use super::statistics::{Paired, holm};
+use super::statistics::{self, Paired};
 
 /// The cells that differ in their seed alone.
 #[derive(Clone, Debug)]
@@ -50,7 +50,8 @@ pub struct Comparison {
     pub difference: f64,
     /// Half of the 95 % interval.
     pub margin: Option<f64>,
-    /// By Holm's rule within its family: all pairs of this quantity at all places, or all pairs of the means over places.
+    /// By Holm's rule within its family: all pairs of this quantity at all places, or all pairs of the means over places, which
+    /// have two seeds or more. `None` with one seed, or where all differences are equal and not 0.
     pub p_corrected: Option<f64>,
 }
 
@@ -108,7 +109,7 @@ pub fn comparisons(results: &Results, axis: &str, quantity: usize) -> Vec<Compar
                     margin: paired.margin,
                     p_corrected: None,
                 };
-                (told, paired.p)
+                (told, paired)
             };
             let found: Vec<(&Place, BySeed)> = places
                 .iter()
@@ -136,12 +137,13 @@ pub fn comparisons(results: &Results, axis: &str, quantity: usize) -> Vec<Compar
 }
 
 /// A family of comparisons, its p-values corrected together.
-fn corrected(family: Vec<(Comparison, Option<f64>)>) -> Vec<Comparison> {
-    let p: Vec<f64> = family.iter().filter_map(|(_, p)| *p).collect();
-    let mut corrected = holm(&p).into_iter();
+fn corrected(family: Vec<(Comparison, Paired)>) -> Vec<Comparison> {
+    let (family, paired): (Vec<Comparison>, Vec<Paired>) = family.into_iter().unzip();
+    let corrected = statistics::corrected(&paired);
     family
         .into_iter()
-        .map(|(comparison, p)| Comparison { p_corrected: p.and_then(|_| corrected.next()), ..comparison })
+        .zip(corrected)
+        .map(|(comparison, p_corrected)| Comparison { p_corrected, ..comparison })
         .collect()
 }
 
@@ -216,6 +218,44 @@ mod tests {
         let (false_finds, finds) = (false_finds as f64 / draws as f64, finds as f64 / (2 * draws) as f64);
         assert!(false_finds < 0.06, "{false_finds} of the families find the null");
         assert!(finds > 0.9, "{finds} of the planted differences are found with ten seeds");
+    }
+
+    /// Two settings that give the same numbers: their p is 1, and the other pairs are corrected by all six.
+    #[test]
+    fn settings_without_any_difference_count_in_the_family() {
+        let mut results = planted(3, 2.0, Key::new(3));
+        let places = ["32", "128"].map(|batch| vec![("batch".to_owned(), batch.to_owned())]);
+        let of = |lines: &[Line], loss: &str, batch: &str, seed: u64| {
+            lines.iter().find(|line| line.cell == format!("{loss}{batch}{seed}")).unwrap().values[0]
+        };
+        let before = results.lines.clone();
+        for line in &mut results.lines {
+            if line.setting("loss") == Some("c") {
+                let batch = line.setting("batch").unwrap().to_owned();
+                line.values[0] = of(&before, "a", &batch, line.seed);
+            }
+        }
+        let found = comparisons(&results, "loss", 0);
+        let each: Vec<&Comparison> = found.iter().filter(|one| one.place.is_some()).collect();
+        assert_eq!(each.len(), 6);
+        for one in each.iter().filter(|one| one.ours == "a" && one.theirs == "c") {
+            assert_eq!((one.difference, one.margin, one.p_corrected), (0.0, None, Some(1.0)));
+        }
+        let p = |ours: &str, theirs: &str, batch: &str| {
+            let at = |loss: &str, seed: u64| of(&results.lines, loss, batch, seed).unwrap();
+            let differences: Vec<f64> = (0..3).map(|seed| at(ours, seed) - at(theirs, seed)).collect();
+            Paired::of(&differences).p.unwrap()
+        };
+        let least = ["32", "128"]
+            .into_iter()
+            .flat_map(|batch| [p("a", "b", batch), p("b", "c", batch)])
+            .fold(1.0, f64::min);
+        let lowest = each.iter().filter_map(|one| one.p_corrected).fold(1.0, f64::min);
+        assert!((lowest - (6.0 * least).min(1.0)).abs() < 1e-12, "{lowest} for 6 × {least}");
+        assert!(
+            least < 1.0 / 6.0
+                && each.iter().all(|one| places.iter().any(|place| one.place.as_ref() == Some(place)))
+        );
     }
 
     #[test]

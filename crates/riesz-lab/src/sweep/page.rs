@@ -56,7 +56,7 @@ fn headline(results: &Results, averages: &[Comparison]) -> String {
     let (cells, all) = (results.lines.len(), results.contents.cells.len());
     let finished = if cells == all { format!("{all} cells") } else { format!("{cells} of {all} cells") };
     let knn: Vec<&Comparison> = averages.iter().filter(|one| one.quantity == "knn").collect();
-    let tested = knn.iter().filter(|one| one.p_corrected.is_some()).count();
+    let tested = knn.iter().filter(|one| one.seeds > 1).count();
     let found = knn.iter().filter(|one| one.is_found()).count();
     match (tested, found) {
         (0, _) => format!("{finished}; nothing was tested, which needs two seeds."),

@@ -21,7 +21,8 @@ pub struct Paired {
     pub mean: f64,
     /// Half of the 95 % interval's width; `None` with one seed, or without a spread.
     pub margin: Option<f64>,
-    /// The chance of a mean as far from 0 if there were no difference; `None` as the margin.
+    /// The chance of a mean as far from 0 if there were no difference: 1 where all differences are 0; `None` with one seed,
+    /// or where they are all equal and not 0.
     pub p: Option<f64>,
 }
 
@@ -34,7 +35,9 @@ impl Paired {
         assert!(!differences.is_empty(), "a comparison of no seed");
         let seeds = differences.len();
         let (mean, deviation) = mean_and_deviation(differences);
-        // Equal differences, which are shares of a few thousand images, are a coincidence and no spread of 0.
+        // Equal differences, which are shares of a few thousand images, are a coincidence and no spread of 0: with them Student's t
+        // says nothing. If all are 0, no mean is nearer to 0 than theirs, whatever the spread.
+        let is_zero = seeds > 1 && differences.iter().all(|x| x.abs() <= ROUNDING);
         let error = deviation
             .map(|deviation| deviation / (seeds as f64).sqrt())
             .filter(|&error| error > ROUNDING * (1.0 + mean.abs()));
@@ -42,7 +45,9 @@ impl Paired {
             seeds,
             mean,
             margin: error.map(|error| student_quantile(0.975, seeds - 1) * error),
-            p: error.map(|error| 2.0 * student_cdf(-(mean / error).abs(), seeds - 1)),
+            p: error
+                .map(|error| 2.0 * student_cdf(-(mean / error).abs(), seeds - 1))
+                .or(is_zero.then_some(1.0)),
         }
     }
 
@@ -87,6 +92,18 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     corrected
 }
 
+/// The p-values of a family, corrected: all comparisons of two seeds or more. One whose p is not known, as its differences are
+/// equal and not 0, counts in the family as 1, which nobody would have found, and stays without a p.
+pub(super) fn corrected(family: &[Paired]) -> Vec<Option<f64>> {
+    let p: Vec<f64> = family.iter().filter(|one| one.seeds > 1).map(|one| one.p.unwrap_or(1.0)).collect();
+    let mut corrected = holm(&p).into_iter();
+    let of = |one: &Paired| {
+        let corrected = if one.seeds > 1 { corrected.next() } else { None };
+        one.p.and(corrected)
+    };
+    family.iter().map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +138,27 @@ mod tests {
         assert_eq!(Paired::of(&[1.0, 1.0]), Paired { seeds: 2, mean: 1.0, margin: None, p: None });
         // Equal but for rounding, as 0.788 − 0.795 and 0.791 − 0.798 are.
         assert_eq!(Paired::of(&[0.788 - 0.795, 0.791 - 0.798]).p, None);
+    }
+
+    #[test]
+    fn a_pair_without_a_spread_stays_in_the_family() {
+        assert_eq!(Paired::of(&[0.0, 0.0, 0.0]).p, Some(1.0));
+        assert_eq!(Paired::of(&[0.0]).p, None);
+        let one = |differences: &[f64]| Paired::of(differences);
+        let alone = one(&[1.0, 1.2, 1.1]);
+        let p = alone.p.unwrap();
+        // Five others: no difference at all, equal differences, and three ordinary ones with a larger p.
+        let others =
+            [&[0.0, 0.0, 0.0][..], &[1.0, 1.0, 1.0], &[1.0, -1.0, 0.5], &[2.0, -1.0, 0.5], &[3.0, -1.0, 0.5]];
+        let mut family = vec![alone];
+        family.extend(others.iter().map(|differences| one(differences)));
+        let found = corrected(&family);
+        assert!((found[0].unwrap() - 6.0 * p).abs() < 1e-15, "{found:?}, {p}");
+        assert_eq!((found[1], found[2]), (Some(1.0), None));
+        // One seed is no test, and makes no family larger.
+        family.push(one(&[1.0]));
+        assert_eq!(corrected(&family)[..6], found[..]);
+        assert_eq!(corrected(&family)[6], None);
     }
 
     #[test]

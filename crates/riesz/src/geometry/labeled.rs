@@ -224,6 +224,7 @@ mod tests {
 
     /// Draws of points about the axes, in classes that overlap; the truth is the mean over all draws.
     #[test]
+    #[expect(clippy::print_stdout, reason = "the shares are the page's figures")]
     fn the_silhouettes_interval_covers_what_it_says() {
         for (classes, count, dim, spread) in [(2, 100, 8, 1.5), (10, 30, 16, 1.0), (5, 80, 5, 3.0)] {
             let labels: Vec<u32> = (0..classes * count).map(|i| (i % classes) as u32).collect();

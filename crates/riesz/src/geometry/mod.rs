@@ -99,6 +99,7 @@ mod tests {
 
     /// Of 4,000 draws, near to 1 and farther; where all or none are hits, one end is 1 or 0 and the other is not.
     #[test]
+    #[expect(clippy::print_stdout, reason = "the shares are the page's figures")]
     fn intervals_of_shares_cover_what_they_say() {
         for (p, asked) in [(0.998, 1000), (0.9, 400), (0.5, 50)] {
             let mut rng = Key::new(6).stream("shares").rng();

@@ -277,6 +277,7 @@ mod tests {
     /// Draws of uniform points as samples of very many; the truth is the mean over all draws, as the dimension is that of so
     /// many points. Taken as independent, 87 to 89 of 100 intervals would hold it.
     #[test]
+    #[expect(clippy::print_stdout, reason = "the shares are the page's figures")]
     fn the_intrinsic_dimensions_interval_covers_what_it_says() {
         let (n, draws) = (600, 1000);
         for d in [2, 3, 8, 30] {

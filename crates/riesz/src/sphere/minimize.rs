@@ -6,7 +6,8 @@
 //! Each start is one thread's work and a function of its key, so that the results have the same bits for any number of
 //! threads.
 //!
-//! Energies in up to 8 dimensions run by loops over pairs (`pairs`), all else by the fused engine (`views`). Where a loss attracts matched
+//! Energies in up to 8 dimensions run by loops over pairs (`pairs`), all else by the fused engine (`views`). An energy that is more than
+//! f64 holds at the start, or less where it comes to, as of a narrow kernel, is descended on by its logarithm. Where a loss attracts matched
 //! points by a kernel with a cusp at coincidence (Riesz with −2 < p < 0: its slope there is infinite), no gradient vanishes
 //! at the minimum; there the views are put together once they are near each other, and the descent goes on with one set.
 
@@ -58,10 +59,10 @@ pub enum End {
     Iterations,
     /// It was told to stop.
     Stopped,
-    /// The value at the start is not finite.
+    /// The value at the start is not finite, and neither is that of an energy whose logarithm was descended on instead.
     Infinite,
     /// The value is below 10⁻¹⁴⁰ and the gradient's squares are 0 in f64: the kernel vanishes at these distances, and nothing
-    /// says which way to go.
+    /// says which way to go. Nor did an energy's logarithm lead to a value that f64 holds.
     Flat,
 }
 
@@ -128,12 +129,6 @@ impl Problem {
             if number < least {
                 return Err(Error::new(format!("{number} {what}; at least {least} are needed")));
             }
-        }
-        if views != 2 && loss.terms.iter().any(|term| term.focus.is_some()) {
-            return Err(Error::new(format!(
-                "{} weighs the match of two views; there are {views}",
-                loss.name
-            )));
         }
         loss.check(points, views)?;
         let pulls = |weight: f64| weight < 0.0;
@@ -204,7 +199,8 @@ impl Problem {
         !start.is_multiple_of(2)
     }
 
-    /// Descends from `start`, K M rows; `watch` sees each step before it is made, and ends the descent by saying no.
+    /// Descends from `start`, K M rows; `watch` sees each step before it is made, and ends the descent by saying no. A descent
+    /// that begins anew, on the logarithm, has step 0 again.
     ///
     /// # Panics
     /// If `start` is not of the problem's shape.
@@ -237,23 +233,75 @@ impl Problem {
         };
         let tied = self.views > 1 && descent.end != End::Stopped && self.has_cusp();
         let free = minimum(shape, descent, false);
+        if Self::is_lost(&free)
+            && let Some(found) = self.by_logarithm(shape, shape.columns(&start), settings, watch)
+            && (free.end == End::Infinite || found.value <= (1.0 + 1e-9) * free.value)
+        {
+            return found;
+        }
         if tied { self.tie(free, settings) } else { free }
+    }
+
+    /// Whether a descent's values were more than f64 holds, or less, or fell by so many powers of ten that no step fitted both
+    /// ends.
+    fn is_lost(minimum: &Minimum) -> bool {
+        match minimum.end {
+            End::Infinite | End::Flat => true,
+            End::Floor => {
+                minimum.gradient > 1e-6 * minimum.value.abs() || minimum.value.abs() < lbfgs::VANISHED
+            }
+            End::Converged | End::Iterations | End::Stopped => false,
+        }
+    }
+
+    /// The term of a loss that is the energy of one view.
+    fn energy(&self) -> Option<&Term> {
+        match &self.loss.terms[..] {
+            [term] if term.link == Link::Mean && term.pairs == Pairs::WITHIN && term.focus.is_none() => {
+                (self.views == 1).then_some(term)
+            }
+            _ => None,
+        }
     }
 
     /// If the loss is the energy of one view in few dimensions, the factor of each unordered pair.
     fn pair_energy(&self) -> Option<f64> {
-        match &self.loss.terms[..] {
-            [term]
-                if self.views == 1
-                    && self.dim <= LOOPS
-                    && term.link == Link::Mean
-                    && term.pairs == Pairs::WITHIN
-                    && term.focus.is_none() =>
-            {
-                Some(2.0 * term.pair_factor(self.points, 1))
-            }
-            _ => None,
+        let term = self.energy().filter(|_| self.dim <= LOOPS)?;
+        Some(2.0 * term.pair_factor(self.points, 1))
+    }
+
+    /// The descent of an energy whose values are more or less than f64 holds, on its logarithm, which has the same
+    /// minimizers. None if it has none, or what is least is too small for f64.
+    fn by_logarithm(
+        &self,
+        shape: Shape,
+        x: Vec<f64>,
+        settings: Settings,
+        watch: &mut dyn FnMut(&Step<'_>) -> bool,
+    ) -> Option<Minimum> {
+        let term = self.energy().filter(|term| term.weight > 0.0 && term.kernel.is_positive())?;
+        let logarithm = Term { link: Link::LogMean, weight: 1.0, ..term.clone() };
+        let loss = Loss { name: self.loss.name, terms: vec![logarithm] };
+        let energy = |logarithm: f64| term.weight * logarithm.exp();
+        let mut views = Views { shape, loss: &loss, views: 1, tied: false };
+        // The gradient of ln E is that of E over E, so that here it is the gradient alone that the tolerance bounds.
+        let to_the_floor = Settings { tolerance: 0.0, ..settings };
+        let descent = descend(shape, &mut views, x, to_the_floor, &mut |step| {
+            let value = energy(step.value);
+            watch(&Step { value, gradient: value * step.gradient, ..*step })
+        });
+        let mut found = minimum(shape, descent, false);
+        found.value = energy(found.value);
+        if found.end != End::Stopped && !found.value.is_normal() {
+            return None;
         }
+        if matches!(found.end, End::Floor | End::Flat) && found.gradient <= settings.tolerance {
+            found.end = End::Converged;
+        }
+        found.gradient *= found.value;
+        found.scale = found.value;
+        found.evaluations += 1;
+        Some(found)
     }
 
     /// Whether a term over matched pairs has an infinite slope where they meet.

@@ -10,7 +10,7 @@ use riesz::sphere::minimize::Settings;
 use crate::commands::loss_flags::LossFlags;
 use crate::console::outln;
 use crate::progress::Progress;
-use crate::sphere::{Found, Subject};
+use crate::sphere::{Found, NOWHERE, Subject};
 use crate::{Error, Result, embeddings, interrupt, room};
 
 /// Arguments of `riesz sphere minimize`.
@@ -55,7 +55,7 @@ pub(super) struct Over {
     dim: usize,
     /// Views of each image [default: 2 with --loss, 1 with --kernel alone]
     #[arg(long)]
-    views: Option<usize>,
+    pub(super) views: Option<usize>,
     /// Seed of the starts
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -113,7 +113,7 @@ impl Over {
 /// Searches and prints.
 ///
 /// # Errors
-/// Bad use; an interruption, after the best so far is printed; or the disk refuses.
+/// Bad use; no start has a finite value; an interruption, after the best so far is printed; or the disk refuses.
 pub(super) fn run(args: &MinimizeArgs) -> Result<()> {
     let verb = "riesz sphere minimize";
     let settings = args.over.settings(verb)?;
@@ -131,6 +131,9 @@ pub(super) fn run(args: &MinimizeArgs) -> Result<()> {
         });
     progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
     let found = Found::new(subject, minima);
+    if found.best().is_none() && !interrupt::asked() {
+        return Err(Error::input(format!("{verb}: {}: {NOWHERE}", found.subject.words)));
+    }
     if args.json {
         outln!("{}", found.json());
     } else {

@@ -25,7 +25,7 @@ Gram matrix. Every panel is the best of the starts.")]
 pub(super) struct PlotArgs {
     #[command(flatten)]
     over: Over,
-    /// More losses by name, at their papers' settings, a panel each
+    /// More losses by name, at their papers' settings, a panel each; of as many --views
     #[arg(long, value_delimiter = ',', value_name = "LOSS")]
     beside: Vec<String>,
     /// Random starts of each panel
@@ -58,7 +58,10 @@ pub(super) fn run(args: &PlotArgs) -> Result<()> {
             Error::input(format!("{verb} --beside {name}: {}", error.message()))
         })?;
         let loss: Loss = recipe.loss()?;
-        subjects.push(subject(recipe.describe(), loss, points, dim, 2));
+        let one = subject(recipe.describe(), loss, points, dim, args.over.views.unwrap_or(2));
+        // Refused before anything is searched.
+        one.problem().map_err(|error| error.at(format!("{verb} --beside {name}")))?;
+        subjects.push(one);
     }
     interrupt::listen();
     let mut progress = Progress::new("drawing", "panels", 0, subjects.len() as u64, false);

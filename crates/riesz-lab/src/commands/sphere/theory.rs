@@ -6,7 +6,7 @@ use riesz::rng::Key;
 
 use crate::console::outln;
 use crate::progress::{Progress, duration};
-use crate::sphere::theory::{EXPERIMENTS, Experiment, Scale, Verdict, html, markdown};
+use crate::sphere::theory::{EXPERIMENTS, Experiment, Scale, Verdict, headline, html, markdown};
 use crate::{Error, Result, atomic, interrupt};
 
 /// Arguments of `riesz sphere theory`.
@@ -79,8 +79,8 @@ pub(super) fn run(args: &TheoryArgs) -> Result<()> {
         .filter(|(_, one)| one.verdict == Verdict::Fails)
         .map(|(number, _)| number.to_string())
         .collect();
+    outln!("\n{} ({spent})", headline(&done));
     if failed.is_empty() {
-        outln!("\nall claims hold ({spent})");
         Ok(())
     } else {
         Err(Error::check(format!("claims {} do not hold", failed.join(", "))))

@@ -10,7 +10,7 @@ use riesz::rng::Key;
 use riesz::sphere::minimize::{Minimum, Settings};
 use riesz::sphere::optima::Configuration;
 
-use super::{Found, Subject};
+use super::{Found, NOWHERE, Subject};
 use crate::{Error, Result, interrupt};
 
 pub use page::html;
@@ -52,12 +52,18 @@ impl Panel {
         }
         let found = Found::new(subject, minima);
         let Some((group, best)) = found.best() else {
-            return Err(Error::input(format!("{}: no start has a finite value", found.subject.words)));
+            return Err(Error::input(format!("{}: {NOWHERE}", found.subject.words)));
         };
         let mut frames: Vec<(usize, f64, Matrix<f64>)> = Vec::new();
         let mut every = 1;
         problem.descend(problem.start(key, best.start), settings, &mut |step| {
-            if step.iteration.is_multiple_of(every) {
+            // A descent that begins anew, on the logarithm.
+            if step.iteration == 0 {
+                frames.clear();
+                every = 1;
+            }
+            // The first values of an energy that is descended on by its logarithm may be more than f64 holds.
+            if step.value.is_finite() && step.iteration.is_multiple_of(every) {
                 frames.push((step.iteration, step.value, step.rows()));
             }
             // Twice as many as are kept: every other one is let go.

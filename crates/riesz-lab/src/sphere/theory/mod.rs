@@ -21,7 +21,7 @@ use riesz::sphere::minimize::{Minimum, Problem, Settings};
 
 use crate::Result;
 
-pub use pages::{html, markdown};
+pub use pages::{headline, html, markdown};
 
 /// How much is spent.
 #[derive(Clone, Copy, Debug)]

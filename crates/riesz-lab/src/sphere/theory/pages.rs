@@ -16,6 +16,17 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
+/// How many claims hold, fail and are left open.
+pub fn headline(experiments: &[Experiment]) -> String {
+    let count = |verdict| experiments.iter().filter(|one| one.verdict == verdict).count();
+    format!(
+        "{} claims hold, {} fail, {} left open",
+        count(Verdict::Holds),
+        count(Verdict::Fails),
+        count(Verdict::Open)
+    )
+}
+
 /// As Markdown, below `head` (a title and what was run).
 pub fn markdown(head: &str, experiments: &[Experiment]) -> String {
     let mut page = format!("{head}\n\n");
@@ -80,20 +91,14 @@ pub fn html(title: &str, run: &str, experiments: &[Experiment]) -> Result<String
             }
         })
         .collect();
-    let count = |verdict| experiments.iter().filter(|one| one.verdict == verdict).count();
-    let fails = count(Verdict::Fails);
+    let fails = experiments.iter().any(|one| one.verdict == Verdict::Fails);
     fill(
         include_str!("page.html"),
         context! {
                 title,
                 run,
-                tone => if fails > 0 { "bad" } else { "good" },
-                headline => format!(
-                    "{} claims hold, {} fail, {} left open",
-                    count(Verdict::Holds),
-                    fails,
-                    count(Verdict::Open)
-                ),
+                tone => if fails { "bad" } else { "good" },
+                headline => headline(experiments),
                 experiments => list,
         },
     )

@@ -28,7 +28,7 @@ const NOISE: f64 = 1e-14;
 /// Pairs that can be remembered.
 const MEMORY: usize = 64;
 /// Below, the squares of a gradient are 0 in f64.
-const VANISHED: f64 = 1e-140;
+pub(super) const VANISHED: f64 = 1e-140;
 /// Evaluations of one line search at most.
 const TRIALS: usize = 40;
 /// Iterations without a lower value or gradient after which rounding is all that is left.
