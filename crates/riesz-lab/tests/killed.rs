@@ -50,8 +50,8 @@ enum Keeps {
 /// Files by their path, of those that are compared.
 type Bits = BTreeMap<String, Vec<u8>>;
 
-/// What stands in place of the files in half of the trials.
-const OLD: &[u8] = b"old";
+/// What stands in place of the files in half of the trials; as a list of names or a card it is riesz's, which may be written over.
+const OLD: &[u8] = b"index,name,label\n## Recipe\n\n```toml\nof e.onnx and w.safetensors, old";
 const BEFORE: &str = "before anything was written";
 const WRITING: &str = "while a file was being written";
 const BETWEEN: &str = "between two files";

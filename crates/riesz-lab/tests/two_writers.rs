@@ -190,7 +190,7 @@ fn who_reads_a_run_that_is_trained_sees_what_is_whole() {
             // What it needs was written already.
             (_, Some(0)) => {}
             ("eval", _) => refused(&output, &[BUSY]),
-            ("report", _) => refused(&output, &["metrics.json", "riesz eval"]),
+            ("report", _) => refused(&output, &["not finished", "metrics.json"]),
             _ => refused(&output, &["encoder.safetensors"]),
         }
         early += usize::from(output.status.code() == Some(2));

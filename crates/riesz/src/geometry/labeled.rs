@@ -243,6 +243,10 @@ mod tests {
             let held =
                 |one: &&Estimate| one.interval.is_some_and(|[low, high]| low <= truth && truth <= high);
             let share = draws.iter().filter(held).count() as f64 / draws.len() as f64;
+            println!(
+                "{classes} classes of {count} in {dim} dimensions: {truth:.3}, {:.1} % cover",
+                100.0 * share
+            );
             assert!((0.93..=0.98).contains(&share), "{classes} × {count}: {share} cover");
         }
     }

@@ -113,6 +113,7 @@ mod tests {
                 })
                 .count();
             let share = f64::from(u32::try_from(covered).unwrap()) / f64::from(draws);
+            println!("p = {p}, n = {asked}: {:.1} % cover", 100.0 * share);
             assert!((0.935..0.965).contains(&share), "p = {p}: {share} cover");
         }
         // 10 of 10: 1 − z²/(n + z²) to 1.

@@ -304,6 +304,10 @@ mod tests {
             let held =
                 found.iter().filter(|(value, error)| (value - truth).abs() <= TWO_SIDED * error).count();
             let share = held as f64 / draws as f64;
+            println!(
+                "{n} points in {d} dimensions: {truth:.3}, {:.1} % of {draws} intervals hold it",
+                100.0 * share
+            );
             assert!((0.93..=0.975).contains(&share), "{d} dimensions: {share}");
         }
     }
