@@ -13,7 +13,7 @@ use crate::{Error, Result, interrupt};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   riesz duplicates runs/photos
-  riesz duplicates runs/photos other-photos/
+  riesz duplicates runs/photos photos/
   riesz duplicates runs/photos --index photos.parquet --output duplicates.html
   riesz duplicates runs/photos --index photos.parquet --above 0.995 --json
 
