@@ -173,7 +173,7 @@ pub fn is_leftover(path: &Path) -> bool {
     name.starts_with(BESIDE.as_bytes())
 }
 
-fn folder(path: &Path) -> &Path {
+pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

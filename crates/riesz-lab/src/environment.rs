@@ -38,7 +38,7 @@ pub fn record(run: &Run, device: &str, data: &Record, step: u64) -> Result<Optio
         "data".to_owned(),
         serde_json::to_value(data).map_err(|error| Error::input(error.to_string()))?,
     );
-    let (file, told) = match read(run) {
+    let (file, told) = match run.environment() {
         // After no step, all of the run's bits are made here and now.
         Some(before) if step > 0 => continued(before, &now, step),
         _ => (now, None),
@@ -46,11 +46,6 @@ pub fn record(run: &Run, device: &str, data: &Record, step: u64) -> Result<Optio
     let text = serde_json::to_string_pretty(&file).expect("an object of JSON values is JSON");
     atomic::write_bytes(&run.path(ENVIRONMENT), text.as_bytes())?;
     Ok(told)
-}
-
-/// What is recorded of a run, if it can be read.
-pub fn read(run: &Run) -> Option<Map<String, Value>> {
-    serde_json::from_slice(&std::fs::read(run.path(ENVIRONMENT)).ok()?).ok()
 }
 
 /// The file with one start more, and what is new about it in words.

@@ -3,15 +3,13 @@
 //! What is held out is drawn among the images that there are, so where files came or went images that were trained on would
 //! count as held out. Whoever opens the images of a run does it here.
 
-use std::fs;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::data::{self, DataRecipe, Dataset};
 use crate::recipe::Recipe;
-use crate::run::{ENVIRONMENT, Run};
+use crate::run::Run;
 use crate::{Error, Result};
 
 /// Which images a run has: their names and labels, not their contents.
@@ -53,9 +51,9 @@ impl Record {
 
     /// What the run recorded when it last went on; older runs recorded nothing.
     fn of_run(run: &Run) -> Option<Self> {
-        let file: Value = serde_json::from_slice(&fs::read(run.path(ENVIRONMENT)).ok()?).ok()?;
-        let later = file["continued"].as_array().into_iter().flatten().rev();
-        let found = later.chain([&file]).find_map(|start| start.get("data"))?;
+        let file = run.environment()?;
+        let later = file.get("continued").and_then(Value::as_array).into_iter().flatten().rev();
+        let found = later.map(|start| start.get("data")).chain([file.get("data")]).find_map(|data| data)?;
         serde_json::from_value(found.clone()).ok()
     }
 
@@ -93,18 +91,17 @@ pub fn open(run: &Run, recipe: &Recipe, labels: Option<&str>) -> Result<Dataset>
     Ok(data)
 }
 
-/// Checks that a run which goes on has the images and labels that it began with.
+/// Checks that a run which goes on has the images and labels that it began with; `now` is that of `data`.
 ///
 /// # Errors
 /// If it has not.
-pub fn check_unchanged(run: &Run, data: &Dataset) -> Result<()> {
+pub fn check_unchanged(run: &Run, data: &Dataset, now: &Record) -> Result<()> {
     const GO_ON: &str = "and the same command goes on, or begin another run with --run";
     let Some(then) = Record::of_run(run) else { return Ok(()) };
-    let now = Record::of(data);
     if !now.has_images_of(&then) {
-        return Err(changed(run, data, [&then, &now], &format!("give the images back as they were {GO_ON}")));
+        return Err(changed(run, data, [&then, now], &format!("give the images back as they were {GO_ON}")));
     }
-    if now != then {
+    if *now != then {
         return Err(Error::input(format!(
             "{}: the labels of {} are not those that the run began with; give them back as they were {GO_ON}",
             run.root().display(),

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::lines;
 use crate::lock::{LOCK, Lock};
@@ -223,6 +224,11 @@ impl Run {
                 self.path(RECIPE).display()
             ),
         })
+    }
+
+    /// What `environment.json` says of where and with what the run was made, if it can be read.
+    pub fn environment(&self) -> Option<Map<String, Value>> {
+        serde_json::from_slice(&fs::read(self.path(ENVIRONMENT)).ok()?).ok()
     }
 
     /// The recipe of the run.

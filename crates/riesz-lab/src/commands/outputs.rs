@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use crate::{Error, Result, atomic};
 
 /// Files and folders of a run folder that the verbs of a run make.
 const OF_A_RUN: [&str; 8] = [
@@ -23,10 +23,7 @@ const OF_A_RUN: [&str; 8] = [
 /// If it is one of them, or a run's own.
 pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     let refused = |why: &str| Err(Error::input(why).at(output.display()));
-    let folder = match output.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = atomic::folder(output);
     let name = output.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_run = |folder: &Path| folder.join("recipe.toml").is_file();
     let is_checkpoint = folder.ends_with("checkpoints") && folder.parent().is_some_and(is_run);

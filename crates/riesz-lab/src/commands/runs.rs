@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::console::{errln, out, outln};
-use crate::environment;
 use crate::protocols::Measure;
 use crate::recipe::Recipe;
 use crate::report::{self, Evaluated, Summary};
@@ -212,7 +211,7 @@ impl Side {
         flatten("", &table, &mut recipe);
         let summary = run.is_finished()?.then(|| Summary::load(&run)).transpose()?;
         let values = QUANTITIES.iter().map(|quantity| quantity.of(summary.as_ref()?)).collect();
-        let environment = environment::read(&run);
+        let environment = run.environment();
         let told = |key: &str| {
             let value = environment.as_ref()?.get(key)?;
             Some((key.to_owned(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))

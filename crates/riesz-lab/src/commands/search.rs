@@ -54,11 +54,10 @@ pub fn run(args: &SearchArgs) -> Result<()> {
     };
     interrupt::listen();
     let searching = interrupt::expendable("interrupted; nothing was written".to_owned());
-    let named = queries;
     let query = |path: &String| Ok(Query { name: path.clone(), image: image_file(Path::new(path))? });
     let queries: Vec<Query> = queries.iter().map(query).collect::<Result<_>>()?;
     let source = source.map(String::as_str);
-    let (embedder, searched) = args.asked.open(&args.run, source, named)?;
+    let (embedder, searched) = args.asked.open(&args.run, source, &args.paths)?;
     // What a sheet needs is missed before anything lasts long.
     let pictures = args.asked.output.is_some().then(|| searched.pictures()).transpose()?;
     let rows = search::rows(&embedder, &queries)?;

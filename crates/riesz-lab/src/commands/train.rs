@@ -171,10 +171,11 @@ pub fn carry_out(
         Found::Unfinished(run) => (run, "continuing"),
     };
     let start = Start::find(&run)?;
+    let images = Record::of(&plan.data);
     if start.step() > 0 {
-        own_data::check_unchanged(&run, &plan.data)?;
+        own_data::check_unchanged(&run, &plan.data, &images)?;
     }
-    let elsewhere = environment::record(&run, device, &Record::of(&plan.data), start.step())?;
+    let elsewhere = environment::record(&run, device, &images, start.step())?;
     if !manner.quiet {
         let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
         tell(plan, origin, &format!("{found} in {}{step}", root.display()), device, &told);
@@ -286,12 +287,7 @@ impl TrainArgs {
             Some(Pixels::Imagenet) => Some(PixelsRecipe::imagenet()),
             Some(Pixels::Symmetric) => Some(PixelsRecipe::symmetric()),
         };
-        lay(
-            "encoder.pixels",
-            pixels.map(|PixelsRecipe { mean, deviation }| {
-                format!("{{ mean = {mean:?}, deviation = {deviation:?} }}")
-            }),
-        );
+        overrides.extend(pixels.map(|pixels| pixels.key()));
         overrides.extend(self.set.iter().cloned());
         overrides
     }

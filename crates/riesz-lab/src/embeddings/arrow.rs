@@ -8,22 +8,19 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float16Type, Float32Type, Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, RecordBatch};
 use arrow_ipc::reader::{FileReader, StreamReader};
-use arrow_schema::{ArrowError, DataType, Schema};
+use arrow_schema::{ArrowError, DataType, Field, Schema};
 use riesz::{Matrix, Scalar};
 
 use super::arrow_zstd::Unpacked;
 use super::stream::{Block, Source, Wanted};
-use super::table::{self, Dimensions};
+use super::table::{self, Column, Dimensions, Embedding, Kind};
 use super::{Failure, Rows, arrow_promises};
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
 struct Arrow {
     batches: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>,
-    /// The column of lists, or those of each dimension.
-    columns: Vec<usize>,
-    /// What those of each dimension are called.
-    dimensions: Option<Dimensions>,
+    embedding: Embedding,
     texts: Vec<usize>,
     name: String,
     dim: usize,
@@ -61,16 +58,15 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
         let reader = StreamReader::try_new(file, None).map_err(not_whole)?;
         (reader.schema(), Box::new(reader))
     };
-    let columns = choose(&schema, wanted).map_err(Failure::Content)?;
+    let indices = schema.metadata().get("pandas").map(|note| table::indices(note)).unwrap_or_default();
+    let columns: Vec<Column> = schema.fields().iter().map(|field| described(field)).collect();
+    let embedding = table::choose(&columns, wanted, &indices).map_err(Failure::Content)?;
     let texts = wanted.texts.iter().map(|text| {
         schema.index_of(text).map_err(|_| format!("has no column {text}; it has {}", names(&schema)))
     });
     let texts = texts.collect::<std::result::Result<_, _>>().map_err(Failure::Content)?;
-    let name = schema.field(columns[0]).name().clone();
-    let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-    let dimensions = (columns.len() > 1).then(|| Dimensions::new(&names, &columns).whole()).transpose();
-    let dimensions = dimensions.map_err(Failure::Content)?;
-    let mut arrow = Arrow { batches, columns, dimensions, texts, name, dim: 0, done: 0, ahead: None };
+    let name = schema.field(embedding.columns()[0]).name().clone();
+    let mut arrow = Arrow { batches, embedding, texts, name, dim: 0, done: 0, ahead: None };
     arrow.ahead = arrow.read()?;
     if arrow.ahead.is_none() {
         return Err(Failure::Content("has no rows".to_owned()));
@@ -82,59 +78,20 @@ fn names(schema: &Schema) -> String {
     schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn is_list(kind: &DataType) -> bool {
-    match kind {
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            matches!(item.data_type(), DataType::Float16 | DataType::Float32 | DataType::Float64)
+fn described(field: &Field) -> Column {
+    let is_float =
+        |kind: &DataType| matches!(kind, DataType::Float16 | DataType::Float32 | DataType::Float64);
+    let kind = match field.data_type() {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)
+            if is_float(item.data_type()) =>
+        {
+            Kind::Lists
         }
-        _ => false,
-    }
-}
-
-fn is_number(kind: &DataType) -> bool {
-    matches!(kind, DataType::Float16 | DataType::Float32 | DataType::Float64)
-}
-
-/// The column of lists; else all of numbers.
-fn choose(schema: &Schema, wanted: &Wanted) -> std::result::Result<Vec<usize>, String> {
-    let all = 0..schema.fields().len();
-    let numbers = |is_wanted: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        let wanted = |&i: &usize| is_number(schema.field(i).data_type()) && is_wanted(schema.field(i).name());
-        all.clone().filter(wanted).collect()
+        kind if is_float(kind) => Kind::Number,
+        _ => Kind::Other,
     };
-    if let Some(name) = &wanted.name {
-        let found = schema.index_of(name).ok();
-        let dimensions = numbers(&|column| column.starts_with(name.as_str()));
-        return match found {
-            Some(column) if is_list(schema.field(column).data_type()) => Ok(vec![column]),
-            _ if dimensions.len() > 1 => Ok(dimensions),
-            None => Err(format!("has no column {name}; it has {}", names(schema))),
-            Some(column) => {
-                let kind = schema.field(column).data_type();
-                Err(format!("column {name} holds {kind}; expected lists of f16, f32 or f64"))
-            }
-        };
-    }
-    let lists: Vec<usize> = all.clone().filter(|&i| is_list(schema.field(i).data_type())).collect();
-    if lists.len() == 1 {
-        return Ok(lists);
-    }
-    if lists.is_empty() {
-        let indices = schema.metadata().get("pandas").map(|note| table::indices(note)).unwrap_or_default();
-        let dimensions = numbers(&|name| !table::is_beside(name, &indices, &wanted.texts));
-        return if dimensions.len() > 1 {
-            Ok(dimensions)
-        } else {
-            Err(format!(
-                "has no column of lists of f16, f32 or f64, and no columns of such numbers; its columns are {}",
-                names(schema)
-            ))
-        };
-    }
-    let usual = lists.into_iter().find(|&i| schema.field(i).name() == "embedding");
-    usual
-        .map(|column| vec![column])
-        .ok_or_else(|| format!("has several columns of lists; name one of {}", names(schema)))
+    let name = field.name();
+    Column { name: name.clone(), path: name.clone(), kind, holds: field.data_type().to_string() }
 }
 
 impl Source for Arrow {
@@ -147,7 +104,7 @@ impl Source for Arrow {
     }
 
     fn dimensions(&self) -> Option<&Dimensions> {
-        self.dimensions.as_ref()
+        self.embedding.dimensions()
     }
 
     fn next(&mut self) -> Outcome<Option<Block>> {
@@ -166,7 +123,7 @@ impl Arrow {
             if batch.num_rows() == 0 {
                 continue;
             }
-            let lists = batch.column(self.columns[0]);
+            let lists = batch.column(self.embedding.columns()[0]);
             let item = match lists.data_type() {
                 DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
                     Some(item.data_type())
@@ -190,10 +147,10 @@ impl Arrow {
 
     /// Rows whose numbers have a column each; f64 if one of the columns is.
     fn flat(&self, batch: &RecordBatch) -> Outcome<Rows> {
-        let (count, dim) = (batch.num_rows(), self.columns.len());
+        let (count, dim) = (batch.num_rows(), self.embedding.columns().len());
         let mut across = vec![0.0; count * dim];
         let mut is_wide = false;
-        for (at, &column) in self.columns.iter().enumerate() {
+        for (at, &column) in self.embedding.columns().iter().enumerate() {
             let column = batch.column(column);
             if let Some(row) = (0..count).find(|&row| column.is_null(row)) {
                 let row = self.done + row as u64;

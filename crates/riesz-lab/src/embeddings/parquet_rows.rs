@@ -13,14 +13,11 @@ use parquet::schema::types::ColumnDescriptor;
 use riesz::{Matrix, Scalar};
 
 use super::stream::{BLOCK, Block, Source, Wanted};
-use super::table::{self, Dimensions};
+use super::table::{self, Column, Dimensions, Embedding, Kind};
 use super::{Failure, Rows, parquet_flat};
 use crate::parquet_columns::{self, one_line, unread};
 
 type Outcome<T> = std::result::Result<T, Failure>;
-
-/// The column that is taken where several would do.
-const USUAL: &str = "embedding";
 
 struct Parquet {
     reader: SerializedFileReader<File>,
@@ -41,23 +38,6 @@ struct Parquet {
     ahead: Option<Block>,
 }
 
-/// Where the numbers of a row are.
-enum Embedding {
-    /// In one column of lists.
-    Lists(usize),
-    /// Each in a column of its own.
-    Flat(Vec<usize>, Dimensions),
-}
-
-impl Embedding {
-    fn columns(&self) -> &[usize] {
-        match self {
-            Self::Lists(column) => std::slice::from_ref(column),
-            Self::Flat(columns, _) => columns,
-        }
-    }
-}
-
 /// The rows of a parquet file.
 pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
     let again = Arc::new(file.try_clone()?);
@@ -67,7 +47,8 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
     let notes = metadata.key_value_metadata().into_iter().flatten();
     let pandas = notes.filter(|note| note.key == "pandas").find_map(|note| note.value.as_deref());
     let indices = pandas.map(table::indices).unwrap_or_default();
-    let embedding = choose(schema.columns(), wanted, &indices).map_err(Failure::Content)?;
+    let columns: Vec<Column> = schema.columns().iter().map(|column| described(column)).collect();
+    let embedding = table::choose(&columns, wanted, &indices).map_err(Failure::Content)?;
     let (name, dim) = match &embedding {
         Embedding::Lists(column) => (root(&schema.column(*column)).to_owned(), 0),
         Embedding::Flat(columns, _) => (String::new(), columns.len()),
@@ -100,78 +81,21 @@ fn root(column: &ColumnDescriptor) -> &str {
     column.path().parts().first().map_or("", String::as_str)
 }
 
-/// Whether a column holds lists of numbers.
-fn is_list(column: &ColumnDescriptor) -> bool {
+fn described(column: &ColumnDescriptor) -> Column {
     let is_half = column.physical_type() == Type::FIXED_LEN_BYTE_ARRAY
         && matches!(column.logical_type_ref(), Some(LogicalType::Float16));
-    column.max_rep_level() == 1 && (matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE) || is_half)
-}
-
-/// Whether a column is a number a row.
-fn is_number(column: &ColumnDescriptor) -> bool {
-    let is_half = matches!(column.logical_type_ref(), Some(LogicalType::Float16));
-    column.max_rep_level() == 0
-        && column.path().parts().len() == 1
-        && (matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE) || is_half)
-}
-
-/// The columns of numbers as dimensions, unless there is an integer among them.
-fn flat(columns: &[Arc<ColumnDescriptor>], taken: Vec<usize>) -> std::result::Result<Embedding, String> {
-    let names: Vec<String> = columns.iter().map(|column| root(column).to_owned()).collect();
-    let dimensions = Dimensions::new(&names, &taken).whole()?;
-    Ok(Embedding::Flat(taken, dimensions))
-}
-
-fn choose(
-    columns: &[Arc<ColumnDescriptor>],
-    wanted: &Wanted,
-    indices: &[String],
-) -> std::result::Result<Embedding, String> {
-    let lists: Vec<usize> = (0..columns.len()).filter(|&i| is_list(&columns[i])).collect();
-    let listed = |of: &[usize]| of.iter().map(|&i| root(&columns[i])).collect::<Vec<_>>().join(", ");
-    let numbers = |is_wanted: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        (0..columns.len()).filter(|&i| is_number(&columns[i]) && is_wanted(root(&columns[i]))).collect()
-    };
-    if let Some(name) = &wanted.name {
-        let all: Vec<usize> = (0..columns.len()).collect();
-        let found =
-            all.iter().copied().find(|&i| root(&columns[i]) == name || columns[i].path().string() == *name);
-        return match found {
-            Some(i) if lists.contains(&i) => Ok(Embedding::Lists(i)),
-            _ if numbers(&|root| root.starts_with(name.as_str())).len() > 1 => {
-                flat(columns, numbers(&|root| root.starts_with(name.as_str())))
-            }
-            None => Err(format!("has no column {name}; it has {}", listed(&all))),
-            Some(i) => Err(format!(
-                "column {name} holds {}{}; expected lists of f16, f32 or f64",
-                if columns[i].max_rep_level() > 0 { "lists of " } else { "" },
-                columns[i].physical_type()
-            )),
-        };
+    let is_float = matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE) || is_half;
+    let lists = if column.max_rep_level() > 0 { "lists of " } else { "" };
+    Column {
+        name: root(column).to_owned(),
+        path: column.path().string(),
+        kind: match column.max_rep_level() {
+            1 if is_float => Kind::Lists,
+            0 if is_float && column.path().parts().len() == 1 => Kind::Number,
+            _ => Kind::Other,
+        },
+        holds: format!("{lists}{}", column.physical_type()),
     }
-    if let [only] = lists[..] {
-        return Ok(Embedding::Lists(only));
-    }
-    if lists.is_empty() {
-        let numbers = numbers(&|root| !table::is_beside(root, indices, &wanted.texts));
-        if numbers.len() > 1 {
-            return flat(columns, numbers);
-        }
-        return Err(format!(
-            "has no column of lists of f16, f32 or f64, and no columns of such numbers; its columns are {}",
-            columns
-                .iter()
-                .map(|column| format!("{} ({})", root(column), column.physical_type()))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ));
-    }
-    lists
-        .iter()
-        .copied()
-        .find(|&i| root(&columns[i]) == USUAL)
-        .map(Embedding::Lists)
-        .ok_or_else(|| format!("has several columns of lists; name one of {}", listed(&lists)))
 }
 
 fn text_column(columns: &[Arc<ColumnDescriptor>], name: &str) -> std::result::Result<usize, String> {
@@ -198,10 +122,7 @@ impl Source for Parquet {
     }
 
     fn dimensions(&self) -> Option<&Dimensions> {
-        match &self.embedding {
-            Embedding::Lists(_) => None,
-            Embedding::Flat(_, dimensions) => Some(dimensions),
-        }
+        self.embedding.dimensions()
     }
 
     fn next(&mut self) -> Outcome<Option<Block>> {

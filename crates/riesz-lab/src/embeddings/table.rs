@@ -1,6 +1,8 @@
-//! Tables that have a column of numbers for each dimension: which columns those are.
+//! Which columns of a table hold the embedding: one of lists, or one of numbers for each dimension.
 
 use std::collections::BTreeSet;
+
+use super::stream::Wanted;
 
 /// Columns that are no part of an embedding, in small letters.
 const BESIDE: [&str; 10] =
@@ -27,10 +29,7 @@ impl Dimensions {
     }
 
     /// Refuses a dimension that was left out because it is no number of those that are taken.
-    ///
-    /// # Errors
-    /// The reason, without the file's name.
-    pub(super) fn whole(self) -> Result<Self, String> {
+    fn whole(self) -> Result<Self, String> {
         match missing(&self) {
             Some(name) => Err(format!(
                 "column {name} is called as the {} columns of f16, f32 or f64 are and holds something else; write it as such numbers, \
@@ -49,6 +48,107 @@ impl Dimensions {
             self.taken.len(),
             listed(&self.taken)
         )
+    }
+}
+
+/// The column of lists that is taken where several would do.
+const USUAL: &str = "embedding";
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Lists of f16, f32 or f64.
+    Lists,
+    /// One f16, f32 or f64 a row.
+    Number,
+    /// Anything else.
+    Other,
+}
+
+/// A column as its file describes it.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// Its name in full, if it lies within another.
+    pub(super) path: String,
+    pub(super) kind: Kind,
+    /// What it holds, in the words of the format.
+    pub(super) holds: String,
+}
+
+/// Where the numbers of a row are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Embedding {
+    /// In one column of lists.
+    Lists(usize),
+    /// Each in a column of its own.
+    Flat(Vec<usize>, Dimensions),
+}
+
+impl Embedding {
+    pub(super) fn columns(&self) -> &[usize] {
+        match self {
+            Self::Lists(column) => std::slice::from_ref(column),
+            Self::Flat(columns, _) => columns,
+        }
+    }
+
+    pub(super) fn dimensions(&self) -> Option<&Dimensions> {
+        match self {
+            Self::Lists(_) => None,
+            Self::Flat(_, dimensions) => Some(dimensions),
+        }
+    }
+}
+
+/// The column of lists that is wanted, the only one or the usual one; else all columns of numbers whose names begin with what is wanted,
+/// or that are not beside the embedding. `indices` are what pandas calls its index.
+///
+/// # Errors
+/// The reason, without the file's name.
+pub(super) fn choose(columns: &[Column], wanted: &Wanted, indices: &[String]) -> Result<Embedding, String> {
+    let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    let of = |kind: Kind, is_wanted: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        let fits = |&i: &usize| columns[i].kind == kind && is_wanted(&names[i]);
+        (0..columns.len()).filter(fits).collect()
+    };
+    let flat = |taken: Vec<usize>| {
+        let dimensions = Dimensions::new(&names, &taken).whole()?;
+        Ok(Embedding::Flat(taken, dimensions))
+    };
+    if let Some(name) = &wanted.name {
+        let found = columns.iter().position(|column| column.name == *name || column.path == *name);
+        let dimensions = of(Kind::Number, &|column| column.starts_with(name.as_str()));
+        return match found {
+            Some(i) if columns[i].kind == Kind::Lists => Ok(Embedding::Lists(i)),
+            _ if dimensions.len() > 1 => flat(dimensions),
+            None => Err(format!("has no column {name}; it has {}", names.join(", "))),
+            Some(i) => {
+                Err(format!("column {name} holds {}; expected lists of f16, f32 or f64", columns[i].holds))
+            }
+        };
+    }
+    let lists = of(Kind::Lists, &|_| true);
+    match lists[..] {
+        [only] => Ok(Embedding::Lists(only)),
+        [] => {
+            let dimensions = of(Kind::Number, &|name| !is_beside(name, indices, &wanted.texts));
+            if dimensions.len() > 1 {
+                return flat(dimensions);
+            }
+            let all = columns.iter().map(|column| format!("{} ({})", column.name, column.holds));
+            Err(format!(
+                "has no column of lists of f16, f32 or f64, and no columns of such numbers; its columns are {}",
+                all.collect::<Vec<_>>().join(", ")
+            ))
+        }
+        _ => match lists.iter().find(|&&i| names[i] == USUAL) {
+            Some(&usual) => Ok(Embedding::Lists(usual)),
+            None => {
+                let lists: Vec<&str> = lists.iter().map(|&i| names[i].as_str()).collect();
+                Err(format!("has several columns of lists; name one of {}", lists.join(", ")))
+            }
+        },
     }
 }
 

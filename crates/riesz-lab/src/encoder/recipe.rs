@@ -55,6 +55,12 @@ impl PixelsRecipe {
         Self { mean: vec![0.5; 3], deviation: vec![0.5; 3] }
     }
 
+    /// As a key of a recipe, with its value.
+    pub fn key(&self) -> String {
+        let Self { mean, deviation } = self;
+        format!("encoder.pixels={{ mean = {mean:?}, deviation = {deviation:?} }}")
+    }
+
     /// Both in f32.
     fn numbers(&self, channels: usize) -> Result<[Vec<f32>; 2]> {
         let Self { mean, deviation } = self;

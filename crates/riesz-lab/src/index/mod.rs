@@ -82,8 +82,8 @@ pub enum Searched {
     Images(Images),
 }
 
-/// Opens the encoder of the run in the folder `run`, and the images to look at: a file of rows, or images, else all of the run's own. Rows are those of `part`;
-/// if that is not said, those of the file, else the backbone's.
+/// Opens the encoder of the run in the folder `run`, and the images to look at: a file of rows, or images, else all of the run's own.
+/// Rows are those of `part`; if that is not said, those of the file, else the backbone's.
 ///
 /// # Errors
 /// If something cannot be opened, there are both, or the file has rows of another encoder or part.

@@ -156,9 +156,7 @@ impl Weights {
                     Some(Exported(pixels)) => pixels.clone(),
                     None => kind.usual_pixels(),
                 };
-                keys.extend(pixels.map(|PixelsRecipe { mean, deviation }| {
-                    format!("encoder.pixels={{ mean = {mean:?}, deviation = {deviation:?} }}")
-                }));
+                keys.extend(pixels.map(|pixels| pixels.key()));
             }
         }
         Ok(keys)

@@ -12,6 +12,7 @@ mod verdict;
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::protocols::{Measure, Row};
@@ -230,10 +231,36 @@ pub struct Thumb {
     pub thumbnail: String,
 }
 
+/// The name of the file.
+const METRICS: &str = "metrics.json";
+
+/// The version that a file says it has, whatever it is.
+#[derive(Deserialize)]
+struct Version {
+    #[serde(default)]
+    schema_version: serde_json::Value,
+}
+
+/// The file, or what of it is asked for.
+fn read<T: DeserializeOwned>(run: &Run) -> Result<T> {
+    let path = run.path(METRICS);
+    let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, &error))?;
+    let damaged =
+        |why: String| Error::input(format!("{}: {why}; make it again with `riesz eval`", path.display()));
+    let broken = |error: serde_json::Error| damaged(format!("is damaged ({error})"));
+    // What is not asked for is passed over, not kept: `riesz runs` reads thousands of these.
+    let Version { schema_version } = serde_json::from_str(&text).map_err(broken)?;
+    if schema_version != SCHEMA_VERSION {
+        return Err(damaged(format!(
+            "has schema version {schema_version}; this program reads {SCHEMA_VERSION}"
+        )));
+    }
+    serde_json::from_str(&text).map_err(broken)
+}
+
 /// The table of a run's evaluation alone: `metrics.json` without what its pictures are made of.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Evaluated {
-    schema_version: u32,
     /// As [`Summary::rows`].
     pub rows: Vec<Row>,
 }
@@ -244,23 +271,10 @@ impl Evaluated {
     /// # Errors
     /// If it is damaged, or of another version.
     pub fn load(run: &Run) -> Result<Option<Self>> {
-        let path = run.path("metrics.json");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io(&path, &error)),
-        };
-        let found: Self = serde_json::from_str(&text).map_err(|error| {
-            Error::input(format!("{}: is damaged ({error}); make it again with `riesz eval`", path.display()))
-        })?;
-        if found.schema_version != SCHEMA_VERSION {
-            return Err(Error::input(format!(
-                "{}: has schema version {}; this program reads {SCHEMA_VERSION}; make it again with `riesz eval`",
-                path.display(),
-                found.schema_version
-            )));
+        if !run.path(METRICS).is_file() {
+            return Ok(None);
         }
-        Ok(Some(found))
+        read(run).map(Some)
     }
 
     /// A share of the trained backbone.
@@ -276,7 +290,7 @@ impl Summary {
     /// If the disk refuses.
     pub fn save(&self, run: &Run) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|error| Error::input(error.to_string()))?;
-        atomic::write_bytes(&run.path("metrics.json"), text.as_bytes())
+        atomic::write_bytes(&run.path(METRICS), text.as_bytes())
     }
 
     /// Reads `metrics.json`.
@@ -284,22 +298,10 @@ impl Summary {
     /// # Errors
     /// If it is missing (the run is not finished), damaged, or of another version.
     pub fn load(run: &Run) -> Result<Self> {
-        let path = run.path("metrics.json");
-        if !path.is_file() {
-            return Err(run.lacks("metrics.json", "make it again with `riesz eval`"));
+        if !run.path(METRICS).is_file() {
+            return Err(run.lacks(METRICS, "make it again with `riesz eval`"));
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, &error))?;
-        let damaged =
-            |why: String| Error::input(format!("{}: {why}; make it again with `riesz eval`", path.display()));
-        let value: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| damaged(format!("is damaged ({error})")))?;
-        if value["schema_version"] != SCHEMA_VERSION {
-            return Err(damaged(format!(
-                "has schema version {}; this program reads {SCHEMA_VERSION}",
-                value["schema_version"]
-            )));
-        }
-        serde_json::from_value(value).map_err(|error| damaged(format!("is damaged ({error})")))
+        read(run)
     }
 
     /// Whether kNN and probes were asked.
