@@ -80,7 +80,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     };
     let input = format!(
         "In: float [batch, {channels}, {size}, {size}], the bytes of {} over 255, of images whose shorter side was resized to {size} \
-         ({filter}, antialiased) and whose middle was cut out; as stored, whatever EXIF says of their orientation.",
+         ({filter}, antialiased) and whose middle was cut out; turned as EXIF says (`PIL.ImageOps.exif_transpose`).",
         if channels == 1 { "grey images" } else { "red, green and blue" },
     );
     let (bytes, written) = match format {

@@ -1,15 +1,15 @@
 //! From the bytes of an image file to pixels, by content and never by name.
 //!
 //! Grey images (with or without alpha, 1 to 16 bits) become one channel, all others red, green, blue. As Pillow's
-//! `convert("RGB")` does, alpha is dropped without blending; as torchvision's loader does, the EXIF orientation is
-//! left alone. 16 bits are scaled to 8. Of an animation the first frame is taken.
+//! `convert("RGB")` does, alpha is dropped without blending; an image is turned as its EXIF says, as it is shown to people.
+//! 16 bits are scaled to 8. Of an animation the first frame is taken.
 
 use std::io::{Cursor, Read};
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{Image, tiff_jpeg};
+use super::{Image, tiff_jpeg, upright};
 use crate::names::quoted;
 use crate::{Error, Result, foreign};
 
@@ -104,12 +104,15 @@ fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
     {
         return Err(reason);
     }
-    let decoded = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    let orientation = upright::orientation(format, bytes, &mut decoder).map_err(broken)?;
+    let mut decoded = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    decoded.apply_orientation(orientation);
+    let (width, height) = (decoded.width() as usize, decoded.height() as usize);
     let (channels, pixels) = match decoded.color().has_color() {
         true => (3, decoded.into_rgb8().into_raw()),
         false => (1, decoded.into_luma8().into_raw()),
     };
-    Ok(Image { width: width as usize, height: height as usize, channels, pixels })
+    Ok(Image { width, height, channels, pixels })
 }
 
 /// Whether `path` has an extension of an image, in any case.

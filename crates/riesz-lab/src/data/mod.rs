@@ -35,6 +35,7 @@ mod tiff_jpeg;
 mod tree;
 mod unpack;
 mod unreadable;
+mod upright;
 mod zipped;
 
 use arrange::Labels;

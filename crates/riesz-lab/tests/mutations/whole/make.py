@@ -1,8 +1,8 @@
 """Small whole files of the kinds that other programs write: `python make.py` makes them anew beside this file.
 
 The search in `main.rs` begins at them. `pixels.safetensors` has what Pillow reads in the images (tifffile where Pillow does not read
-them), as torchvision's loader would: alpha dropped without blending, no turning by EXIF, of an animation the first frame; gray with one
-channel; and of 16 bits the nearest of 255 parts, as of floats from 0 to 1. `crates/riesz-lab/tests/data/kinds.rs` holds riesz to it.
+them): alpha dropped without blending, turned as EXIF says, of an animation the first frame; gray with one channel; and of 16 bits the
+nearest of 255 parts, as of floats from 0 to 1. `crates/riesz-lab/tests/data/kinds.rs` holds riesz to it.
 """
 
 import gzip
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps
 
 HERE = pathlib.Path(__file__).parent
 
@@ -71,14 +71,18 @@ def interlaced(image):
 
 keep("png", "interlaced", interlaced(gray))
 
-# JPEG: progressive, subsampled, gray, with restarts, turned by EXIF.
+# JPEG: progressive, subsampled, gray, with restarts, turned and mirrored by EXIF, as the other formats that can say so.
 keep("jpeg", "progressive", saved(color, "JPEG", progressive=True, quality=60))
 keep("jpeg", "subsampled", saved(color, "JPEG", subsampling="4:2:0", optimize=True))
 keep("jpeg", "gray", saved(gray, "JPEG"))
 keep("jpeg", "restarts", saved(color, "JPEG", restart_marker_blocks=1, subsampling="4:2:2"))
 exif = Image.Exif()
-exif[0x0112] = 6
-keep("jpeg", "turned", saved(color, "JPEG", exif=exif))
+for orientation in [2, 3, 4, 5, 6, 7, 8]:
+    exif[0x0112] = orientation
+    keep("jpeg", f"turned-{orientation}", saved(color, "JPEG", exif=exif))
+keep("png", "turned-8", saved(color, "PNG", exif=exif))
+keep("webp", "turned-8", saved(color, "WEBP", lossless=True, exif=exif))
+keep("tiff", "turned-8", saved(color, "TIFF", exif=exif))
 
 # WebP: lossy, with transparency, lossless of few colors, animated.
 keep("webp", "lossy", saved(color, "WEBP", quality=50))
@@ -269,7 +273,7 @@ for folder in ["png", "jpeg", "webp", "gif", "bmp", "tiff", "pnm"]:
         elif name == "pnm/p7":
             values = np.arange(16, dtype=np.uint8).reshape(2, 2, 4)[:, :, :3]
         else:
-            image = Image.open(path)
+            image = ImageOps.exif_transpose(Image.open(path))
             if image.mode == "I;16":
                 values = np.asarray(image)
             elif image.mode in ["1", "L", "LA"] and folder not in ["bmp", "gif"]:  # those have palettes, which are of colors
