@@ -3,6 +3,8 @@
 //! A recipe, or a file's metadata, can ask for more than any machine has; an allocation that cannot be had ends the
 //! program without a sentence.
 
+use sysinfo::System;
+
 use crate::{Error, Result};
 
 /// Where the machine does not tell how much memory it has, nothing larger than this is tried: 1 TiB.
@@ -41,13 +43,13 @@ pub fn check_or(
 
 /// What may be kept to save work: a quarter of the memory that is free now, or of the container's; `most` at most.
 pub fn to_keep(most: usize) -> usize {
-    let free = told("MemAvailable:").into_iter().chain(container()).min();
+    let free = told(System::available_memory).into_iter().chain(container()).min();
     free.map_or(most, |free| usize::try_from(free / 4).map_or(most, |quarter| quarter.min(most)))
 }
 
 /// Bytes of memory and swap space, and in words whose they are: the machine's, or the container's if that has less, where they tell.
 fn there() -> (u128, &'static str) {
-    let machine = told("MemTotal:").map(|has| has + told("SwapTotal:").unwrap_or(0));
+    let machine = told(System::total_memory).map(|has| has + told(System::total_swap).unwrap_or(0));
     match (machine, container()) {
         (Some(has), Some(limit)) if limit < has => (limit, "this container has"),
         (Some(has), _) => (has, "this machine has"),
@@ -55,15 +57,14 @@ fn there() -> (u128, &'static str) {
     }
 }
 
-/// Bytes as Linux tells them of the machine.
-fn told(key: &str) -> Option<u128> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
-    let kibibytes: u128 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(1024 * kibibytes)
+/// Bytes as the system tells them of the machine; 0 where it does not.
+fn told(bytes: fn(&System) -> u64) -> Option<u128> {
+    let mut system = System::new();
+    system.refresh_memory();
+    Some(u128::from(bytes(&system))).filter(|&bytes| bytes > 0)
 }
 
-/// The limit that a container has, of either version of control groups; without one Linux says "max", or more than any machine has.
+/// The limit that a container has, of either version of Linux's control groups; without one it says "max", or more than any machine has.
 fn container() -> Option<u128> {
     let places = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     places.iter().find_map(|place| std::fs::read_to_string(place).ok()?.trim().parse().ok())

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use riesz::Matrix;
@@ -313,7 +313,7 @@ fn a_disk_that_refuses_loses_nothing() {
     std::fs::write(here.join("e.npy"), "what was there").unwrap();
     refuses(&limited("embed r --output e.npy"), &["e.npy"]);
     assert_eq!(std::fs::read_to_string(here.join("e.npy")).unwrap(), "what was there");
-    let left: Vec<PathBuf> =
+    let left: Vec<std::path::PathBuf> =
         std::fs::read_dir(here.join("r")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(
         left.iter().all(|path| !path.file_name().unwrap().to_string_lossy().starts_with(".riesz-unfinished")),

@@ -3,8 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output};
 
 use riesz_lab::embeddings;
 use serde_json::Value;
@@ -186,6 +185,9 @@ fn pictures_turn_in_three_dimensions_and_are_matrices_in_more() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_interruption_prints_the_best_so_far() {
+    use std::process::Stdio;
+    use std::time::Duration;
+
     let folder = tempfile::tempdir().unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_riesz"))
         .current_dir(folder.path())

@@ -1,6 +1,7 @@
 //! Every command line that the documents and the help show is one that the program takes; and, by `.ci/run documents`, does what
 //! its page says: each is run as a reader would, page by page.
 
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod page;
