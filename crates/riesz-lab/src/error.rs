@@ -61,6 +61,10 @@ impl Error {
         use std::io::ErrorKind;
         let what = match error.kind() {
             ErrorKind::NotFound => "no such file or folder".to_owned(),
+            // What Windows answers to who opens a folder.
+            ErrorKind::PermissionDenied if cfg!(windows) && path.as_ref().is_dir() => {
+                "is a folder".to_owned()
+            }
             ErrorKind::PermissionDenied => "permission denied".to_owned(),
             ErrorKind::StorageFull => {
                 "no space left on the disk; what was written before is intact".to_owned()

@@ -131,6 +131,7 @@ fn a_run_leaves_what_the_format_says_and_every_verb_works_on_it() {
     assert!(std::fs::read(here.join("r/log.jsonl")).unwrap() == log);
 }
 
+#[cfg(unix)]
 #[test]
 fn an_interrupted_run_says_how_to_go_on_and_the_same_command_does() {
     let folder = tempfile::tempdir().unwrap();

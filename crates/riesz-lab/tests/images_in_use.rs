@@ -123,7 +123,8 @@ fn an_unfinished_run_goes_on_with_its_images_alone_and_says_how() {
     succeeds(here, &["embed", "r", "--output", "rows.parquet", "--quiet"]);
     let log = fs::read(here.join("r/log.jsonl")).unwrap();
     unfinish(&here.join("r"));
-    let goes_on = "riesz train --recipe r/recipe.toml --run r";
+    let recipe = Path::new("r").join("recipe.toml");
+    let goes_on = format!("riesz train --recipe {} --run r", recipe.display());
     let verbs: [&[&str]; 7] = [
         &["embed", "r", "--output", "x.npy"],
         &["export", "r", "--output", "x.onnx"],
@@ -134,7 +135,7 @@ fn an_unfinished_run_goes_on_with_its_images_alone_and_says_how() {
         &["report", "r"],
     ];
     for verb in verbs {
-        let sentence = refuses(here, verb, &["r: the run is not finished", goes_on]);
+        let sentence = refuses(here, verb, &["r: the run is not finished", &goes_on]);
         assert!(!sentence.contains("riesz eval"), "{sentence}");
     }
     assert!(succeeds(here, &["runs", "diff", "r", "r"]).contains("circumstances: the same"));

@@ -1,6 +1,7 @@
 //! `riesz embed`, `riesz search` and `riesz duplicates` on a small folder: held to the rows themselves, and to sentences where
 //! they refuse.
 
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod processes;

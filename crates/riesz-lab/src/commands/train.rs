@@ -311,7 +311,7 @@ impl TrainArgs {
 /// A path is stored absolute, so that the run can be continued and evaluated from any folder; a known name stays, and so
 /// does a path below a folder whose name is not UTF-8, which a recipe cannot say.
 pub(super) fn absolute(data: &str) -> String {
-    let path = std::fs::canonicalize(data).ok().and_then(|path| path.into_os_string().into_string().ok());
+    let path = dunce::canonicalize(data).ok().and_then(|path| path.into_os_string().into_string().ok());
     path.unwrap_or_else(|| data.to_owned())
 }
 

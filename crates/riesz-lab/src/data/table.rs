@@ -266,7 +266,7 @@ impl<'a> Images<'a> {
                 by_file[way].entry(file_of(name)).or_default().push(image);
             }
         }
-        let absolute = std::fs::canonicalize(place).unwrap_or_else(|_| place.to_path_buf());
+        let absolute = dunce::canonicalize(place).unwrap_or_else(|_| place.to_path_buf());
         let places = [place, &absolute].map(|place| {
             let mut text = place.to_string_lossy().replace('\\', "/");
             text.truncate(text.trim_end_matches('/').len());

@@ -135,7 +135,7 @@ impl Weights {
     /// # Errors
     /// If it is of a network that riesz does not have.
     pub fn recipe_keys(&self) -> Result<Vec<String>> {
-        let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let path = dunce::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let toml = |value: &dyn Fn() -> std::result::Result<toml::Value, toml::ser::Error>| {
             value().map_err(|error| Error::input(error.to_string()))
         };
