@@ -353,7 +353,7 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[Stri
             ),
         }
     );
-    if plan.data.train.len() < 1000 {
+    if recipe.epochs > 0 && plan.data.train.len() < 1000 {
         errln!(
             "note       {} images are few for contrastive learning; several thousand are usual",
             plan.data.train.len()
