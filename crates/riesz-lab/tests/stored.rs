@@ -7,7 +7,7 @@
 mod processes;
 mod stored_runs;
 
-use std::path::Path;
+use std::path::{MAIN_SEPARATOR, Path};
 use std::process::Output;
 
 use processes::{finish, told};
@@ -73,13 +73,13 @@ fn read(version: &str) {
         |share: &Value, mark: &str| [format!("{:.1}", 100.0 * share.as_f64().unwrap()), format!("%{mark}")];
     let shares =
         |recall: &Value, knn: &Value, mark: &str| [percent(recall, mark), percent(knn, mark)].concat();
-    let finished = line("/finished");
+    let finished = line(&format!("{MAIN_SEPARATOR}finished"));
     assert_eq!(
         finished[finished.len() - 4..],
         shares(&trained["recall"]["at_1"], &trained["knn"], ""),
         "{table}"
     );
-    let (unfinished, last) = (line("/unfinished"), &runs[1]["last_epoch"]);
+    let (unfinished, last) = (line(&format!("{MAIN_SEPARATOR}unfinished")), &runs[1]["last_epoch"]);
     assert_eq!(
         unfinished[unfinished.len() - 4..],
         shares(&last["recall_at_1"], &last["knn"], "*"),

@@ -337,13 +337,17 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[Stri
     for (line, title) in encoder.iter().zip(std::iter::once("encoder").chain(std::iter::repeat("start"))) {
         errln!("{title:<10} {line}");
     }
+    if recipe.epochs == 0 {
+        errln!("steps      0 = 0 epochs; the weights are judged as they came");
+        return;
+    }
     errln!("loss       {}", recipe.loss.describe());
     errln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
     errln!(
         "steps      {} = {} epochs × {}, batch {}{}",
         plan.steps(),
         recipe.epochs,
-        plan.steps().checked_div(recipe.epochs).unwrap_or(0),
+        plan.steps() / recipe.epochs,
         recipe.batch,
         match recipe.accumulate {
             1 => String::new(),

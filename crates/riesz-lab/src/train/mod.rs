@@ -67,14 +67,14 @@ impl Plan {
     /// Opens the data and builds the rest.
     ///
     /// # Errors
-    /// If the data cannot be opened, a parameter is out of range, or there are fewer images than a batch.
+    /// If the data cannot be opened, a parameter is out of range, or there are fewer images to train on than a batch.
     pub fn new(mut recipe: Recipe, device: Device) -> Result<Self> {
         recipe.start = recipe.start.map(StartRecipe::pinned).transpose()?;
         recipe.augment.plan()?;
         fits::check_recipe(&recipe)?;
         let plan = Self::for_evaluation(recipe, device)?;
         let Self { recipe, data, .. } = &plan;
-        if data.train.len() < recipe.batch {
+        if recipe.epochs > 0 && data.train.len() < recipe.batch {
             return Err(Error::input(format!(
                 "{}: {} training images are fewer than one batch of {}; lower --batch",
                 data.name,
@@ -231,7 +231,7 @@ pub struct Manner {
 /// images are unreadable, or the disk refuses.
 pub fn train(plan: &Plan, run: &Run, start: Start, manner: Manner) -> Result<Box<dyn Encoder>> {
     let last = plan.steps();
-    run.keep_timings(start.step() / plan.schedule().steps_per_epoch())?;
+    run.keep_timings(start.step().checked_div(plan.schedule().steps_per_epoch()).unwrap_or(0))?;
     let nothing_yet = interrupt::expendable(interrupted(run, start.step(), last));
     let mut training = Training::new(plan, run, start, manner)?;
     drop(nothing_yet);

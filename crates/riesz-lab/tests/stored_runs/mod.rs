@@ -24,11 +24,12 @@ fn copy(from: &Path, to: &Path) {
 pub(crate) fn copy_of(version: &str, here: &Path) {
     copy(&stored().join(version), here);
     copy(&stored().join("photos"), &here.join("photos"));
-    let photos = here.canonicalize().unwrap().join("photos");
+    let photos = dunce::canonicalize(here).unwrap().join("photos");
     for run in ["finished", "unfinished"] {
         let recipe = here.join(run).join("recipe.toml");
         let text = std::fs::read_to_string(&recipe).unwrap();
         assert!(text.contains("\"/photos\""), "{text}");
-        std::fs::write(recipe, text.replace("/photos", photos.to_str().unwrap())).unwrap();
+        std::fs::write(recipe, text.replace("/photos", &photos.to_str().unwrap().replace('\\', r"\\")))
+            .unwrap();
     }
 }
