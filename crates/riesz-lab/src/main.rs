@@ -6,6 +6,11 @@ use clap::Parser;
 use riesz_lab::cli::Cli;
 use riesz_lab::{Error, console};
 
+/// musl's own gives each large tensor back to the system, which clears it again.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     riesz_lab::memory::keep_freed();
     let printed = || console::finish().map_err(|error| Error::io("standard output", &error));
