@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from riesz import losses
-from riesz.losses import Convention, KernelName, Loss
+from riesz.losses import Convention, KernelName, Loss, as_loss
 from riesz.torch import _op, functional
 
 _UNSAID: Any = object()
 Exchange = Literal["gather", "ring"]
+_FORMS = {"info-nce-symmetric": "symmetric", "sup-con-in": "inside"}
+"""Losses that a module makes by a setting, which its ``repr`` tells."""
 
 
 class ContrastiveLoss(nn.Module):
@@ -39,6 +41,7 @@ class ContrastiveLoss(nn.Module):
         grad_average: bool = True,
     ) -> None:
         super().__init__()
+        as_loss(loss).check()
         if learn and not loss.learnable:
             raise ValueError(f"{loss.name} has nothing to learn")
         if exchange not in ("gather", "ring"):
@@ -53,7 +56,8 @@ class ContrastiveLoss(nn.Module):
             self.log_temperature = nn.Parameter(torch.tensor(math.log(loss.numbers[0])))
         elif learn:
             self.log_scale = nn.Parameter(torch.tensor(math.log(loss.numbers[0])))
-            self.offset = nn.Parameter(torch.tensor(loss.numbers[1]))
+        if loss.learnable == 2:
+            self.offset = nn.Parameter(torch.tensor(loss.numbers[1])) if learn else loss.numbers[1]
 
     @property
     def temperature(self) -> float | Tensor:
@@ -61,6 +65,13 @@ class ContrastiveLoss(nn.Module):
         if self.loss.learnable != 1:
             raise AttributeError(f"{self.loss.name} has no temperature")
         return self.log_temperature.exp() if self.learn else self.loss.numbers[0]
+
+    @property
+    def scale(self) -> float | Tensor:
+        """SigLIP's scale, as :attr:`temperature`; its ``offset`` stands beside it."""
+        if self.loss.learnable != 2:
+            raise AttributeError(f"{self.loss.name} has no scale")
+        return self.log_scale.exp() if self.learn else self.loss.numbers[0]
 
     def _learnt(self) -> Tensor | None:
         if not self.learn:
@@ -102,6 +113,8 @@ class ContrastiveLoss(nn.Module):
         words = [f"{name}={value!r}" for name, value in self.loss.words]
         if type(self) is ContrastiveLoss:
             words = [repr(self.loss)]
+        if (form := _FORMS.get(self.loss.name)) and type(self) is not ContrastiveLoss:
+            words.append(f"{form}=True")
         if self.learn:
             words.append("learn=True")
         if self.group is not None:
