@@ -30,6 +30,8 @@ def test_modules_refuse_settings_when_they_are_made() -> None:
     ):
         with pytest.raises(ValueError, match=sentence):
             make()
+    with pytest.raises(ValueError, match="group is 'wrld'; expected \"world\", a ProcessGroup or None"):
+        rt.NTXentLoss(group="wrld")
     with pytest.raises(TypeError, match="the loss is the function dhel, without its parentheses"):
         rt.ContrastiveLoss(losses.dhel)  # type: ignore[arg-type]
 

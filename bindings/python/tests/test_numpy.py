@@ -163,6 +163,15 @@ def test_the_gil_is_released() -> None:
     assert len(during) > 5, f"{len(during)} ticks in {ended - started:.3f} s"
 
 
+def test_the_package_says_its_version_and_what_it_has() -> None:
+    assert riesz.__version__.count(".") == 2
+    names = dir(riesz)
+    assert {"geometry", "losses", "numpy", "torch", "jax", "metrics", "__version__"} <= set(names)
+    assert "Any" not in names and len(names) == len(set(names))
+    with pytest.raises(AttributeError, match="no attribute 'foo'"):
+        riesz.foo  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_importing_riesz_imports_neither_numpy_nor_torch() -> None:
     program = "import sys, riesz; print(sorted({'numpy', 'torch'} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -58,7 +58,9 @@ def as_loss(loss: object) -> Loss:
     if isinstance(loss, Loss):
         return loss
     name = getattr(loss, "__name__", None) if callable(loss) else None
-    given = f"the function {name}, without its parentheses" if name in globals() else f"a {type(loss).__name__}"
+    given = (
+        f"the function {name}, without its parentheses" if name in globals() else f"a {type(loss).__name__}"
+    )
     raise TypeError(f"the loss is {given}; one of riesz.losses is expected, such as riesz.losses.dhel(0.3)")
 
 
