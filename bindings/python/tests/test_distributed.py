@@ -117,6 +117,7 @@ def others(rank: int, count: int) -> None:
         silent = rt.NTXentLoss(0.2)
         silent(u, v), silent(u, v), rt.NTXentLoss(0.2, group=None)(u, v)
     assert len(told) == 1 and "compares the rows of this process alone" in str(told[0].message)
+    assert told[0].filename == __file__
 
     # The same error on every process, and none hangs.
     wide = ranks.DIM if rank else ranks.DIM + 1

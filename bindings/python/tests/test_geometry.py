@@ -183,6 +183,10 @@ def test_dlpack() -> None:
         ),
         (ValueError, "sample 500 and 20000", lambda: part_of(0).merge(riesz.GeometryState())),
         (ValueError, "sample is -1", lambda: riesz.GeometryState(sample=-1)),
+        (TypeError, "sample is 1e4|sample is 10000.0", lambda: riesz.GeometryState(sample=1e4)),  # type: ignore[arg-type]
+        (ValueError, "seed is -1; it must be at least 0", lambda: riesz.geometry(ROWS, seed=-1)),
+        (ValueError, "near_duplicate is nan", lambda: riesz.geometry(ROWS[:5], near_duplicate=np.nan)),
+        (ValueError, "near_duplicate is 99", lambda: riesz.metrics.near_duplicates(ROWS[:5], 99)),
         (TypeError, "rows is of int64", lambda: riesz.geometry(CLASSES[:, None])),
     ],
 )

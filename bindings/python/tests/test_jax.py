@@ -93,6 +93,16 @@ def test_vmap_and_a_large_batch() -> None:
     assert np.array_equal(grad, riesz.numpy.value_and_grad(losses.nt_xent(), *large).grads[0])
 
 
+def test_a_temperature_may_be_a_scalar() -> None:
+    def of(learnt: jax.Array) -> jax.Array:
+        return contrastive_loss(losses.dhel(), *ROWS, learnt=learnt)
+
+    (scalar, slope), (one, slopes) = (
+        jax.value_and_grad(of)(learnt) for learnt in (jnp.array(0.2), jnp.array([0.2]))
+    )
+    assert scalar == one and slope.shape == () and slope == slopes[0]
+
+
 def test_a_value_alone_takes_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(riesz._riesz, "value_and_grad", lambda *_: pytest.fail("a gradient was computed"))
     jax.jit(lambda u, v: contrastive_loss(losses.nt_xent(), u, v))(*ROWS).block_until_ready()
@@ -124,8 +134,18 @@ def test_a_value_alone_takes_no_gradient(monkeypatch: pytest.MonkeyPatch) -> Non
         ),
         (
             ValueError,
-            "kcl has 0 learnable numbers",
+            "kcl has nothing to learn",
             lambda u, v: contrastive_loss(losses.kcl(), u, v, learnt=[1.0]),
+        ),
+        (
+            ValueError,
+            r"learnt has the shape \[1\]; siglip learns numbers of shape \[2\]",
+            lambda u, v: contrastive_loss(losses.siglip(), u, v, learnt=[1.0]),
+        ),
+        (
+            TypeError,
+            "the loss is the function dhel, without its parentheses",
+            lambda u, v: contrastive_loss(losses.dhel, u, v),
         ),
         (ValueError, "there is no view", lambda u, v: contrastive_loss(losses.dhel())),
         (

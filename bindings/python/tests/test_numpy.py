@@ -42,6 +42,15 @@ def test_layout_and_container_change_no_bit() -> None:
     assert half.grads[0].dtype == np.float32 and abs(half.value - want.value) < 1e-2
 
 
+def test_bfloat16_of_numpy_is_computed_in_float32() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    half = ROWS.astype(ml_dtypes.bfloat16)
+    want = value_and_grad(losses.nt_xent(0.2), *half.astype(np.float32))
+    got = value_and_grad(losses.nt_xent(0.2), *half)
+    assert got.value == want.value and np.array_equal(got.grads[0], want.grads[0])
+    assert got != want  # two outcomes are compared without a traceback
+
+
 def test_threads_change_no_bit() -> None:
     rows = np.random.default_rng(1).standard_normal((2, 700, 48)).astype(np.float32)
     found = []
@@ -85,6 +94,11 @@ def test_labels_are_any_names() -> None:
             {"views": [ROWS[0].astype(int)] * 2},
         ),
         (TypeError, "view 1 is a str; an array of rows", {"views": ["rows", "rows"]}),
+        (TypeError, "labels are of NoneType, str; whole numbers or", {"labels": ["a"] * 39 + [None]}),
+        (TypeError, "labels are of int, str", {"labels": np.array([1, "a"] * 20, dtype=object)}),
+        (ValueError, "view 1 has masked numbers", {"views": [np.ma.masked_less(ROWS[0], 0.0), ROWS[1]]}),
+        (TypeError, "the loss is the function dhel, without its parentheses", {"loss": losses.dhel}),
+        (TypeError, "the loss is a str; one of riesz.losses is expected", {"loss": "dhel"}),
         (TypeError, "views differ in type", {"views": [ROWS[0], ROWS[1].astype(np.float32)]}),
     ],
 )
@@ -111,6 +125,12 @@ def test_losses_refuse_what_they_do_not_have() -> None:
         riesz.set_num_threads(0)
     with pytest.raises(TypeError, match="a whole number"):
         riesz.set_num_threads(1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="1000000 threads; at most 1,024"):
+        riesz.set_num_threads(1_000_000)
+    with pytest.raises(ValueError, match="kernel is 'gausian'; expected one of \"gaussian\""):
+        losses.kcl("gausian", width=2.0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="attraction is 'gaussian'; a kernel and its parameter are expected"):
+        losses.kcl(attraction="gaussian")  # type: ignore[arg-type]
     assert repr(losses.dhel()) == "dhel(temperature=0.3, convention='paper')"
     assert repr(losses.kcl()) == "kcl(kernel='gaussian', width=2.0, gamma=16.0, convention='paper')"
 
@@ -141,6 +161,15 @@ def test_the_gil_is_released() -> None:
     ticking.join()
     during = [t for t in ticks if started < t < ended]
     assert len(during) > 5, f"{len(during)} ticks in {ended - started:.3f} s"
+
+
+def test_the_package_says_its_version_and_what_it_has() -> None:
+    assert riesz.__version__.count(".") == 2
+    names = dir(riesz)
+    assert {"geometry", "losses", "numpy", "torch", "jax", "metrics", "__version__"} <= set(names)
+    assert "Any" not in names and len(names) == len(set(names))
+    with pytest.raises(AttributeError, match="no attribute 'foo'"):
+        riesz.foo  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_importing_riesz_imports_neither_numpy_nor_torch() -> None:

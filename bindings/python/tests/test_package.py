@@ -23,6 +23,7 @@ outcome = riesz.numpy.value_and_grad(loss, z[0], z[1], labels=[0, 1])
 value: float = outcome.value + riesz.numpy.value(loss, z[0], z[1])
 report: riesz.GeometryReport = riesz.GeometryState(sample=10).update(z[0]).result()
 rank: float | None = report.effective_rank
+version: str = riesz.__version__
 words: str = riesz.metrics.effective_rank(z[0])  # wrong: a float
 riesz.losses.kcl("gausian")  # wrong: no such kernel
 riesz.losses.dhel(0.3, convention="papre")  # wrong: no such convention
@@ -39,6 +40,9 @@ loss: torch.Tensor = criterion(z, z)
 other: torch.Tensor = riesz.torch.nt_xent_loss(z, z, temperature=torch.tensor(0.5))
 encoder: torch.nn.Module = riesz.torch.load_encoder("run")
 riesz.torch.nt_xent_loss(z)  # wrong: one view
+riesz.torch.NTXentLoss(0.5, reduction="none")  # wrong: no such setting
+riesz.torch.KCLLoss("gaussian", exchange="rings")  # wrong: no such exchange
+scale: float | torch.Tensor = riesz.torch.SigLIPLoss().scale
 riesz.torch.dhel_loss(z, z, convention="papre")  # wrong: no such convention
 """
 

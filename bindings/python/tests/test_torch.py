@@ -559,6 +559,11 @@ def test_layout_changes_no_bit() -> None:
         (ValueError, "view 2: row 0 has a number that is not", lambda u, v: rt.nt_xent_loss(u, v * math.nan)),
         (ValueError, "at least 2 images; the batch has 1", lambda u, v: rt.nt_xent_loss(u[:1], v[:1])),
         (ValueError, "23 labels for 24 images", lambda u, v: rt.sup_con_loss(u, v, labels=range(23))),
+        (
+            TypeError,
+            "labels are a list of which torch",
+            lambda u, v: rt.sup_con_loss(u, v, labels=["a"] * 24),
+        ),
         (TypeError, "labels are of torch.float32", lambda u, v: rt.sup_con_loss(u, labels=torch.ones(24))),
         (ValueError, "view 1 is 24 × 0; there are no rows", lambda u, v: rt.nt_xent_loss(u[:, :0], v[:, :0])),
     ],

@@ -142,7 +142,7 @@ pub enum Role {
 pub struct Term {
     /// Which part of the value it is.
     pub role: Role,
-    /// Factor of the term.
+    /// Factor of the term, of any sign: an attraction of a kernel that grows with the cosine has a negative one.
     pub weight: f64,
     /// How pair values become a number.
     pub link: Link,
@@ -153,11 +153,49 @@ pub struct Term {
     /// What a pair costs.
     pub kernel: Arc<dyn Kernel>,
     /// If some σ: anchor i of a matched mean has the weight w_i = 2 − N softmax_i(s_i/σ), held fixed in the gradient
-    /// (DCLW). Only for `Link::Mean` over matched pairs of two views.
+    /// (DCLW). σ > 0; only for `Link::Mean` over matched pairs of two views.
     pub focus: Option<f64>,
 }
 
-/// A contrastive loss, or an energy: a weighted sum of terms.
+/// A contrastive loss, or an energy: a weighted sum of terms. The constructors are those of papers; any other is written
+/// down, and every engine takes it. Here, NT-Xent's attraction against the mean of a kernel of one's own, over all pairs of
+/// different images:
+///
+/// ```
+/// use std::sync::Arc;
+/// use riesz::engine::{Engine, Fused};
+/// use riesz::kernel::{Cosine, Kernel};
+/// use riesz::loss::{Anchors, Link, Loss, Pairs, Role, Term};
+/// use riesz::{Points, rng::Key, sphere};
+///
+/// /// κ(s) = max(s − margin, 0)².
+/// #[derive(Debug)]
+/// struct Margin(f64);
+///
+/// impl Kernel for Margin {
+///     fn at(&self, s: f64) -> (f64, f64) {
+///         let over = (s - self.0).max(0.0);
+///         (over * over, 2.0 * over) // κ and dκ/ds
+///     }
+///     // It can be 0, so no logarithm of it is taken.
+///     fn is_positive(&self) -> bool {
+///         false
+///     }
+/// }
+///
+/// let term = |role, weight, pairs, kernel| {
+///     Term { role, weight, link: Link::Mean, pairs, anchors: Anchors::AllViews, kernel, focus: None }
+/// };
+/// let pull = term(Role::Attraction, -1.0, Pairs::MATCHED, Arc::new(Cosine { scale: 2.0 }) as Arc<dyn Kernel>);
+/// let push = term(Role::Repulsion, 4.0, Pairs::OTHER_IMAGES, Arc::new(Margin(0.2)));
+/// let loss = Loss { name: "margin", terms: vec![pull, push] };
+///
+/// let [u, v] = [1, 2].map(|seed| sphere::sample(64, 16, Key::new(seed)));
+/// let views = [Points::new(&u)?, Points::new(&v)?];
+/// let outcome = Fused.value_and_grad(&loss, &views)?;
+/// assert_eq!((outcome.terms.len(), outcome.grads[1].len()), (2, 64));
+/// # Ok::<(), riesz::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Loss {
     /// The name in recipes, logs and the command line.

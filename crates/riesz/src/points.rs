@@ -61,11 +61,17 @@ impl<T: Scalar> Matrix<T> {
     }
 
     /// Row `i`.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn row(&self, i: usize) -> &[T] {
         &self.data[i * self.dim..(i + 1) * self.dim]
     }
 
     /// Row `i`, to write.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn row_mut(&mut self, i: usize) -> &mut [T] {
         &mut self.data[i * self.dim..(i + 1) * self.dim]
     }
@@ -161,6 +167,9 @@ impl<'a, T: Scalar> Points<'a, T> {
     }
 
     /// Point `i`.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn row(self, i: usize) -> &'a [T] {
         &self.data[i * self.dim..(i + 1) * self.dim]
     }

@@ -35,16 +35,20 @@ __all__ = [
     "set_num_threads",
 ]
 
+__version__: str
+_MODULES = ("jax", "metrics", "numpy", "torch")
 _IN_GEOMETRY = ("GeometryReport", "GeometryState", "geometry")
 
 
 def __getattr__(name: str) -> Any:
     if name in _IN_GEOMETRY:
         return getattr(importlib.import_module("riesz._geometry"), name)
-    if name in ("jax", "metrics", "numpy", "torch"):
+    if name in _MODULES:
         return importlib.import_module(f"riesz.{name}")
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("riesz")
     raise AttributeError(f"module 'riesz' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*__all__, *_MODULES, "__version__"})

@@ -15,6 +15,8 @@ def as_rows(name: str, rows: Any) -> NDArray[Any]:
         if str(rows.dtype) in ("torch.bfloat16", "torch.float16"):
             rows = rows.float()
         rows = rows.cpu()
+    if np.ma.isMaskedArray(rows) and np.ma.is_masked(rows):
+        raise ValueError(f"{name} has masked numbers; fill them, or leave their rows out")
     if hasattr(rows, "__array__"):
         array = np.asarray(rows)
     elif hasattr(rows, "__dlpack__"):
@@ -23,7 +25,7 @@ def as_rows(name: str, rows: Any) -> NDArray[Any]:
         array = np.asarray(rows, dtype=np.float64)
     else:
         raise TypeError(f"{name} is a {type(rows).__name__}; an array of rows is expected, n x d")
-    if array.dtype == np.float16:
+    if array.dtype.name in ("float16", "bfloat16"):  # the latter is ml_dtypes', which JAX has
         return array.astype(np.float32)
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         raise TypeError(f"{name} is of {array.dtype}; float32 or float64 is expected")
@@ -39,5 +41,10 @@ def as_labels(labels: Any) -> list[int] | None:
         raise ValueError(f"labels have the shape {list(array.shape)}; one for each image is expected")
     if array.dtype.kind not in "iubUSO":
         raise TypeError(f"labels are of {array.dtype}; whole numbers or strings are expected")
+    if array.dtype.kind == "O" and not any(
+        all(isinstance(label, kind) for label in array) for kind in (str, (int, np.integer))
+    ):
+        kinds = ", ".join(sorted({type(label).__name__ for label in array}))
+        raise TypeError(f"labels are of {kinds}; whole numbers or strings are expected, and none may lack")
     _, numbers = np.unique(array, return_inverse=True)
     return numbers.reshape(-1).tolist()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import math
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,9 +202,7 @@ class GeometryState:
 
     def __init__(self, *, sample: int = 20_000, seed: int = 0, source: str = "") -> None:
         """``sample``: metrics of pairs look at so many rows at most (0: at none)."""
-        if sample < 0:
-            raise ValueError(f"sample is {sample}; it must be at least 0")
-        self.sample, self.seed = sample, seed
+        self.sample, self.seed = _whole("sample", sample), _whole("seed", seed)
         self._sources = [source]
         self._state: Any = None
         self._labels: list[Any] = []
@@ -275,6 +274,8 @@ class GeometryState:
     def result(self, *, near_duplicate: float = 0.99) -> GeometryReport:
         """The report on all rows so far; the state can go on. ``near_duplicate`` is the cosine from which two rows count as
         near duplicates."""
+        if not -1.0 <= near_duplicate <= 1.0:
+            raise ValueError(f"near_duplicate is {near_duplicate!r}; a cosine is expected, -1 to 1")
         if self._state is None:
             raise ValueError("geometry needs at least 2 points; there are 0")
         labels = as_labels(np.concatenate(self._labels)) if self._labels else None
@@ -293,6 +294,16 @@ class GeometryState:
 
     def __repr__(self) -> str:
         return f"GeometryState(rows={self.rows}, sample={self.sample}, seed={self.seed})"
+
+
+def _whole(name: str, number: SupportsIndex) -> int:
+    try:
+        whole = operator.index(number)
+    except TypeError:
+        raise TypeError(f"{name} is {number!r}; a whole number is expected") from None
+    if not 0 <= whole < 2**64:
+        raise ValueError(f"{name} is {number}; it must be at least 0{' and below 2^64' if whole > 0 else ''}")
+    return whole
 
 
 def _names(labels: Any, rows: int) -> NDArray[Any]:

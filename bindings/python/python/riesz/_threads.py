@@ -8,6 +8,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import SupportsIndex
 
+_MOST = 1024
+"""As the command line has it. Far more would take all memory before they do anything."""
+
 _chosen: int | None = None
 _default: Callable[[], int] | None = None
 
@@ -21,6 +24,8 @@ def set_num_threads(number: SupportsIndex) -> None:
         raise TypeError(f"the number of threads is {number!r}; a whole number is expected") from None
     if number < 1:
         raise ValueError(f"{number} threads; at least 1 is needed")
+    if number > _MOST:
+        raise ValueError(f"{number} threads; at most {_MOST:,} are started")
     _chosen = number
 
 

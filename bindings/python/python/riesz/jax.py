@@ -20,19 +20,19 @@ import numpy as np
 from riesz import _riesz
 from riesz._arrays import as_labels
 from riesz._threads import num_threads
-from riesz.losses import Loss
+from riesz.losses import Loss, as_loss
 
 
 def contrastive_loss(loss: Loss, *views: Any, labels: Any = None, learnt: Any = None) -> jax.Array:
     """``loss`` of views, each n x d, raw rows of any length but 0 (they are made unit): a scalar, differentiable in the views.
 
-    ``labels`` are n whole numbers: rows with the same label match. ``learnt`` replaces the loss's learnable numbers, [1] the
-    temperature, or [2] SigLIP's scale and offset, and gets its gradient. float16 and bfloat16 are computed in float32.
+    ``labels`` are n whole numbers: rows with the same label match. ``learnt`` replaces the loss's learnable numbers, a scalar or
+    [1] the temperature, or [2] SigLIP's scale and offset, and gets its gradient. float16 and bfloat16 are computed in float32.
 
     Shapes and types are refused at once, with ``ValueError`` or ``TypeError``; rows of zeros and numbers that are not finite when
     the loss runs, by JAX's own error, which ends in the sentence.
     """
-    rows = [jnp.asarray(view) for view in views]
+    loss, rows = as_loss(loss), [jnp.asarray(view) for view in views]
     if not rows:
         raise ValueError("there is no view")
     for place, view in enumerate(rows, 1):
@@ -55,9 +55,13 @@ def contrastive_loss(loss: Loss, *views: Any, labels: Any = None, learnt: Any = 
             raise TypeError(f"labels are of {labels.dtype}; whole numbers are expected")
     if learnt is not None:
         learnt = jnp.asarray(learnt)
-        if learnt.shape != (loss.learnable,) or not loss.learnable:
+        if not loss.learnable:
+            raise ValueError(f"{loss.name} has nothing to learn")
+        if learnt.shape == () and loss.learnable == 1:
+            learnt = learnt[None]
+        if learnt.shape != (loss.learnable,):
             raise ValueError(
-                f"{loss.name} has {loss.learnable} learnable numbers; learnt has the shape {list(learnt.shape)}"
+                f"learnt has the shape {list(learnt.shape)}; {loss.name} learns numbers of shape [{loss.learnable}]"
             )
     value: jax.Array = _loss(loss, labels, learnt, *rows)
     return value

@@ -12,7 +12,7 @@ dhel(temperature=0.3, convention='paper')
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
 
 Convention = Literal["paper", "symmetric", "reference"]
 """Which published form: the paper's formula (anchors are the first view only), half of it on (u, v) and half on (v, u), or
@@ -41,9 +41,27 @@ class Loss:
         """The name in recipes and on the command line."""
         return self.sentence.split(" ")[0]
 
+    def check(self) -> Loss:
+        """Itself; or ``ValueError`` with one sentence if a number is out of its range, or a word is none that it has."""
+        from riesz import _riesz
+
+        _riesz.terms(self.sentence, self.numbers)
+        return self
+
     def __repr__(self) -> str:
         parameters = ", ".join(f"{name}={value!r}" for name, value in self.words)
         return f"{self.name.replace('-', '_')}({parameters})"
+
+
+def as_loss(loss: object) -> Loss:
+    """``loss``, if it is one; or ``TypeError`` with one sentence."""
+    if isinstance(loss, Loss):
+        return loss
+    name = getattr(loss, "__name__", None) if callable(loss) else None
+    given = (
+        f"the function {name}, without its parentheses" if name in globals() else f"a {type(loss).__name__}"
+    )
+    raise TypeError(f"the loss is {given}; one of riesz.losses is expected, such as riesz.losses.dhel(0.3)")
 
 
 def _with_temperature(name: str, temperature: float) -> Loss:
@@ -138,7 +156,7 @@ def kcl(
     """
     given = {"width": width, "offset": offset, "exponent": exponent, "temperature": temperature}
     number = _kernel_number(kernel, given)
-    pull, pull_number = (kernel, number) if attraction is None else attraction
+    pull, pull_number = (kernel, number) if attraction is None else _attraction(attraction)
     pull_number, gamma = _number("attraction", pull_number), _number("gamma", gamma)
     words: list[tuple[str, float | str]] = [("kernel", kernel)]
     if kernel in _PARAMETERS:
@@ -159,7 +177,23 @@ _PARAMETERS: dict[str, tuple[str, float | None]] = {
 }
 
 
+def _checked_kernel(kernel: object) -> KernelName:
+    if kernel not in get_args(KernelName):
+        known = ", ".join(f'"{name}"' for name in get_args(KernelName))
+        raise ValueError(f"kernel is {kernel!r}; expected one of {known}")
+    return cast(KernelName, kernel)
+
+
+def _attraction(given: object) -> tuple[KernelName, float]:
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise TypeError(
+            f"attraction is {given!r}; a kernel and its parameter are expected, such as ('gaussian', 2.0)"
+        )
+    return _checked_kernel(given[0]), given[1]
+
+
 def _kernel_number(kernel: str, given: dict[str, float | None]) -> float:
+    _checked_kernel(kernel)
     name, default = _PARAMETERS.get(kernel, ("", 0.0))
     for other, value in given.items():
         if value is not None and other != name:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from riesz import _riesz
 from riesz._arrays import as_labels, as_rows
 from riesz._threads import num_threads
-from riesz.losses import Loss
+from riesz.losses import Loss, as_loss
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ValueAndGrad:
     """What :func:`value_and_grad` found."""
 
@@ -47,6 +47,7 @@ def value_and_grad(loss: Loss, *views: Any, labels: Any = None) -> ValueAndGrad:
     Raises ``ValueError`` or ``TypeError`` with one sentence for other shapes and types, rows of zeros and numbers that
     are not finite.
     """
+    loss = as_loss(loss)
     rows = [as_rows(f"view {i}", view) for i, view in enumerate(views, 1)]
     value, attraction, repulsion, terms, learnt, grads = _riesz.value_and_grad(
         loss.sentence, loss.numbers, rows, as_labels(labels), True, num_threads()
@@ -57,5 +58,6 @@ def value_and_grad(loss: Loss, *views: Any, labels: Any = None) -> ValueAndGrad:
 
 def value(loss: Loss, *views: Any, labels: Any = None) -> float:
     """The value of ``loss`` alone, at about a quarter of the work for most losses."""
+    loss = as_loss(loss)
     rows = [as_rows(f"view {i}", view) for i, view in enumerate(views, 1)]
     return _riesz.value(loss.sentence, loss.numbers, rows, as_labels(labels), num_threads())

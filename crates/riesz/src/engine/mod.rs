@@ -76,10 +76,11 @@ pub trait Engine<T: Scalar>: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// If the loss has pairs of different images and there are fewer than two; if a term over matched pairs is given
-    /// one view; if the value is not finite (coinciding rows under a kernel that is infinite there).
+    /// one view; if a weight or a focus of a term is out of its range; if value or gradient are not finite (coinciding rows
+    /// under a kernel that is infinite there, a kernel of one's own that gives what is no number).
     ///
     /// # Panics
-    /// If there is no view, or the views' shapes differ.
+    /// If there is no view, or the views' shapes differ; and as [`Loss::check`].
     fn value_and_grad(&self, loss: &Loss, views: &[Points<'_, T>]) -> Result<ValueAndGrad<T>, Error> {
         let mut grads = zeros(views);
         let value = self.add_grad(loss, views, &mut slices(&mut grads))?;
@@ -160,7 +161,8 @@ impl Value {
         let value = attraction + repulsion;
         if !value.is_finite() || !is_gradient_finite {
             return Err(Error::new(format!(
-                "{} is {value} with an infinite gradient or value: two rows coincide where its kernel is infinite",
+                "{} is {value}, or its gradient is not finite: two rows coincide where its kernel is infinite, or a kernel of \
+                 one's own gives what is no number",
                 loss.name
             )));
         }

@@ -52,6 +52,9 @@ pub struct Parts {
 
 impl State {
     /// Of no rows, without a sample: for spectra alone.
+    ///
+    /// # Panics
+    /// If `dim` is 0.
     pub fn new(dim: usize) -> Self {
         Self::with_sample(dim, Sampling { rows: 0, key: Key::new(0) })
     }

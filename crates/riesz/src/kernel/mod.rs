@@ -35,7 +35,8 @@ pub use powers::{DistancePower, Riesz};
 pub use scaled::ScaledExponential;
 pub(crate) use tile::Tiled;
 
-/// A zonal kernel κ on the sphere. [`Any`], so that an engine with formulas of its own can tell which kernel it is.
+/// A zonal kernel κ on the sphere. One of one's own needs [`Kernel::at`] alone, and [`Kernel::is_positive`] where it is not;
+/// an example stands at [`Loss`](crate::loss::Loss). κ and κ′ are numbers at every s, but may be infinite at s = 1. [`Any`], so that an engine with formulas of its own can tell which kernel it is.
 pub trait Kernel: Any + Debug + Send + Sync {
     /// (κ(s), κ′(s)) at one cosine s ∈ [−1, 1]. This is the definition.
     fn at(&self, s: f64) -> (f64, f64);
@@ -91,7 +92,8 @@ pub trait Kernel: Any + Debug + Send + Sync {
         None
     }
 
-    /// Whether κ > 0 everywhere, so that its logarithm may be taken.
+    /// Whether κ > 0 everywhere, so that its logarithm may be taken. True if not said: a kernel that can be 0 or below must
+    /// say so, or a loss that takes its logarithm is an error only where it meets such a cosine.
     fn is_positive(&self) -> bool {
         true
     }

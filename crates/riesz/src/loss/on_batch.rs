@@ -8,7 +8,8 @@ impl Loss {
     ///
     /// # Errors
     /// If the loss has pairs of different images and there are fewer than two, or a term over matched pairs or other
-    /// views is given one view, or one that weighs the match of two views (DCLW) other than two.
+    /// views is given one view, or one that weighs the match of two views (DCLW) other than two; if a weight is not finite, or a
+    /// focus not above 0 and finite.
     ///
     /// # Panics
     /// If a term is none that the language has: a focus on other than the mean over matched pairs, or the logarithm of a
@@ -25,6 +26,18 @@ impl Loss {
         sizes: Option<&[usize]>,
     ) -> Result<(), Error> {
         for term in &self.terms {
+            if !term.weight.is_finite() {
+                return Err(Error::new(format!(
+                    "a term of {} has the weight {}; it must be finite",
+                    self.name, term.weight
+                )));
+            }
+            if let Some(focus) = term.focus.filter(|focus| !(*focus > 0.0 && focus.is_finite())) {
+                return Err(Error::new(format!(
+                    "a term of {} has the focus {focus}; it must be above 0 and finite",
+                    self.name
+                )));
+            }
             let other_images = term.pairs.cross || term.pairs.within;
             if images == 0 || (other_images && images < 2) {
                 return Err(Error::new(format!(

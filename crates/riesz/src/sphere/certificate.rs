@@ -55,8 +55,11 @@ pub enum Certificate {
     Cell600,
 }
 
-/// The bound for `points` points in each of `views` views of Sᵈ⁻¹, if a theorem gives one.
+/// The bound for `points` points in each of `views` views of Sᵈ⁻¹, if a theorem gives one; none does for fewer than 2 points.
 pub fn bound(loss: &Loss, points: usize, dim: usize, views: usize) -> Option<Bound> {
+    if points < 2 {
+        return None;
+    }
     if is_contrast(loss) && views == 2 {
         // The closed form needs the simplex's cosines alone, whether or not it fits into ℝᵈ.
         return Some(Bound { value: simplex(points).value(loss, views), theorem: Theorem::Convexity });

@@ -12,8 +12,9 @@ pub use energy::{energy, moment};
 /// on them.
 ///
 /// # Panics
-/// If `dim` is 0.
+/// If `dim` is 0 or s is no number.
 pub fn density(dim: usize, s: f64) -> f64 {
+    check(dim, s);
     if s.abs() > 1.0 {
         0.0
     } else if dim == 1 {
@@ -26,12 +27,12 @@ pub fn density(dim: usize, s: f64) -> f64 {
 }
 
 /// The distribution function F(s) = P(cosine ≤ s) = I_{(1+s)/2}(a, a), the regularized incomplete beta function.
-/// The lower tail keeps its relative accuracy (about 10⁻¹³), the rest its absolute one.
+/// The lower tail keeps its relative accuracy (about 10⁻¹³), the rest its absolute one. 0 below −1, 1 above 1.
 ///
 /// # Panics
-/// If `dim` is 0.
+/// If `dim` is 0 or s is no number.
 pub fn cdf(dim: usize, s: f64) -> f64 {
-    assert!(dim > 0, "a sphere needs at least one dimension");
+    check(dim, s);
     if s < -1.0 {
         0.0
     } else if s >= 1.0 {
@@ -129,10 +130,15 @@ pub fn uniformity(dim: usize, width: f64) -> f64 {
 }
 
 /// The effective rank that `n` uniform points have, about k e^{−k/(8K)} with k = min(n, d), K = max(n, d): the
-/// entropy of the singular values' spread to first order, a tenth too large at n = d where the spread is widest.
+/// entropy of the singular values' spread to first order, a tenth too large at n = d where the spread is widest. 0 without points or dimensions.
 pub fn effective_rank(n: usize, dim: usize) -> f64 {
-    let (few, many) = (n.min(dim) as f64, n.max(dim) as f64);
+    let (few, many) = (n.min(dim) as f64, n.max(dim).max(1) as f64);
     few * (-0.125 * few / many).exp()
+}
+
+fn check(dim: usize, s: f64) {
+    assert!(dim > 0, "a sphere needs at least one dimension");
+    assert!(!s.is_nan(), "{s} is not a cosine");
 }
 
 /// a = (d − 1)/2.

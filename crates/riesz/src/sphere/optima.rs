@@ -301,7 +301,11 @@ impl Configuration {
     }
 
     /// The value of a loss where each of `views` views is this configuration and an image's rows coincide: a closed form.
+    ///
+    /// # Panics
+    /// If a term has no pairs there, as matched ones in one view, or `views` is 0.
     pub fn value(&self, loss: &Loss, views: usize) -> f64 {
+        assert!(views > 0, "{} needs at least one view", loss.name);
         loss.terms.iter().map(|term| self.term(term, views)).sum()
     }
 
@@ -324,6 +328,7 @@ impl Configuration {
             self.kinds.iter().map(|kind| kind.points as f64 * of(kind)).sum::<f64>() / images
         };
         let count = |kind: &Kind| pairs(kind).iter().map(|&(_, count)| count).sum::<usize>() as f64;
+        assert!(self.kinds.iter().all(|kind| count(kind) > 0.0), "a term without pairs in {views} views");
         let sum = |kind: &Kind| {
             pairs(kind).iter().map(|&(s, count)| count as f64 * term.kernel.at(s).0).sum::<f64>()
         };

@@ -310,7 +310,12 @@ def checked_labels(labels: Any, images: int) -> Tensor | None:
     """Whole numbers, one for each image."""
     if labels is None:
         return None
-    given: Tensor = torch.as_tensor(labels)
+    try:
+        given: Tensor = torch.as_tensor(labels)
+    except (RuntimeError, TypeError, ValueError):
+        raise TypeError(
+            f"labels are a {type(labels).__name__} of which torch makes no tensor; whole numbers are expected"
+        ) from None
     if given.dim() != 1:
         raise ValueError(f"labels have the shape {list(given.shape)}; one for each image is expected")
     if given.dtype.is_floating_point or given.dtype.is_complex:
@@ -327,15 +332,20 @@ def is_learnt(*numbers: Any) -> bool:
 
 def learnt_numbers(*numbers: Any) -> Tensor:
     """Numbers of a loss, some of which are tensors, as one tensor."""
-    like = next(number for number in numbers if isinstance(number, Tensor))
+    given = [number for number in numbers if isinstance(number, Tensor)]
     for number in numbers:
         if isinstance(number, Tensor) and number.numel() != 1:
             raise ValueError(
                 f"a number of the loss has the shape {list(number.shape)}; one number is expected"
             )
+    # Of a type that has every one of them as it is: a whole number or half precision would round the others.
+    double = any(number.dtype == torch.float64 for number in given)
+    dtype = torch.float64 if double else torch.float32
     return torch.stack(
         [
-            number.reshape(()) if isinstance(number, Tensor) else like.new_tensor(float(number))
+            number.reshape(()).to(dtype)
+            if isinstance(number, Tensor)
+            else torch.full((), float(number), dtype=dtype, device=given[0].device)
             for number in numbers
         ]
     )

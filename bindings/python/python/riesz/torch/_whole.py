@@ -126,8 +126,8 @@ def evaluate(
     value = told[:, :-1].sum(0).sum()
     if not bool(torch.isfinite(value) & (told[:, -1] == 1.0).all()):
         raise ValueError(
-            f"{loss.name} is {float(value)} with an infinite gradient or value: two rows coincide where its kernel is "
-            "infinite"
+            f"{loss.name} is {float(value)}, or its gradient is not finite: two rows coincide where its kernel is infinite, "
+            "or a kernel of one's own gives what is no number"
         )
     return Outcome(value, learnt, grad)
 

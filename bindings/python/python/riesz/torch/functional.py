@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from riesz import losses
-from riesz.losses import Convention, KernelName, Loss
+from riesz.losses import Convention, KernelName, Loss, as_loss
 from riesz.torch import _op
 
 Number = float | Tensor
@@ -23,7 +23,7 @@ def contrastive_loss(loss: Loss, *views: Tensor, labels: Any = None) -> Tensor:
 
 
 def _evaluate(loss: Loss, learnt: Tensor | None, views: tuple[Tensor, ...], labels: Any) -> Tensor:
-    rows = _op.checked(views)
+    loss, rows = as_loss(loss), _op.checked(views)
     return _op.apply(loss, rows, _op.checked_labels(labels, rows[0].shape[0]), learnt)
 
 

@@ -1,24 +1,39 @@
 """The losses as modules: settings once, then ``criterion(z1, z2)``.
 
-Each takes ``group``: over whose processes the batch is spread (see :mod:`riesz.torch.distributed`). ``None`` is this process
-alone; a ``ProcessGroup`` or ``"world"`` is that group. Where a group is up and nothing was said, the module warns once.
+Each takes, by name, what :class:`ContrastiveLoss` takes: ``learn``, ``group``, ``exchange`` and ``grad_average``. ``group`` is over
+whose processes the batch is spread (see :mod:`riesz.torch.distributed`): ``None`` is this process alone; a ``ProcessGroup`` or
+``"world"`` is that group. Where a group is up and nothing was said, the module warns once.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from riesz import losses
-from riesz.losses import Convention, KernelName, Loss
+from riesz.losses import Convention, KernelName, Loss, as_loss
 from riesz.torch import _op, functional
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _UNSAID: Any = object()
 Exchange = Literal["gather", "ring"]
+_FORMS = {"info-nce-symmetric": "symmetric", "sup-con-in": "inside"}
+"""Losses that a module makes by a setting, which its ``repr`` tells."""
+
+
+class Settings(TypedDict, total=False):
+    """What every module takes by name besides its loss's own numbers; see :class:`ContrastiveLoss`."""
+
+    learn: bool
+    group: Any
+    exchange: Exchange
+    grad_average: bool
 
 
 class ContrastiveLoss(nn.Module):
@@ -39,8 +54,11 @@ class ContrastiveLoss(nn.Module):
         grad_average: bool = True,
     ) -> None:
         super().__init__()
+        as_loss(loss).check()
         if learn and not loss.learnable:
             raise ValueError(f"{loss.name} has nothing to learn")
+        if isinstance(group, str) and group != "world":
+            raise ValueError(f'group is {group!r}; expected "world", a ProcessGroup or None')
         if exchange not in ("gather", "ring"):
             raise ValueError(f'exchange is {exchange!r}; expected "gather" or "ring"')
         self.loss = loss
@@ -53,7 +71,8 @@ class ContrastiveLoss(nn.Module):
             self.log_temperature = nn.Parameter(torch.tensor(math.log(loss.numbers[0])))
         elif learn:
             self.log_scale = nn.Parameter(torch.tensor(math.log(loss.numbers[0])))
-            self.offset = nn.Parameter(torch.tensor(loss.numbers[1]))
+        if loss.learnable == 2:
+            self.offset = nn.Parameter(torch.tensor(loss.numbers[1])) if learn else loss.numbers[1]
 
     @property
     def temperature(self) -> float | Tensor:
@@ -61,6 +80,13 @@ class ContrastiveLoss(nn.Module):
         if self.loss.learnable != 1:
             raise AttributeError(f"{self.loss.name} has no temperature")
         return self.log_temperature.exp() if self.learn else self.loss.numbers[0]
+
+    @property
+    def scale(self) -> float | Tensor:
+        """SigLIP's scale, as :attr:`temperature`; its ``offset`` stands beside it."""
+        if self.loss.learnable != 2:
+            raise AttributeError(f"{self.loss.name} has no scale")
+        return self.log_scale.exp() if self.learn else self.loss.numbers[0]
 
     def _learnt(self) -> Tensor | None:
         if not self.learn:
@@ -95,13 +121,15 @@ class ContrastiveLoss(nn.Module):
             warnings.warn(
                 f"{self.loss.name} compares the rows of this process alone, though a process group is up; say "
                 'group="world" for the loss of the whole batch, or group=None if that is meant',
-                stacklevel=3,
+                stacklevel=5,
             )
 
     def extra_repr(self) -> str:
         words = [f"{name}={value!r}" for name, value in self.loss.words]
         if type(self) is ContrastiveLoss:
             words = [repr(self.loss)]
+        if (form := _FORMS.get(self.loss.name)) and type(self) is not ContrastiveLoss:
+            words.append(f"{form}=True")
         if self.learn:
             words.append("learn=True")
         if self.group is not None:
@@ -113,14 +141,16 @@ class ContrastiveLoss(nn.Module):
 class NTXentLoss(ContrastiveLoss):
     """NT-Xent, as lightly's and, with ``labels`` of pairs, pytorch-metric-learning's ``NTXentLoss``."""
 
-    def __init__(self, temperature: float = 0.5, **settings: Any) -> None:
+    def __init__(self, temperature: float = 0.5, **settings: Unpack[Settings]) -> None:
         super().__init__(losses.nt_xent(temperature), **settings)
 
 
 class InfoNCELoss(ContrastiveLoss):
     """InfoNCE, one-sided or, ``symmetric``, as CLIP."""
 
-    def __init__(self, temperature: float = 0.1, symmetric: bool = False, **settings: Any) -> None:
+    def __init__(
+        self, temperature: float = 0.1, symmetric: bool = False, **settings: Unpack[Settings]
+    ) -> None:
         make = losses.info_nce_symmetric if symmetric else losses.info_nce
         super().__init__(make(temperature), **settings)
 
@@ -128,21 +158,23 @@ class InfoNCELoss(ContrastiveLoss):
 class DCLLoss(ContrastiveLoss):
     """DCL, as lightly's ``DCLLoss``."""
 
-    def __init__(self, temperature: float = 0.1, **settings: Any) -> None:
+    def __init__(self, temperature: float = 0.1, **settings: Unpack[Settings]) -> None:
         super().__init__(losses.dcl(temperature), **settings)
 
 
 class DCLWLoss(ContrastiveLoss):
     """DCLW, as lightly's ``DCLWLoss``."""
 
-    def __init__(self, temperature: float = 0.1, sigma: float = 0.5, **settings: Any) -> None:
+    def __init__(self, temperature: float = 0.1, sigma: float = 0.5, **settings: Unpack[Settings]) -> None:
         super().__init__(losses.dclw(temperature, sigma), **settings)
 
 
 class DHELLoss(ContrastiveLoss):
     """DHEL (Koromilas et al., ICML 2024)."""
 
-    def __init__(self, temperature: float = 0.3, convention: Convention = "paper", **settings: Any) -> None:
+    def __init__(
+        self, temperature: float = 0.3, convention: Convention = "paper", **settings: Unpack[Settings]
+    ) -> None:
         super().__init__(losses.dhel(temperature, convention), **settings)
 
 
@@ -160,7 +192,7 @@ class KCLLoss(ContrastiveLoss):
         exponent: float | None = None,
         temperature: float | None = None,
         attraction: tuple[KernelName, float] | None = None,
-        **settings: Any,
+        **settings: Unpack[Settings],
     ) -> None:
         loss = losses.kcl(
             kernel,
@@ -187,21 +219,21 @@ class AlignUniformLoss(ContrastiveLoss):
 class SigLIPLoss(ContrastiveLoss):
     """SigLIP (Zhai et al., ICCV 2023); with ``learn=True`` scale and offset are parameters, as in the paper."""
 
-    def __init__(self, scale: float = 10.0, offset: float = -10.0, **settings: Any) -> None:
+    def __init__(self, scale: float = 10.0, offset: float = -10.0, **settings: Unpack[Settings]) -> None:
         super().__init__(losses.siglip(scale, offset), **settings)
 
 
 class SpectralLoss(ContrastiveLoss):
     """The spectral contrastive loss (HaoChen et al., NeurIPS 2021)."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: Unpack[Settings]) -> None:
         super().__init__(losses.spectral(), **settings)
 
 
 class SupConLoss(ContrastiveLoss):
     """SupCon (Khosla et al., NeurIPS 2020): ``criterion(z1, z2, labels=labels)``."""
 
-    def __init__(self, temperature: float = 0.1, inside: bool = False, **settings: Any) -> None:
+    def __init__(self, temperature: float = 0.1, inside: bool = False, **settings: Unpack[Settings]) -> None:
         make = losses.sup_con_in if inside else losses.sup_con
         super().__init__(make(temperature), **settings)
 
@@ -209,12 +241,16 @@ class SupConLoss(ContrastiveLoss):
 class MVInfoNCELoss(ContrastiveLoss):
     """MV-InfoNCE of any number of views."""
 
-    def __init__(self, temperature: float = 0.5, convention: Convention = "paper", **settings: Any) -> None:
+    def __init__(
+        self, temperature: float = 0.5, convention: Convention = "paper", **settings: Unpack[Settings]
+    ) -> None:
         super().__init__(losses.mv_info_nce(temperature, convention), **settings)
 
 
 class MVDHELLoss(ContrastiveLoss):
     """MV-DHEL of any number of views."""
 
-    def __init__(self, temperature: float = 0.5, convention: Convention = "paper", **settings: Any) -> None:
+    def __init__(
+        self, temperature: float = 0.5, convention: Convention = "paper", **settings: Unpack[Settings]
+    ) -> None:
         super().__init__(losses.mv_dhel(temperature, convention), **settings)
