@@ -171,6 +171,18 @@ impl Recipe {
         toml::to_string_pretty(self).expect("a recipe is made of tables, numbers and strings")
     }
 
+    /// Checks the numbers of all its parts, for which nothing is opened or made.
+    ///
+    /// # Errors
+    /// One sentence for the first that is out of range.
+    pub fn check_parts(&self) -> Result<()> {
+        self.check()?;
+        self.data.check()?;
+        self.augment.plan()?;
+        self.encoder.check_projector()?;
+        self.optimizer.check()
+    }
+
     fn check(&self) -> Result<()> {
         let refuse = |message: String| Err(Error::input(message));
         if self.epochs == 0 && self.start.is_none() {

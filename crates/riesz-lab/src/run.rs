@@ -152,11 +152,9 @@ impl Run {
             atomic::write_bytes(&recipe_path, recipe.to_toml().as_bytes())?;
             return Ok(Found::New(run));
         }
-        let stored = run.recipe()?;
-        if stored != *recipe {
+        if let Some(difference) = run.differs_from(recipe)? {
             return Err(Error::input(format!(
-                "{place}: holds a run of another recipe ({}); choose another folder with --run",
-                first_difference(&stored.to_toml(), &recipe.to_toml())
+                "{place}: holds a run of another recipe ({difference}); choose another folder with --run"
             )));
         }
         if run.is_finished()? {
@@ -189,6 +187,15 @@ impl Run {
     pub fn open_alone(root: &Path) -> Result<Self> {
         let run = Self::open(root)?;
         Ok(Self { _lock: lock(root)?, ..run })
+    }
+
+    /// In what this run's recipe is another than `recipe`, in words; `None` if it is the same.
+    ///
+    /// # Errors
+    /// If the run's recipe cannot be read.
+    pub fn differs_from(&self, recipe: &Recipe) -> Result<Option<String>> {
+        let stored = self.recipe()?;
+        Ok((stored != *recipe).then(|| first_difference(&stored.to_toml(), &recipe.to_toml())))
     }
 
     /// The folder.

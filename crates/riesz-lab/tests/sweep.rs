@@ -146,15 +146,25 @@ fn a_cell_that_fails_is_told_and_the_others_are_run() {
     assert_eq!(done(&text).len(), 2);
     let failed = here.join("sweeps/g/cells/loss=dcl,learning-rate=1e30,seed=1/failed.txt");
     assert!(std::fs::read_to_string(&failed).unwrap().contains("lower optimizer.learning-rate"));
-    // The finished cells are left as they are, also by a grid that means other runs by the same names.
-    let cell = here.join("sweeps/g/cells/loss=dcl,learning-rate=0.1,seed=1/log.jsonl");
-    let before = std::fs::read(&cell).unwrap();
+    // A grid that means other runs by the same names is refused before anything is touched; with a seed more, the report would
+    // else mix runs of 2 and of 3 epochs in one mean.
+    let files = ["grid.toml", "cells.json", "cells/loss=dcl,learning-rate=0.1,seed=1/log.jsonl"];
+    let read = || files.map(|name| std::fs::read(here.join("sweeps/g").join(name)).unwrap());
+    let before = read();
     let text = std::fs::read_to_string(here.join("g.toml")).unwrap();
-    std::fs::write(here.join("g.toml"), text.replace("epochs = 2", "epochs = 3")).unwrap();
-    let output = finish(here, &["sweep", "g.toml"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(told(&output).contains("holds a run of another recipe"), "{}", told(&output));
-    assert!(std::fs::read(&cell).unwrap() == before);
+    let changed = text.replace("epochs = 2", "epochs = 3").replace("seeds = [1]", "seeds = [1, 2]");
+    std::fs::write(here.join("g.toml"), changed).unwrap();
+    for arguments in [&["sweep", "g.toml"][..], &["sweep", "g.toml", "--list"]] {
+        let output = finish(here, arguments);
+        assert_eq!(output.status.code(), Some(2));
+        let expected = "holds a run of another recipe than the grid's (there `epochs = 2`, here `epochs = 3`), and so do 3 more \
+                        cells; give the grid another name";
+        assert!(told(&output).contains(expected), "{}", told(&output));
+        assert!(read() == before);
+    }
+    // As it was, it goes on.
+    std::fs::write(here.join("g.toml"), text).unwrap();
+    assert_eq!(finish(here, &["sweep", "g.toml"]).status.code(), Some(1));
 
     // A folder that another version made is refused as it is.
     let cells = here.join("sweeps/g/cells.json");
@@ -205,4 +215,27 @@ fn two_runs_are_compared_by_what_differs() {
     assert!(here.join("sweeps/g/results.parquet").metadata().unwrap().len() > 500);
     let output = finish(here, &["sweep", "report", "none"]);
     assert!(output.status.code() == Some(2) && told(&output).contains("none: no folder of a grid"));
+}
+
+#[test]
+fn a_grid_that_begins_with_weights_goes_on() {
+    let folder = with_grid();
+    let here = folder.path();
+    assert!(finish(here, &["sweep", "g.toml", "--cell", "1"]).status.success());
+    let from = "start.weights = \"sweeps/g/cells/loss=dcl,batch=16,seed=1\"\n\n[[grid]]";
+    let grid = GRID.replacen("[[grid]]", from, 1).replace("seeds = [1, 2]", "seeds = [1]");
+    std::fs::write(here.join("w.toml"), grid).unwrap();
+    for cells in [&["1", "2"][..], &["1"]] {
+        for cell in cells {
+            let output = finish(here, &["sweep", "w.toml", "--cell", cell]);
+            assert!(output.status.success(), "{}", told(&output));
+        }
+    }
+    // Other weights under the same name are another grid.
+    let weights = here.join("sweeps/g/cells/loss=dcl,batch=16,seed=1/encoder.safetensors");
+    let other = here.join("sweeps/w/cells/loss=dcl,batch=16,seed=1/encoder.safetensors");
+    std::fs::copy(other, weights).unwrap();
+    let output = finish(here, &["sweep", "w.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("(there [start]`sha256 = "), "{}", told(&output));
 }

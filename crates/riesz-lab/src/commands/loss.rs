@@ -80,9 +80,9 @@ pub enum Dtype {
 /// An engine by name.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum EngineName {
-    /// [`Fused`].
+    /// What training runs: blocks in f32 or f64, in memory linear in the batch.
     Fused,
-    /// [`Reference`].
+    /// The definition, summed plainly in f64.
     Reference,
 }
 

@@ -260,9 +260,10 @@ impl Worker<'_> {
     fn one(&self, cell: &Cell) -> Result<Outcome> {
         let root = self.folder.cell(&cell.name);
         if let Ok(run) = Run::open(&root) {
-            if run.recipe()? != cell.recipe {
+            // Another worker may have begun it with another grid, after this one looked.
+            if let Some(difference) = run.differs_from(&cell.recipe)? {
                 return Err(Error::input(format!(
-                    "{}: holds a run of another recipe than this grid's cell; give the grid another name, or delete it",
+                    "{}: holds a run of another recipe than this grid's cell ({difference}); give the grid another name, or delete it",
                     root.display()
                 )));
             }

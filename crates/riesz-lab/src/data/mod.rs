@@ -114,6 +114,25 @@ pub struct DataRecipe {
     pub limit: Option<usize>,
 }
 
+impl DataRecipe {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// One sentence for a number out of range.
+    pub fn check(&self) -> Result<()> {
+        if !(0.0..=0.5).contains(&self.held_out) {
+            return Err(Error::input(format!(
+                "data.held-out is {}; it must be from 0 to 0.5",
+                self.held_out
+            )));
+        }
+        if self.limit == Some(0) {
+            return Err(Error::input("data.limit is 0; at least 1 image is needed"));
+        }
+        Ok(())
+    }
+}
+
 /// Opens the images of a recipe; what is held out and chosen is keyed by `seed`.
 ///
 /// # Errors
@@ -127,12 +146,7 @@ pub fn open(recipe: &DataRecipe, seed: u64) -> Result<Dataset> {
 /// # Errors
 /// As [`open`].
 pub fn open_with_progress(recipe: &DataRecipe, seed: u64, progress: Progress<'_>) -> Result<Dataset> {
-    if !(0.0..=0.5).contains(&recipe.held_out) {
-        return Err(Error::input(format!("data.held-out is {}; it must be from 0 to 0.5", recipe.held_out)));
-    }
-    if recipe.limit == Some(0) {
-        return Err(Error::input("data.limit is 0; at least 1 image is needed"));
-    }
+    recipe.check()?;
     let labels = Labels::parse(&recipe.labels)?;
     let (name, mut opened) = locate(&recipe.source, &labels, progress)?;
     if labels == Labels::None {

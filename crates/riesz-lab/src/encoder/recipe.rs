@@ -160,18 +160,28 @@ impl EncoderRecipe {
         room::check(what, self.least_bytes(size, channels))
     }
 
+    /// Checks the projector's widths.
+    ///
+    /// # Errors
+    /// If one is too small.
+    pub fn check_projector(&self) -> Result<()> {
+        let ProjectorRecipe { hidden, output } = self.projector;
+        match hidden == 0 || output < 2 {
+            true => Err(Error::input(format!(
+                "encoder.projector has hidden = {hidden} and output = {output}; they must be at least 1 and 2"
+            ))),
+            false => Ok(()),
+        }
+    }
+
     /// The same as a value, for images of `size` × `size` × `channels`.
     ///
     /// # Errors
     /// If a width is 0, the images do not suit the backbone, or it does not fit into memory.
     pub fn network(&self, size: usize, channels: usize) -> Result<Network> {
         self.check_room(size, channels)?;
+        self.check_projector()?;
         let ProjectorRecipe { hidden, output } = self.projector;
-        if hidden == 0 || output < 2 {
-            return Err(Error::input(format!(
-                "encoder.projector has hidden = {hidden} and output = {output}; they must be at least 1 and 2"
-            )));
-        }
         let (backbone, title) = self.backbone(size, channels)?;
         self.with_pixels(backbone.project(hidden, output).titled(title), channels)
     }

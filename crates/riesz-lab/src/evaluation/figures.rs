@@ -32,7 +32,8 @@ fn with_direction(views: &[Matrix<f32>; 2]) -> Result<[Matrix<f32>; 2]> {
         (0..views[0].len()).filter(|&i| !views.iter().any(|view| zero(view.row(i)))).collect();
     if kept.len() < 2 {
         return Err(Error::input(format!(
-            "{} of {} held-out images have a representation that is not zero; at least 2 are needed",
+            "{} of {} held-out images have a representation that is not zero; at least 2 are needed (an encoder that \
+             diverged says 0 of every image: lower optimizer.learning-rate)",
             kept.len(),
             views[0].len()
         )));

@@ -110,10 +110,12 @@ pub(crate) fn chart_with(chart: &Chart<'_>, curves: &[Curve], extras: &Extras) -
         extras.ticks.clone()
     };
     for (tick, words) in x_ticks {
+        // A letter takes 7 units at most; a tick that would leave the picture ends at its edge.
+        let half = 3.5 * words.chars().count() as f64;
+        let (x, anchor) = if across(tick) + half > width { (width, "end") } else { (across(tick), "middle") };
         let _ = write!(
             svg,
-            r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
-            across(tick),
+            r#"<text class="tick" x="{x:.1}" y="{:.1}" text-anchor="{anchor}">{}</text>"#,
             height - bottom + 16.0,
             escape(&words)
         );

@@ -47,8 +47,11 @@ pub fn choices(results: &Results, selection: &Selection) -> Vec<Choice> {
         .into_iter()
         .filter_map(|place| {
             let here: Vec<&Group<'_>> = all.iter().filter(|group| rest(group) == place).collect();
+            // A setting of which a seed failed, or is not there yet, has a mean over fewer, and is not chosen beside one that has more.
+            let seeds = here.iter().map(|group| group.lines.len()).max()?;
+            let whole = here.iter().filter(|group| group.lines.len() == seeds);
             // Of equal scores the first in the grid's order.
-            let best = here.iter().rev().max_by(|a, b| score(a).total_cmp(&score(b)))?;
+            let best = whole.rev().max_by(|a, b| score(a).total_cmp(&score(b)))?;
             let chosen = best.settings.iter().filter(|(axis, _)| is_chosen(axis)).cloned().collect();
             let told = |group: &Group<'_>, quantity: usize| {
                 let values = group.values(quantity);
@@ -113,6 +116,11 @@ mod tests {
         let found = choices(&results, &Selection { axes: vec!["temperature".into()] });
         let chosen: Vec<&str> = found.iter().map(|one| one.chosen[0].1.as_str()).collect();
         assert_eq!(chosen, ["0.5", "0.1"]);
+        // A setting that has fewer seeds is not chosen, however good they are.
+        let mut fewer = results.clone();
+        fewer.lines.retain(|line| line.cell != "dcl0.52");
+        let chosen = choices(&fewer, &Selection { axes: vec!["temperature".into()] })[0].chosen[0].1.clone();
+        assert_eq!(chosen, "0.1");
         assert_eq!((found[0].among, found[0].selection), (2, 0.75));
         let (mean, deviation) = found[0].values[0].unwrap();
         assert!((mean - 0.615).abs() < 1e-12 && (deviation.unwrap() - 0.01 / 2.0_f64.sqrt()).abs() < 1e-12);

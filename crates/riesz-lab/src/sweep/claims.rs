@@ -5,8 +5,11 @@
 
 mod hyperparameters;
 
+use std::collections::BTreeSet;
+
 use super::compare::groups;
 use super::folder::Folder;
+use super::page::chance;
 use super::probes;
 use super::results::{Line, Quantity, Results};
 use super::statistics::{Paired, corrected};
@@ -131,6 +134,15 @@ fn loss(line: &Line) -> &str {
     line.setting("loss").unwrap_or_default()
 }
 
+/// The mean over a loss's cells of a seed, `None` unless it has one at every place (batch) at which `lines` have any: a mean over some
+/// of them would put a difference between batches as one between losses.
+fn over_places(lines: &[&Line], name: &str, seed: u64, value: impl Fn(&Line) -> Option<f64>) -> Option<f64> {
+    let places: BTreeSet<_> = lines.iter().map(|line| line.without("loss")).collect();
+    let here: Vec<&&Line> = lines.iter().filter(|line| line.seed == seed && loss(line) == name).collect();
+    let values: Vec<f64> = here.iter().map(|line| value(line)).collect::<Option<_>>()?;
+    (!values.is_empty() && values.len() == places.len()).then(|| mean_and_deviation(&values).0)
+}
+
 /// Seed by seed: the mean of `value` over ours less that over theirs, where a seed has both.
 fn contrast(lines: &[&Line], value: impl Fn(&Line) -> Option<f64>) -> Result<Paired> {
     let mut seeds: Vec<u64> = lines.iter().map(|line| line.seed).collect();
@@ -142,11 +154,7 @@ fn contrast(lines: &[&Line], value: impl Fn(&Line) -> Option<f64>) -> Result<Pai
             lines.iter().map(|line| loss(line)).filter(|loss| is_ours(loss) == ours).collect();
         losses.sort_unstable();
         losses.dedup();
-        let of = |name: &&str| {
-            let here = lines.iter().filter(|line| line.seed == seed && loss(line) == *name);
-            let values: Vec<f64> = here.map(|line| value(line)).collect::<Option<_>>()?;
-            (!values.is_empty()).then(|| mean_and_deviation(&values).0)
-        };
+        let of = |name: &&str| over_places(lines, name, seed, &value);
         let means: Vec<f64> = losses.iter().map(of).collect::<Option<_>>()?;
         (!means.is_empty()).then(|| mean_and_deviation(&means).0)
     };
@@ -192,14 +200,16 @@ fn small_batch(results: &Results) -> Result<Finding> {
         all.iter().copied().filter(|line| line.setting("batch") == Some(&smallest)).collect();
     let knn = |line: &Line| line.values[Quantity::named("knn").0];
     let effect = contrast(&small, knn)?;
-    let mut details =
-        vec![format!("kNN, mean over all batches: {}", told(&contrast(&all, knn)?, 100.0, POINTS, 2))];
+    let over_all = |value: &dyn Fn(&Line) -> Option<f64>| {
+        contrast(&all, value).map_or_else(|error| error.to_string(), |effect| told(&effect, 100.0, POINTS, 2))
+    };
+    let mut details = vec![format!("kNN, mean over all batches: {}", over_all(&knn))];
     let probe = |line: &Line| line.values[Quantity::named("probe").0];
     details.push(format!(
         "linear probe, batch {smallest}: {}",
         told(&contrast(&small, probe)?, 100.0, POINTS, 2)
     ));
-    details.push(format!("linear probe, all batches: {}", told(&contrast(&all, probe)?, 100.0, POINTS, 2)));
+    details.push(format!("linear probe, all batches: {}", over_all(&probe)));
     details.extend(each_pair(&small, knn, (&format!("kNN, batch {smallest}"), 100.0, POINTS, 2)));
     Ok(Finding {
         judgement: Judgement::of(&effect, 0.005),
@@ -229,11 +239,7 @@ fn each_pair(
             seeds.push(line.seed);
         }
     }
-    let of = |name: &str, seed: u64| -> Option<f64> {
-        let here = lines.iter().filter(|line| loss(line) == name && line.seed == seed);
-        let values: Vec<f64> = here.map(|line| value(line)).collect::<Option<_>>()?;
-        (!values.is_empty()).then(|| mean_and_deviation(&values).0)
-    };
+    let of = |name: &str, seed: u64| over_places(lines, name, seed, &value);
     let mut pairs = Vec::new();
     for ours in losses.iter().copied().filter(|loss| is_ours(loss)) {
         for theirs in losses.iter().copied().filter(|loss| !is_ours(loss)) {
@@ -249,7 +255,7 @@ fn each_pair(
         .iter()
         .zip(corrected(&family))
         .map(|((ours, theirs, paired), p)| {
-            let p = p.map_or_else(String::new, |p| format!(", p {p:.3} after Holm"));
+            let p = p.map_or_else(String::new, |p| format!(", p {} after Holm", chance(p)));
             format!("{what}, {ours} less {theirs}: {}{p}", told(paired, scale, unit, digits))
         })
         .collect()
@@ -529,6 +535,24 @@ mod tests {
         let found = contrast(&all, |line| line.values[0]).unwrap();
         assert_eq!((found.seeds, found.mean), (2, 2.75));
         assert!(contrast(&all[..2], |line| line.values[0]).is_err());
+
+        // A cell that failed is no reason to compare one loss's small batches with another's large and small ones.
+        let whole = results(3, |_, place| 10.0 * place);
+        let place = Quantity::named("effective_rank").0;
+        let failed = ("nt-xent", 2, Some("512"));
+        let lines: Vec<&Line> = whole
+            .lines
+            .iter()
+            .filter(|line| (loss(line), line.seed, line.setting("batch")) != failed)
+            .collect();
+        assert_eq!(lines.len() + 1, whole.lines.len());
+        let found = contrast(&lines, |line| line.values[place]).unwrap();
+        assert!(found.seeds == 2 && found.mean.abs() < 0.01, "{found:?}");
+        let told = each_pair(&lines, |line| line.values[place], ("rank", 1.0, "", 2)).join("; ");
+        assert!(
+            told.contains("less nt-xent: ") && !told.contains("+1.") && told.contains("2 seeds"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The plots of a grid: quantities over an axis with a line and a band a loss, spectra side by side, heat maps of two axes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::results::{Line, Quantity, Results};
@@ -29,9 +30,68 @@ pub(super) fn numeric_axes(results: &Results) -> Vec<&str> {
     results.axes().into_iter().filter(is_plotted).collect()
 }
 
+/// The places (settings of all axes but `shown`) that a picture takes means over, and of how many: those at which every planned cell
+/// of every seed that has come to one such place is finished. A mean over whatever is finished would put a difference between places
+/// where only some of them are there, as one between the settings shown. With a single place there is no mean, and all is shown.
+pub(super) struct Places {
+    taken: Option<Vec<Vec<(String, String)>>>,
+    /// Of how many.
+    pub(super) of: usize,
+}
+
+impl Places {
+    pub(super) fn of(results: &Results, shown: &[&str]) -> Self {
+        let place = |settings: &[(String, String)]| -> Vec<(String, String)> {
+            settings.iter().filter(|(axis, _)| !shown.contains(&axis.as_str())).cloned().collect()
+        };
+        let is_shown = |settings: &[(String, String)]| {
+            shown.iter().all(|axis| settings.iter().any(|(other, _)| other == axis))
+        };
+        let finished: BTreeSet<&str> = results.lines.iter().map(|line| line.cell.as_str()).collect();
+        // Of each place, the seeds whose planned cells are all there.
+        let mut places: Vec<(Vec<(String, String)>, BTreeMap<u64, bool>)> = Vec::new();
+        for cell in results.contents.cells.iter().filter(|cell| is_shown(&cell.settings)) {
+            let there = finished.contains(cell.name.as_str());
+            let here = place(&cell.settings);
+            let at = places.iter().position(|(known, _)| *known == here).unwrap_or_else(|| {
+                places.push((here, BTreeMap::new()));
+                places.len() - 1
+            });
+            *places[at].1.entry(cell.seed).or_insert(true) &= there;
+        }
+        let of = places.len();
+        if of < 2 {
+            return Self { taken: None, of };
+        }
+        let seeds: BTreeSet<u64> = places
+            .iter()
+            .flat_map(|(_, seeds)| seeds.iter().filter(|(_, whole)| **whole).map(|(seed, _)| *seed))
+            .collect();
+        let whole = |of_seed: &BTreeMap<u64, bool>| {
+            !seeds.is_empty() && seeds.iter().all(|seed| of_seed.get(seed) == Some(&true))
+        };
+        let taken =
+            places.into_iter().filter(|(_, of_seed)| whole(of_seed)).map(|(place, _)| place).collect();
+        Self { taken: Some(taken), of }
+    }
+
+    fn has(&self, line: &Line, shown: &[&str]) -> bool {
+        let is_rest = |(axis, _): &&(String, String)| !shown.contains(&axis.as_str());
+        self.taken.as_ref().is_none_or(|taken| {
+            taken.iter().any(|place| place.iter().eq(line.settings.iter().filter(is_rest)))
+        })
+    }
+
+    /// Over how many places the means are, where that is fewer than there are.
+    pub(super) fn left(&self) -> Option<usize> {
+        self.taken.as_ref().map(Vec::len).filter(|&count| count < self.of)
+    }
+}
+
 /// A quantity over an axis: a line a setting of `by`, with a band of one standard deviation over seeds. Where cells differ in
-/// further axes, a seed's value is the mean over them.
+/// further axes, a seed's value is the mean over its [`Places`].
 pub(super) fn over(results: &Results, by: &str, axis: &str, quantity: &str) -> Option<String> {
+    let places = Places::of(results, &[by, axis]);
     let (place, quantity) = Quantity::named(quantity);
     let scale = if quantity.percent { 100.0 } else { 1.0 };
     let settings = results.settings(axis);
@@ -40,10 +100,11 @@ pub(super) fn over(results: &Results, by: &str, axis: &str, quantity: &str) -> O
         let class = CLASSES[number % CLASSES.len()];
         let (mut points, mut band) = (Vec::new(), Vec::new());
         for (x, setting) in settings.iter().enumerate() {
-            let here = results
-                .lines
-                .iter()
-                .filter(|line| line.setting(by) == Some(&name) && line.setting(axis) == Some(setting));
+            let here = results.lines.iter().filter(|line| {
+                line.setting(by) == Some(&name)
+                    && line.setting(axis) == Some(setting)
+                    && places.has(line, &[by, axis])
+            });
             let values = by_seed(here, place);
             if values.is_empty() {
                 continue;
@@ -138,6 +199,7 @@ pub(super) fn heat_map(
     quantity: &str,
 ) -> Option<String> {
     let (place, quantity) = Quantity::named(quantity);
+    let places = Places::of(results, &[by, down, across]);
     let columns = results.settings(across);
     let mut rows: Vec<(String, Vec<Option<f64>>)> = Vec::new();
     for name in results.settings(by) {
@@ -147,6 +209,7 @@ pub(super) fn heat_map(
                     line.setting(by) == Some(&name)
                         && line.setting(down) == Some(&setting)
                         && line.setting(across) == Some(column)
+                        && places.has(line, &[by, down, across])
                 });
                 let values = by_seed(here, place);
                 (!values.is_empty()).then(|| mean_and_deviation(&values).0)
@@ -172,9 +235,8 @@ pub(super) fn heat_map(
     for (x, column) in columns.iter().enumerate() {
         let _ = write!(
             svg,
-            r#"<text class="tick" x="{:.1}" y="16" text-anchor="middle">{} {}</text>"#,
+            r#"<text class="tick" x="{:.1}" y="16" text-anchor="middle">{}</text>"#,
             left + wide * (x as f64 + 0.5),
-            escape(across),
             escape(column)
         );
     }
@@ -205,4 +267,81 @@ pub(super) fn heat_map(
     }
     svg.push_str("</svg>");
     Some(svg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::folder::{Contents, Entry};
+    use super::super::results::QUANTITIES;
+    use super::*;
+
+    /// Two losses × two temperatures × two learning rates × two seeds, of which `is_there` says what is finished.
+    fn results(is_there: impl Fn(&str, &str, &str, u64) -> bool) -> Results {
+        let (mut cells, mut lines) = (Vec::new(), Vec::new());
+        for seed in [1, 2] {
+            for loss in ["dcl", "dhel"] {
+                for temperature in ["0.1", "0.5"] {
+                    for rate in ["0.5", "9"] {
+                        let settings: Vec<(String, String)> =
+                            [("loss", loss), ("temperature", temperature), ("learning-rate", rate)]
+                                .map(|(axis, setting)| (axis.to_owned(), setting.to_owned()))
+                                .to_vec();
+                        let name = format!("{loss},{temperature},{rate},{seed}");
+                        cells.push(Entry { name: name.clone(), settings: settings.clone(), seed });
+                        if is_there(loss, temperature, rate, seed) {
+                            let mut values = vec![None; QUANTITIES.len()];
+                            values[0] = Some(if rate == "9" { 0.1 } else { 0.8 });
+                            lines.push(Line {
+                                cell: name,
+                                settings,
+                                seed,
+                                values,
+                                selection: None,
+                                spectrum: Vec::new(),
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        let contents = Contents {
+            schema_version: 1,
+            riesz: String::new(),
+            name: String::new(),
+            recipe: String::new(),
+            select: None,
+            cells,
+        };
+        Results { contents, lines, missing: Vec::new(), made: Vec::new(), data: Vec::new() }
+    }
+
+    #[test]
+    fn means_are_over_places_that_are_finished_for_all_that_is_shown() {
+        let shown = ["loss", "temperature"];
+        let taken = |results: &Results| {
+            let places = Places::of(results, &shown);
+            let rates: BTreeSet<&str> = results
+                .lines
+                .iter()
+                .filter(|line| places.has(line, &shown))
+                .filter_map(|line| line.setting("learning-rate"))
+                .collect();
+            (rates.into_iter().collect::<Vec<_>>().join(" "), places.left())
+        };
+        assert_eq!(taken(&results(|_, _, _, _| true)), ("0.5 9".to_owned(), None));
+        // The high rate diverged but for DHEL at 0.1: else DHEL would be drawn at 0.45 there, and DCL at 0.8.
+        let diverged =
+            results(|loss, temperature, rate, _| rate == "0.5" || (loss, temperature) == ("dhel", "0.1"));
+        assert_eq!(taken(&diverged), ("0.5".to_owned(), Some(1)));
+        // The second seed is under way: what it has not come to is left out for both.
+        assert_eq!(taken(&results(|_, _, rate, seed| seed == 1 || rate == "9")), ("9".to_owned(), Some(1)));
+        assert_eq!(
+            taken(&results(|loss, _, _, seed| seed == 1 || loss == "dcl")),
+            ("0.5 9".to_owned(), None)
+        );
+        assert_eq!(taken(&results(|_, _, rate, _| rate == "0.7")), (String::new(), Some(0)));
+        // Where nothing is averaged, whatever is finished is shown.
+        let places = Places::of(&diverged, &["loss", "temperature", "learning-rate"]);
+        assert!(places.left().is_none() && diverged.lines.iter().all(|line| places.has(line, &shown)));
+    }
 }

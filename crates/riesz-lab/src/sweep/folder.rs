@@ -73,13 +73,15 @@ impl Folder {
     /// The folder of a grid: made now, or gone on with.
     ///
     /// # Errors
-    /// If it is of another version of the program, or the disk refuses.
+    /// If it is of another version of the program, if a cell was begun with another recipe than the grid's, or the disk refuses.
+    /// Then the folder is as it was: a report would else mix what two grids mean by one name.
     pub fn create_or_continue(parent: &Path, grid: &Grid) -> Result<Self> {
         let folder = Self { root: parent.join(&grid.name) };
         let cells = folder.root.join("cells");
         if folder.root.join(CELLS).exists() {
             folder.contents()?;
         }
+        folder.refuse_others(&grid.cells)?;
         std::fs::create_dir_all(&cells).map_err(|error| Error::io(&cells, &error))?;
         let contents = Contents {
             schema_version: SCHEMA_VERSION,
@@ -102,6 +104,25 @@ impl Folder {
         write_if_new(&folder.root.join(CELLS), text.as_bytes())?;
         write_if_new(&folder.root.join("grid.toml"), grid.text.as_bytes())?;
         Ok(folder)
+    }
+
+    fn refuse_others(&self, cells: &[Cell]) -> Result<()> {
+        let (mut first, mut count) = (None, 0);
+        for cell in cells {
+            // What is no run yet, or cannot be read, is told where it is run.
+            let differs = Run::open(&self.cell(&cell.name)).and_then(|run| run.differs_from(&cell.recipe));
+            if let Ok(Some(difference)) = differs {
+                count += 1;
+                first.get_or_insert((&cell.name, difference));
+            }
+        }
+        let Some((name, difference)) = first else { return Ok(()) };
+        let others = if count > 1 { format!(", and so do {} more cells", count - 1) } else { String::new() };
+        Err(Error::input(format!(
+            "{}: cell {name} holds a run of another recipe than the grid's ({difference}){others}; give the grid another name, or \
+             delete what is to be run again; nothing was changed",
+            self.root.display()
+        )))
     }
 
     /// An existing folder, by its path or by its name below `parent`.

@@ -25,12 +25,14 @@
 //!
 //! `loss` replaces the whole loss; of other tables only the keys that are written change.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
 
+use super::results::is_column;
 use super::select::Selection;
+use crate::pretrained::StartRecipe;
 use crate::recipe::{self, Recipe};
 use crate::{Error, Result};
 
@@ -124,6 +126,11 @@ impl Grid {
                 "[base] names no recipe; write recipe = \"fashion-mnist-12k\" or a file",
             ));
         };
+        if base.contains_key("seed") {
+            return Err(Error::input(
+                "[base] has a seed, which each cell replaces by its own; write the seeds at the top, seeds = [1, 2, 3]",
+            ));
+        }
         let (recipe_text, origin) = recipe::read(&base_recipe)?;
         let base: Vec<String> =
             leaves(&base).into_iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -148,17 +155,30 @@ impl Grid {
             )));
         }
         let mut cells: Vec<Cell> = Vec::new();
-        let mut names = BTreeSet::new();
+        let (mut recipes, mut weights) = (BTreeMap::new(), BTreeMap::new());
         for &seed in &written.seeds {
             for setting in &settings {
-                let cell = setting.cell(seed, &base, &recipe_text)?;
-                if !names.insert(cell.name.clone()) {
-                    return Err(Error::input(format!(
-                        "two cells are called {}; tell them apart by labels, or drop one",
-                        cell.name
-                    )));
-                }
+                let mut cell = setting.cell(seed, &base, &recipe_text)?;
+                pin(&mut cell.recipe, &mut weights)
+                    .map_err(|error| error.at(format!("cell {}", cell.name)))?;
                 cells.push(cell);
+            }
+        }
+        let mut names: Vec<&str> = cells.iter().map(|cell| cell.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::input(format!(
+                "two cells are called {}; tell them apart by labels, or drop one",
+                pair[0]
+            )));
+        }
+        for cell in &cells[..settings.len()] {
+            cell.recipe.check_parts().map_err(|error| error.at(format!("cell {}", cell.name)))?;
+            if let Some(other) = recipes.insert(cell.recipe.to_toml(), &cell.name) {
+                return Err(Error::input(format!(
+                    "cells {other} and {} are the same run under two names; drop one",
+                    cell.name
+                )));
             }
         }
         let select = written.select.map(|select| Selection::of(&select, &cells)).transpose()?;
@@ -206,7 +226,16 @@ impl Product {
         }
         let mut settings = vec![Setting::default()];
         for (number, axis) in self.axis.iter().enumerate() {
-            let values = along(axis).map_err(|error| error.at(format!("axis {}", number + 1)))?;
+            let at = |error: Error| error.at(format!("axis {}", number + 1));
+            let values = along(axis).map_err(at)?;
+            for earlier in &self.axis[..number] {
+                refuse_clash(earlier, axis).map_err(at)?;
+            }
+            let name = &values[0].labels[0].0;
+            if settings[0].labels.iter().any(|(other, _)| other == name) {
+                let told = format!("two axes are called {name}; give one of them another, name = \"…\"");
+                return Err(at(Error::input(told)));
+            }
             settings = settings
                 .iter()
                 .flat_map(|before| {
@@ -221,11 +250,43 @@ impl Product {
     }
 }
 
+/// The keys of an axis and their lists, without how it and its values are called.
+fn keys_of(axis: &toml::Table) -> Vec<(String, toml::Value)> {
+    let called = |key: &str| key == "name" || key == "labels";
+    leaves(
+        &axis
+            .iter()
+            .filter(|(key, _)| !called(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+    )
+}
+
+/// Refuses an axis that says again, or takes back, what an axis before it says: a cell would be called by what it does not have.
+fn refuse_clash(earlier: &toml::Table, later: &toml::Table) -> Result<()> {
+    let mut said: Vec<String> = Vec::new();
+    for (key, values) in keys_of(earlier) {
+        let tables = values.as_array().into_iter().flatten().filter_map(toml::Value::as_table);
+        said.extend(tables.flat_map(leaves).map(|(inner, _)| format!("{key}.{inner}")));
+        said.push(key);
+    }
+    for (key, _) in keys_of(later) {
+        if said.contains(&key) {
+            return Err(Error::input(format!("{key} is set by an axis before it already; a cell has one")));
+        }
+        if let Some(lost) = said.iter().find(|other| other.starts_with(&format!("{key}."))) {
+            return Err(Error::input(format!(
+                "{key} replaces all of {key}, and with it {lost}, which an axis before it sets; write this axis first"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The settings along one axis.
 fn along(axis: &toml::Table) -> Result<Vec<Setting>> {
-    let mut axis = axis.clone();
-    let (name, labels) = (axis.remove("name"), axis.remove("labels"));
-    let keys = leaves(&axis);
+    let (name, labels) = (axis.get("name").cloned(), axis.get("labels").cloned());
+    let keys = keys_of(axis);
     let Some((first, _)) = keys.first() else {
         return Err(Error::input("has no key; write one, such as batch = [32, 128]"));
     };
@@ -238,6 +299,11 @@ fn along(axis: &toml::Table) -> Result<Vec<Setting>> {
     for (key, value) in &keys {
         if key == "seed" {
             return Err(Error::input("seed is no axis; write the seeds at the top, seeds = [1, 2, 3]"));
+        }
+        if key == "loss" && value.get("name").is_some_and(toml::Value::is_array) {
+            return Err(Error::input(
+                "loss.name is a list; a loss is replaced as a whole, loss = [{ name = \"dcl\" }, { name = \"dhel\" }]",
+            ));
         }
         let Some(values) = value.as_array() else {
             return Err(Error::input(format!("{key} is not a list; an axis is, such as batch = [32, 128]")));
@@ -254,6 +320,11 @@ fn along(axis: &toml::Table) -> Result<Vec<Setting>> {
             }
             _ => count = Some((key.as_str(), values.len())),
         }
+    }
+    if is_column(&name) {
+        return Err(Error::input(format!(
+            "is called {name}, as a column of results.csv is; give it another, name = \"…\""
+        )));
     }
     let (_, count) = count.unwrap_or_default();
     let value = |key: usize, place: usize| &keys[key].1.as_array().expect("checked above")[place];
@@ -281,11 +352,29 @@ fn explicit(cell: &toml::Table) -> Result<Setting> {
     if keys.iter().any(|(key, _)| key == "seed") {
         return Err(Error::input("seed is no key of a cell; write the seeds at the top, seeds = [1, 2, 3]"));
     }
-    let axis = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+    // By the last word, as an axis; where two keys have one, by the whole key.
+    let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+    let axis = |key: &str| match keys.iter().filter(|(other, _)| last(other) == last(key)).count() {
+        1 => last(key),
+        _ => key.to_owned(),
+    };
     Ok(Setting {
         labels: keys.iter().map(|(key, value)| (axis(key), label(value))).collect(),
         overrides: keys.iter().map(|(key, value)| format!("{key}={value}")).collect(),
     })
+}
+
+/// Weights that an encoder begins with are named with their SHA-256, as in the recipe of a run, each file read once.
+fn pin(recipe: &mut Recipe, known: &mut BTreeMap<String, StartRecipe>) -> Result<()> {
+    let Some(start) = recipe.start.take() else { return Ok(()) };
+    let key = format!("{start:?}");
+    let pinned = match known.get(&key) {
+        Some(pinned) => pinned.clone(),
+        None => start.pinned()?,
+    };
+    known.insert(key, pinned.clone());
+    recipe.start = Some(pinned);
+    Ok(())
 }
 
 /// The keys of a table with dots and their values; a loss is one value, other tables are walked into.
@@ -397,6 +486,65 @@ mod tests {
                 "has a name of 2013 letters, and a folder's has 255 at most; give its axes shorter labels",
             ),
             ("seeds = [1]", axis("batch = [32]\nname = \"a b\""), "name is \"a b\"; it must be a word"),
+            (
+                "seeds = [1]",
+                axis("batch = [32, 64]\n[[grid.axis]]\nname = \"b\"\nbatch = [128, 256]"),
+                "g.toml: grid 1: axis 2: batch is set by an axis before it already; a cell has one",
+            ),
+            (
+                "seeds = [1]",
+                axis(
+                    "loss = [{ name = \"dcl\", temperature = 0.1 }]\n[[grid.axis]]\nloss.temperature = [0.2]",
+                ),
+                "axis 2: loss.temperature is set by an axis before it already",
+            ),
+            (
+                "seeds = [1]",
+                axis("loss.temperature = [0.1, 0.2]\n[[grid.axis]]\nloss = [{ name = \"dcl\" }]"),
+                "axis 2: loss replaces all of loss, and with it loss.temperature, which an axis before it sets",
+            ),
+            (
+                "seeds = [1]",
+                axis("augment.blur.probability = [0.1]\n[[grid.axis]]\naugment.jitter.probability = [0.5]"),
+                "axis 2: two axes are called probability; give one of them another, name = \"…\"",
+            ),
+            (
+                "seeds = [1]",
+                axis("batch = [32]\nname = \"rank\""),
+                "is called rank, as a column of results.csv is",
+            ),
+            (
+                "seeds = [1]",
+                axis("batch = [32, 32]\nlabels = [\"a\", \"b\"]"),
+                "cells batch=a,seed=1 and batch=b,seed=1 are the same run under two names",
+            ),
+            (
+                "seeds = [1]",
+                "seed = 3\n[[cell]]\nbatch = 32".to_owned(),
+                "[base] has a seed, which each cell replaces",
+            ),
+            (
+                "seeds = [1]",
+                axis("loss.name = [\"dcl\", \"dhel\"]"),
+                "loss.name is a list; a loss is replaced as a whole",
+            ),
+            (
+                "seeds = [1]",
+                axis("optimizer.learning-rate = [-1.0]"),
+                "cell learning-rate=-1,seed=1: optimizer.learning-rate is -1; it must be at least 0 and finite",
+            ),
+            ("seeds = [1]", axis("augment.flip = [2.0]"), "cell flip=2,seed=1: augment.flip is 2"),
+            ("seeds = [1]", axis("data.limit = [0]"), "cell limit=0,seed=1: data.limit is 0"),
+            (
+                "seeds = [1]",
+                axis("encoder.projector.output = [1]"),
+                "cell output=1,seed=1: encoder.projector has",
+            ),
+            (
+                "seeds = [1]",
+                axis("batch = [32]") + "\n[base.start]\nweights = \"/nowhere/w.safetensors\"",
+                "cell batch=32,seed=1: /nowhere/w.safetensors: ",
+            ),
             ("seeds = [1]", String::new(), "there is no cell"),
             ("seeds = [1]", "[[grid]]\naxis = []".to_owned(), "grid 1: has no axis"),
             ("seeds = [1]\nname = \"a/b\"", axis("batch = [32]"), "name is `a/b`"),
@@ -410,6 +558,10 @@ mod tests {
             assert!(told.contains(expected) && told.starts_with("g.toml: "), "{told}");
             assert!(!told.contains('\n'), "{told}");
         }
+        // An explicit cell has no names to give: it takes whole keys where last words are equal.
+        let both = "[[cell]]\nbatch = 64\naugment.blur.probability = 0.1\naugment.jitter.probability = 0.5";
+        let told = &grid("seeds = [1]", both).unwrap().cells[0].name;
+        assert_eq!(told, "augment.blur.probability=0.1,augment.jitter.probability=0.5,batch=64,seed=1");
         let told = Grid::parse("seeds = [1]\n[base]\nepochs = 3", "s", "g.toml").unwrap_err().to_string();
         assert!(told.contains("[base] names no recipe"), "{told}");
     }

@@ -6,7 +6,7 @@ use minijinja::{Value, context};
 
 use super::chosen::{Choice, choices};
 use super::compare::{Comparison, Group, comparisons, groups};
-use super::figures::{CLASSES, heat_map, line_axis, numeric_axes, over, spectra};
+use super::figures::{CLASSES, Places, heat_map, line_axis, numeric_axes, over, spectra};
 use super::results::{QUANTITIES, Quantity, Results};
 use crate::Result;
 use crate::report::mean_and_deviation;
@@ -54,13 +54,20 @@ fn difference(one: &Comparison) -> String {
 /// The sentence that the report begins with.
 fn headline(results: &Results, averages: &[Comparison]) -> String {
     let (cells, all) = (results.lines.len(), results.contents.cells.len());
-    let finished = if cells == all { format!("{all} cells") } else { format!("{cells} of {all} cells") };
+    let finished = match all {
+        1 => "1 cell".to_owned(),
+        _ if cells == all => format!("{all} cells"),
+        _ => format!("{cells} of {all} cells"),
+    };
     let knn: Vec<&Comparison> = averages.iter().filter(|one| one.quantity == "knn").collect();
     let tested = knn.iter().filter(|one| one.seeds > 1).count();
     let found = knn.iter().filter(|one| one.is_found()).count();
     match (tested, found) {
         (0, _) => format!("{finished}; nothing was tested, which needs two seeds."),
+        (1, 0) => format!("{finished}; the only pair does not differ in kNN beyond chance."),
+        (1, _) => format!("{finished}; the only pair differs in kNN beyond chance."),
         (_, 0) => format!("{finished}; of {tested} pairs, no difference in kNN is beyond chance."),
+        (_, 1) => format!("{finished}; of {tested} pairs, 1 differs in kNN beyond chance."),
         _ => format!("{finished}; of {tested} pairs, {found} differ in kNN beyond chance."),
     }
 }
@@ -83,15 +90,21 @@ fn averages(all: &[Comparison]) -> Vec<Comparison> {
 pub fn plain(results: &Results) -> String {
     let all = all_comparisons(results);
     let averages = averages(&all);
-    let mut text = format!("\n{}\n\n{:<44}", headline(results, &averages), "");
+    let groups = groups(&results.lines);
+    let names: Vec<String> = groups
+        .iter()
+        .map(|group| format!("{} (n = {})", words(&group.settings), group.lines.len()))
+        .collect();
+    let wide = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(43) + 1;
+    let mut text = format!("\n{}\n\n{:<wide$}", headline(results, &averages), "");
     for name in TOLD {
         let _ = write!(text, "{:>20}", Quantity::named(name).1.title.replace("Wasserstein", "W."));
     }
     text.push('\n');
-    for group in groups(&results.lines) {
-        let _ = write!(text, "{:<44}", format!("{} (n = {})", words(&group.settings), group.lines.len()));
+    for (group, name) in groups.iter().zip(names) {
+        let _ = write!(text, "{name:<wide$}");
         for name in TOLD {
-            let _ = write!(text, "{:>20}", told(&group, Quantity::named(name).0));
+            let _ = write!(text, "{:>20}", told(group, Quantity::named(name).0));
         }
         text.push('\n');
     }
@@ -176,7 +189,14 @@ pub fn render(results: &Results) -> Result<String> {
                     Some(context! { title => Quantity::named(name).1.title, svg })
                 })
                 .collect();
-            context! { name => *axis, charts }
+            let places = Places::of(results, &[by, axis]);
+            let left = places.left().map(|count| {
+                format!(
+                    "Finished for all that is shown: {count} of {} settings of the other axes; means are over these alone.",
+                    places.of
+                )
+            });
+            context! { name => *axis, charts, left }
         })
         .collect();
     let mut heats: Vec<Value> = Vec::new();
@@ -232,6 +252,11 @@ fn table(results: &Results) -> Vec<Value> {
         .collect()
 }
 
+/// A p-value with three digits; none is 0.
+pub(super) fn chance(p: f64) -> String {
+    if p < 0.0005 { "< 0.001".to_owned() } else { format!("{p:.3}") }
+}
+
 /// The comparisons of one quantity: averages, and each place.
 fn compared(all: &[Comparison], averages: &[Comparison], name: &str) -> Value {
     let line = |one: &Comparison| {
@@ -240,7 +265,7 @@ fn compared(all: &[Comparison], averages: &[Comparison], name: &str) -> Value {
             place => one.place.as_ref().map(|place| words(place)),
             difference => difference(one).replace(' ', "\u{a0}"),
             seeds => one.seeds,
-            p => one.p_corrected.map_or_else(|| "–".to_owned(), |p| format!("{p:.3}")),
+            p => one.p_corrected.map_or_else(|| "–".to_owned(), chance),
             found => one.is_found(),
         }
     };
@@ -272,4 +297,17 @@ fn chosen(choices: &[Choice]) -> Vec<Value> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_chance_is_zero() {
+        assert_eq!(
+            [1.0, 0.0456, 0.0005, 0.000_499, 0.0].map(chance),
+            ["1.000", "0.046", "0.001", "< 0.001", "< 0.001"]
+        );
+    }
 }

@@ -325,6 +325,13 @@ impl Results {
     }
 }
 
+/// Whether an axis of that name would be taken for another column of the table.
+pub(super) fn is_column(axis: &str) -> bool {
+    let name = column(axis);
+    ["cell", "seed", "selection_knn"].contains(&name.as_str())
+        || QUANTITIES.iter().any(|quantity| quantity.name == name)
+}
+
 /// An axis as a column's name.
 fn column(axis: &str) -> String {
     axis.replace('-', "_")
