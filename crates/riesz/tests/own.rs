@@ -27,10 +27,13 @@ fn term(link: Link, pairs: Pairs, kernel: Arc<dyn Kernel>) -> Term {
     Term { role: Role::Repulsion, weight: 1.0, link, pairs, anchors: Anchors::AllViews, kernel, focus: None }
 }
 
+/// What both engines say of two views of nine images.
 fn both(loss: &Loss) -> [Result<f64, Error>; 2] {
-    let [u, v] = [1, 2].map(|seed| sphere::sample(9, 4, Key::new(seed)));
-    let views = [Points::new(&u).unwrap(), Points::new(&v).unwrap()];
-    [Fused.value_and_grad(loss, &views), Reference.value_and_grad(loss, &views)].map(|told| Ok(told?.value))
+    let views = [1, 2].map(|seed| sphere::sample(9, 4, Key::new(seed)));
+    let of = |engine: &dyn Engine<f64>| {
+        Ok(engine.value_and_grad(loss, &[Points::new(&views[0])?, Points::new(&views[1])?])?.value)
+    };
+    [of(&Fused), of(&Reference)]
 }
 
 #[test]
