@@ -30,18 +30,21 @@ pub(super) fn numeric_axes(results: &Results) -> Vec<&str> {
     results.axes().into_iter().filter(is_plotted).collect()
 }
 
+/// The settings of some axes.
+type Place = Vec<(String, String)>;
+
 /// The places (settings of all axes but `shown`) that a picture takes means over, and of how many: those at which every planned cell
 /// of every seed that has come to one such place is finished. A mean over whatever is finished would put a difference between places
 /// where only some of them are there, as one between the settings shown. With a single place there is no mean, and all is shown.
 pub(super) struct Places {
-    taken: Option<Vec<Vec<(String, String)>>>,
+    taken: Option<Vec<Place>>,
     /// Of how many.
     pub(super) of: usize,
 }
 
 impl Places {
     pub(super) fn of(results: &Results, shown: &[&str]) -> Self {
-        let place = |settings: &[(String, String)]| -> Vec<(String, String)> {
+        let place = |settings: &[(String, String)]| -> Place {
             settings.iter().filter(|(axis, _)| !shown.contains(&axis.as_str())).cloned().collect()
         };
         let is_shown = |settings: &[(String, String)]| {
@@ -49,7 +52,7 @@ impl Places {
         };
         let finished: BTreeSet<&str> = results.lines.iter().map(|line| line.cell.as_str()).collect();
         // Of each place, the seeds whose planned cells are all there.
-        let mut places: Vec<(Vec<(String, String)>, BTreeMap<u64, bool>)> = Vec::new();
+        let mut places: Vec<(Place, BTreeMap<u64, bool>)> = Vec::new();
         for cell in results.contents.cells.iter().filter(|cell| is_shown(&cell.settings)) {
             let there = finished.contains(cell.name.as_str());
             let here = place(&cell.settings);
