@@ -23,6 +23,12 @@ const MOST_PIXELS: u64 = 64 << 20;
 /// What a decoder may allocate: 64 megapixels of four 16-bit channels, and room to work.
 const MOST_BYTES: u64 = 1 << 30;
 
+/// What a header may promise whatever the file's length: so many pixels of four bytes.
+const PROMISED_BYTES: u64 = 4 * MOST_PIXELS;
+
+/// Bytes that one byte of a file stands for at most, where pixels are deeper: LZW's longest strings, of 12 bits, stand for 4,096.
+const MOST_RATIO: u64 = 2730;
+
 /// What a GIF's frame may take beyond twice the whole image.
 const FRAME_BYTES: u64 = 1 << 24;
 
@@ -91,6 +97,14 @@ fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
         return Err(format!(
             "truncated pnm: {} bytes are too few for {width} × {height} pixels",
             bytes.len()
+        ));
+    }
+    if decoder.total_bytes() > PROMISED_BYTES.max(MOST_RATIO * bytes.len() as u64) {
+        return Err(format!(
+            "truncated {}: {} bytes are too few for {width} × {height} pixels of {} bytes",
+            name(format),
+            bytes.len(),
+            decoder.color_type().bytes_per_pixel()
         ));
     }
     // A frame may say that it is larger than the whole, and is made before it is found to be cut.
