@@ -109,8 +109,8 @@ def test_what_is_exported_normalizes_pixels_itself(run, monkeypatch):
     with torch.no_grad():
         close(names["model"](torch.from_numpy(images)).numpy(), expected)
     onnxruntime = pytest.importorskip("onnxruntime")
-    subprocess.run([RIESZ, "export", folder / "run", "--output", folder / "again.onnx"], check=True)
-    session = onnxruntime.InferenceSession(str(folder / "again.onnx"))
+    subprocess.run([RIESZ, "export", folder / "run", "--output", folder / "network.onnx"], check=True)
+    session = onnxruntime.InferenceSession(str(folder / "network.onnx"))
     [rows] = session.run(["representation"], {"images": images})
     close(rows, expected)
 
