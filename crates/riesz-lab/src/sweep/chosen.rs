@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::compare::{Group, groups};
-use super::results::{Line, QUANTITIES, Results};
+use super::results::{Line, QUANTITIES, Results, Settings, rest};
 use super::select::Selection;
 use crate::report::mean_and_deviation;
 
@@ -30,10 +30,8 @@ pub fn choices(results: &Results, selection: &Selection) -> Vec<Choice> {
     let is_chosen = |axis: &str| selection.axes.iter().any(|chosen| chosen == axis);
     let scored: Vec<Line> = results.lines.iter().filter(|line| line.selection.is_some()).cloned().collect();
     let all = groups(&scored);
-    let rest = |group: &Group<'_>| -> Vec<(String, String)> {
-        group.settings.iter().filter(|(axis, _)| !is_chosen(axis)).cloned().collect()
-    };
-    let mut places: Vec<Vec<(String, String)>> = Vec::new();
+    let rest = |group: &Group<'_>| rest(&group.settings, is_chosen);
+    let mut places: Vec<Settings> = Vec::new();
     for group in &all {
         if group.settings.iter().any(|(axis, _)| is_chosen(axis)) && !places.contains(&rest(group)) {
             places.push(rest(group));
@@ -78,7 +76,7 @@ pub fn choices(results: &Results, selection: &Selection) -> Vec<Choice> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::Contents;
+    use crate::sweep::results::made;
 
     #[test]
     fn the_choice_looks_at_the_training_images_and_not_at_the_held_out_ones() {
@@ -91,28 +89,15 @@ mod tests {
         ];
         let lines = told.iter().flat_map(|&(loss, temperature, score, knn)| {
             (1..=2).map(move |seed| {
-                let mut values = vec![None; QUANTITIES.len()];
-                values[0] = Some(knn + 0.01 * seed as f64);
+                let (cell, settings) =
+                    (format!("{loss}{temperature}{seed}"), [("loss", loss), ("temperature", temperature)]);
                 Line {
-                    cell: format!("{loss}{temperature}{seed}"),
-                    settings: vec![("loss".into(), loss.into()), ("temperature".into(), temperature.into())],
-                    seed,
-                    values,
                     selection: Some(score),
-                    spectrum: Vec::new(),
+                    ..made::line(&cell, &settings, seed, knn + 0.01 * seed as f64)
                 }
             })
         });
-        let contents = Contents {
-            schema_version: 1,
-            riesz: String::new(),
-            name: String::new(),
-            recipe: String::new(),
-            select: None,
-            cells: Vec::new(),
-        };
-        let results =
-            Results { contents, lines: lines.collect(), missing: vec![], made: vec![], data: vec![] };
+        let results = made::results(Vec::new(), lines.collect());
         let found = choices(&results, &Selection { axes: vec!["temperature".into()] });
         let chosen: Vec<&str> = found.iter().map(|one| one.chosen[0].1.as_str()).collect();
         assert_eq!(chosen, ["0.5", "0.1"]);

@@ -419,6 +419,7 @@ fn middle(results: &Results) -> Result<Vec<(String, Vec<&Line>)>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::results::made;
     use super::*;
 
     fn lines(values: &[(&str, u64, f64)]) -> Vec<Line> {
@@ -447,34 +448,16 @@ mod tests {
                             ("nt-xent", 3) | ("dhel-paper", 1) => -0.001,
                             _ => 0.0,
                         };
-                    let mut values = vec![None; super::super::results::QUANTITIES.len()];
+                    let cell = format!("{loss}{seed}");
+                    let mut line = made::line(&cell, &[("loss", loss), ("batch", batch)], seed, 0.0);
                     for name in ["knn", "probe", "effective_rank", "wasserstein_uniformity", "uniformity"] {
-                        values[Quantity::named(name).0] = Some(rule(loss, place) + noise);
+                        line.values[Quantity::named(name).0] = Some(rule(loss, place) + noise);
                     }
-                    found.push(Line {
-                        settings: vec![("loss".into(), loss.into()), ("batch".into(), batch.into())],
-                        values,
-                        ..lines(&[(loss, seed, 0.0)]).remove(0)
-                    });
+                    found.push(line);
                 }
             }
         }
-        let contents = crate::sweep::Contents {
-            schema_version: 1,
-            riesz: String::new(),
-            name: String::new(),
-            recipe: String::new(),
-            select: None,
-            cells: found
-                .iter()
-                .map(|line| crate::sweep::Entry {
-                    name: line.cell.clone(),
-                    settings: line.settings.clone(),
-                    seed: line.seed,
-                })
-                .collect(),
-        };
-        Results { contents, lines: found, missing: Vec::new(), made: Vec::new(), data: Vec::new() }
+        made::results(found.iter().map(made::entry).collect(), found)
     }
 
     #[test]

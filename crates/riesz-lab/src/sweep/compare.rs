@@ -152,7 +152,7 @@ mod tests {
     use riesz::rng::{Key, normal};
 
     use super::*;
-    use crate::sweep::Contents;
+    use crate::sweep::results::made;
 
     /// A table of three losses at two batches: b is `planted` above a, c is as a; every seed has its own level.
     fn planted(seeds: u64, planted: f64, key: Key) -> Results {
@@ -162,28 +162,13 @@ mod tests {
             let level = 5.0 * normal(&mut rng);
             for (loss, shift) in [("a", 0.0), ("b", planted), ("c", 0.0)] {
                 for batch in ["32", "128"] {
-                    let mut values = vec![None; super::super::results::QUANTITIES.len()];
-                    values[0] = Some(level + shift + normal(&mut rng));
-                    lines.push(Line {
-                        cell: format!("{loss}{batch}{seed}"),
-                        settings: vec![("loss".into(), loss.into()), ("batch".into(), batch.into())],
-                        seed,
-                        values,
-                        selection: None,
-                        spectrum: Vec::new(),
-                    });
+                    let value = level + shift + normal(&mut rng);
+                    let cell = format!("{loss}{batch}{seed}");
+                    lines.push(made::line(&cell, &[("loss", loss), ("batch", batch)], seed, value));
                 }
             }
         }
-        let contents = Contents {
-            schema_version: 1,
-            riesz: String::new(),
-            name: "planted".into(),
-            recipe: String::new(),
-            select: None,
-            cells: Vec::new(),
-        };
-        Results { contents, lines, missing: Vec::new(), made: Vec::new(), data: Vec::new() }
+        made::results(Vec::new(), lines)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::results::{Line, Quantity, Results};
+use super::results::{Line, Quantity, Results, Settings, rest};
 use crate::report::draw::{Band, Chart, Curve, Extras, chart, chart_with, escape};
 use crate::report::mean_and_deviation;
 
@@ -30,32 +30,27 @@ pub(super) fn numeric_axes(results: &Results) -> Vec<&str> {
     results.axes().into_iter().filter(is_plotted).collect()
 }
 
-/// The settings of some axes.
-type Place = Vec<(String, String)>;
-
 /// The places (settings of all axes but `shown`) that a picture takes means over, and of how many: those at which every planned cell
 /// of every seed that has come to one such place is finished. A mean over whatever is finished would put a difference between places
 /// where only some of them are there, as one between the settings shown. With a single place there is no mean, and all is shown.
-pub(super) struct Places {
-    taken: Option<Vec<Place>>,
+pub(super) struct Places<'a> {
+    shown: &'a [&'a str],
+    taken: Option<Vec<Settings>>,
     /// Of how many.
     pub(super) of: usize,
 }
 
-impl Places {
-    pub(super) fn of(results: &Results, shown: &[&str]) -> Self {
-        let place = |settings: &[(String, String)]| -> Place {
-            settings.iter().filter(|(axis, _)| !shown.contains(&axis.as_str())).cloned().collect()
-        };
+impl<'a> Places<'a> {
+    pub(super) fn of(results: &Results, shown: &'a [&'a str]) -> Self {
         let is_shown = |settings: &[(String, String)]| {
             shown.iter().all(|axis| settings.iter().any(|(other, _)| other == axis))
         };
         let finished: BTreeSet<&str> = results.lines.iter().map(|line| line.cell.as_str()).collect();
         // Of each place, the seeds whose planned cells are all there.
-        let mut places: Vec<(Place, BTreeMap<u64, bool>)> = Vec::new();
+        let mut places: Vec<(Settings, BTreeMap<u64, bool>)> = Vec::new();
         for cell in results.contents.cells.iter().filter(|cell| is_shown(&cell.settings)) {
             let there = finished.contains(cell.name.as_str());
-            let here = place(&cell.settings);
+            let here = rest(&cell.settings, |axis| shown.contains(&axis));
             let at = places.iter().position(|(known, _)| *known == here).unwrap_or_else(|| {
                 places.push((here, BTreeMap::new()));
                 places.len() - 1
@@ -64,7 +59,7 @@ impl Places {
         }
         let of = places.len();
         if of < 2 {
-            return Self { taken: None, of };
+            return Self { shown, taken: None, of };
         }
         let seeds: BTreeSet<u64> = places
             .iter()
@@ -75,14 +70,12 @@ impl Places {
         };
         let taken =
             places.into_iter().filter(|(_, of_seed)| whole(of_seed)).map(|(place, _)| place).collect();
-        Self { taken: Some(taken), of }
+        Self { shown, taken: Some(taken), of }
     }
 
-    fn has(&self, line: &Line, shown: &[&str]) -> bool {
-        let is_rest = |(axis, _): &&(String, String)| !shown.contains(&axis.as_str());
-        self.taken.as_ref().is_none_or(|taken| {
-            taken.iter().any(|place| place.iter().eq(line.settings.iter().filter(is_rest)))
-        })
+    fn has(&self, line: &Line) -> bool {
+        let place = || rest(&line.settings, |axis| self.shown.contains(&axis));
+        self.taken.as_ref().is_none_or(|taken| taken.contains(&place()))
     }
 
     /// Over how many places the means are, where that is fewer than there are.
@@ -92,9 +85,14 @@ impl Places {
 }
 
 /// A quantity over an axis: a line a setting of `by`, with a band of one standard deviation over seeds. Where cells differ in
-/// further axes, a seed's value is the mean over its [`Places`].
-pub(super) fn over(results: &Results, by: &str, axis: &str, quantity: &str) -> Option<String> {
-    let places = Places::of(results, &[by, axis]);
+/// further axes, a seed's value is the mean over `places`.
+pub(super) fn over(
+    results: &Results,
+    by: &str,
+    axis: &str,
+    places: &Places<'_>,
+    quantity: &str,
+) -> Option<String> {
     let (place, quantity) = Quantity::named(quantity);
     let scale = if quantity.percent { 100.0 } else { 1.0 };
     let settings = results.settings(axis);
@@ -104,9 +102,7 @@ pub(super) fn over(results: &Results, by: &str, axis: &str, quantity: &str) -> O
         let (mut points, mut band) = (Vec::new(), Vec::new());
         for (x, setting) in settings.iter().enumerate() {
             let here = results.lines.iter().filter(|line| {
-                line.setting(by) == Some(&name)
-                    && line.setting(axis) == Some(setting)
-                    && places.has(line, &[by, axis])
+                line.setting(by) == Some(&name) && line.setting(axis) == Some(setting) && places.has(line)
             });
             let values = by_seed(here, place);
             if values.is_empty() {
@@ -202,7 +198,8 @@ pub(super) fn heat_map(
     quantity: &str,
 ) -> Option<String> {
     let (place, quantity) = Quantity::named(quantity);
-    let places = Places::of(results, &[by, down, across]);
+    let shown = [by, down, across];
+    let places = Places::of(results, &shown);
     let columns = results.settings(across);
     let mut rows: Vec<(String, Vec<Option<f64>>)> = Vec::new();
     for name in results.settings(by) {
@@ -212,7 +209,7 @@ pub(super) fn heat_map(
                     line.setting(by) == Some(&name)
                         && line.setting(down) == Some(&setting)
                         && line.setting(across) == Some(column)
-                        && places.has(line, &[by, down, across])
+                        && places.has(line)
                 });
                 let values = by_seed(here, place);
                 (!values.is_empty()).then(|| mean_and_deviation(&values).0)
@@ -274,8 +271,7 @@ pub(super) fn heat_map(
 
 #[cfg(test)]
 mod tests {
-    use super::super::folder::{Contents, Entry};
-    use super::super::results::QUANTITIES;
+    use super::super::results::made;
     use super::*;
 
     /// Two losses × two temperatures × two learning rates × two seeds, of which `is_there` says what is finished.
@@ -285,37 +281,20 @@ mod tests {
             for loss in ["dcl", "dhel"] {
                 for temperature in ["0.1", "0.5"] {
                     for rate in ["0.5", "9"] {
-                        let settings: Vec<(String, String)> =
-                            [("loss", loss), ("temperature", temperature), ("learning-rate", rate)]
-                                .map(|(axis, setting)| (axis.to_owned(), setting.to_owned()))
-                                .to_vec();
-                        let name = format!("{loss},{temperature},{rate},{seed}");
-                        cells.push(Entry { name: name.clone(), settings: settings.clone(), seed });
+                        let settings =
+                            [("loss", loss), ("temperature", temperature), ("learning-rate", rate)];
+                        let cell = format!("{loss},{temperature},{rate},{seed}");
+                        let knn = if rate == "9" { 0.1 } else { 0.8 };
+                        let line = made::line(&cell, &settings, seed, knn);
+                        cells.push(made::entry(&line));
                         if is_there(loss, temperature, rate, seed) {
-                            let mut values = vec![None; QUANTITIES.len()];
-                            values[0] = Some(if rate == "9" { 0.1 } else { 0.8 });
-                            lines.push(Line {
-                                cell: name,
-                                settings,
-                                seed,
-                                values,
-                                selection: None,
-                                spectrum: Vec::new(),
-                            });
+                            lines.push(line);
                         }
                     }
                 }
             }
         }
-        let contents = Contents {
-            schema_version: 1,
-            riesz: String::new(),
-            name: String::new(),
-            recipe: String::new(),
-            select: None,
-            cells,
-        };
-        Results { contents, lines, missing: Vec::new(), made: Vec::new(), data: Vec::new() }
+        made::results(cells, lines)
     }
 
     #[test]
@@ -326,7 +305,7 @@ mod tests {
             let rates: BTreeSet<&str> = results
                 .lines
                 .iter()
-                .filter(|line| places.has(line, &shown))
+                .filter(|line| places.has(line))
                 .filter_map(|line| line.setting("learning-rate"))
                 .collect();
             (rates.into_iter().collect::<Vec<_>>().join(" "), places.left())
@@ -345,6 +324,6 @@ mod tests {
         assert_eq!(taken(&results(|_, _, rate, _| rate == "0.7")), (String::new(), Some(0)));
         // Where nothing is averaged, whatever is finished is shown.
         let places = Places::of(&diverged, &["loss", "temperature", "learning-rate"]);
-        assert!(places.left().is_none() && diverged.lines.iter().all(|line| places.has(line, &shown)));
+        assert!(places.left().is_none() && diverged.lines.iter().all(|line| places.has(line)));
     }
 }

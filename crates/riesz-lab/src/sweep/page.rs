@@ -182,14 +182,15 @@ pub fn render(results: &Results) -> Result<String> {
     let axes: Vec<Value> = numeric
         .iter()
         .map(|axis| {
+            let shown = [by, *axis];
+            let places = Places::of(results, &shown);
             let charts: Vec<Value> = PLOTTED
                 .into_iter()
                 .filter_map(|name| {
-                    let svg = safe(over(results, by, axis, name)?);
+                    let svg = safe(over(results, by, axis, &places, name)?);
                     Some(context! { title => Quantity::named(name).1.title, svg })
                 })
                 .collect();
-            let places = Places::of(results, &[by, axis]);
             let left = places.left().map(|count| {
                 format!(
                     "Finished for all that is shown: {count} of {} settings of the other axes; means are over these alone.",

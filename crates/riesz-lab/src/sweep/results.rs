@@ -103,6 +103,14 @@ pub const QUANTITIES: [Quantity; 11] = [
     quantity("training_seconds", "training seconds", false, 0, |s| Some(s.training_seconds)),
 ];
 
+/// Axes and settings.
+pub(super) type Settings = Vec<(String, String)>;
+
+/// Those of the axes that are not left out.
+pub(super) fn rest(settings: &[(String, String)], is_left_out: impl Fn(&str) -> bool) -> Settings {
+    settings.iter().filter(|(axis, _)| !is_left_out(axis)).cloned().collect()
+}
+
 /// A finished cell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Line {
@@ -128,8 +136,8 @@ impl Line {
     }
 
     /// Axes and settings without this axis.
-    pub fn without(&self, axis: &str) -> Vec<(String, String)> {
-        self.settings.iter().filter(|(name, _)| name != axis).cloned().collect()
+    pub fn without(&self, axis: &str) -> Settings {
+        rest(&self.settings, |name| name == axis)
     }
 }
 
@@ -361,6 +369,45 @@ fn described(summary: &Summary) -> String {
     )
 }
 
+/// What tests of a grid's report begin with.
+#[cfg(test)]
+pub(super) mod made {
+    use super::super::folder::{Contents, Entry};
+    use super::{Line, QUANTITIES, Results};
+
+    /// A finished cell whose first quantity (kNN) is said.
+    pub(in super::super) fn line(cell: &str, settings: &[(&str, &str)], seed: u64, first: f64) -> Line {
+        let mut values = vec![None; QUANTITIES.len()];
+        values[0] = Some(first);
+        Line {
+            cell: cell.to_owned(),
+            settings: settings.iter().map(|(axis, of)| ((*axis).to_owned(), (*of).to_owned())).collect(),
+            seed,
+            values,
+            selection: None,
+            spectrum: Vec::new(),
+        }
+    }
+
+    /// The same cell as it was planned.
+    pub(in super::super) fn entry(line: &Line) -> Entry {
+        Entry { name: line.cell.clone(), settings: line.settings.clone(), seed: line.seed }
+    }
+
+    /// A grid of planned and finished cells.
+    pub(in super::super) fn results(cells: Vec<Entry>, lines: Vec<Line>) -> Results {
+        let contents = Contents {
+            schema_version: 1,
+            riesz: String::new(),
+            name: String::new(),
+            recipe: String::new(),
+            select: None,
+            cells,
+        };
+        Results { contents, lines, missing: Vec::new(), made: Vec::new(), data: Vec::new() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -370,36 +417,15 @@ mod tests {
 
     #[test]
     fn csv_and_parquet_have_the_same_columns_and_numbers() {
-        let line = |cell: &str, settings: &[(&str, &str)], first: f64, selection| {
-            let mut values = vec![None; QUANTITIES.len()];
-            values[0] = Some(first);
-            Line {
-                cell: cell.to_owned(),
-                settings: settings.iter().map(|(axis, of)| ((*axis).to_owned(), (*of).to_owned())).collect(),
-                seed: 7,
-                values,
-                selection,
-                spectrum: Vec::new(),
-            }
+        let line = |cell, settings: &[(&str, &str)], first, selection| Line {
+            selection,
+            ..made::line(cell, settings, 7, first)
         };
         let lines = vec![
             line("a", &[("loss", "dcl"), ("learning-rate", "0.1")], 0.1 + 0.2, Some(0.5)),
             line("b", &[("loss", "kcl, \"x\"")], -1e-300, None),
         ];
-        let cells = lines.iter().map(|line| super::super::folder::Entry {
-            name: line.cell.clone(),
-            settings: line.settings.clone(),
-            seed: line.seed,
-        });
-        let contents = Contents {
-            schema_version: 1,
-            riesz: String::new(),
-            name: String::new(),
-            recipe: String::new(),
-            select: None,
-            cells: cells.collect(),
-        };
-        let results = Results { contents, lines, missing: Vec::new(), made: Vec::new(), data: Vec::new() };
+        let results = made::results(lines.iter().map(made::entry).collect(), lines);
         let folder = tempfile::tempdir().unwrap();
         let [text, columns] = ["r.csv", "r.parquet"].map(|name| folder.path().join(name));
         results.write_csv(&text).unwrap();
