@@ -250,7 +250,8 @@ fn bad_data_is_refused() {
     }
     refuses(&train(here, &["lies"]), &["cannot be read", "5 %"]);
     photos(&here.join("few"), 6);
-    refuses(&train(here, &["few"]), &["fewer than one batch"]);
+    std::fs::write(here.join("few/more.heic"), "not read").unwrap();
+    refuses(&train(here, &["few"]), &["fewer than one batch", "left out: 1 .heic"]);
     assert!(!here.join("runs").exists(), "a refused run leaves no folder");
 }
 

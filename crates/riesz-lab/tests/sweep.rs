@@ -213,6 +213,13 @@ fn two_runs_are_compared_by_what_differs() {
     assert!(table.starts_with("cell,loss,batch,seed,knn,probe,"), "{table}");
     assert_eq!(table.lines().count(), 3);
     assert!(here.join("sweeps/g/results.parquet").metadata().unwrap().len() > 500);
+    // What both cells' recipes say is on the page, once; what differs and the seed are not among it.
+    let page = std::fs::read_to_string(here.join("sweeps/g/report.html")).unwrap();
+    let shared = page.split("<pre>").nth(1).and_then(|rest| rest.split("</pre>").next()).unwrap();
+    assert!(shared.contains("hidden = 16") && shared.contains("epochs = 2"), "{shared}");
+    let lines: Vec<&str> = shared.lines().filter_map(|line| line.split(" = ").next()).collect();
+    assert!(!lines.contains(&"batch") && !lines.contains(&"seed"), "{shared}");
+    assert!(page.contains("<dt>seeds</dt><dd>1</dd>"));
     let output = finish(here, &["sweep", "report", "none"]);
     assert!(output.status.code() == Some(2) && told(&output).contains("none: no folder of a grid"));
 }

@@ -17,6 +17,12 @@ use crate::{Error, Result, foreign};
 pub(super) const EXTENSIONS: [&str; 13] =
     ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "gif", "ppm", "pgm", "pbm", "pam", "pnm"];
 
+/// Extensions of pictures that are not read: who has such files is told that they are left out.
+const UNREAD: [&str; 24] = [
+    "heic", "heif", "avif", "jxl", "jp2", "j2k", "jpx", "svg", "psd", "ico", "tga", "exr", "hdr", "qoi",
+    "dds", "dng", "cr2", "cr3", "nef", "arw", "raf", "rw2", "orf", "pcx",
+];
+
 /// More pixels than any photo has; above it a small file could ask for all memory.
 const MOST_PIXELS: u64 = 64 << 20;
 
@@ -131,8 +137,17 @@ fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
 
 /// Whether `path` has an extension of an image, in any case.
 pub(super) fn is_image(path: &str) -> bool {
+    has_one_of(&EXTENSIONS, path)
+}
+
+/// Whether `path` has an extension of a picture that is not read.
+pub(super) fn is_unread(path: &str) -> bool {
+    has_one_of(&UNREAD, path)
+}
+
+fn has_one_of(extensions: &[&str], path: &str) -> bool {
     path.rsplit_once('.')
-        .is_some_and(|(_, found)| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(found)))
+        .is_some_and(|(_, found)| extensions.iter().any(|known| known.eq_ignore_ascii_case(found)))
 }
 
 fn name(format: ImageFormat) -> &'static str {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::arrange::{Arrangement, Item, Labels, arrange};
 use super::beside::{self, Beside};
-use super::decode::{EXTENSIONS, decode, is_image};
+use super::decode::{EXTENSIONS, decode, is_image, is_unread};
 use super::shards::{SHARDS, split_folder};
 use super::tree::Tree;
 use super::{Image, Opened, Source};
@@ -24,9 +24,9 @@ pub(super) fn are_in(tree: &Tree) -> bool {
 /// # Errors
 /// If there are none (the sentence says what there is instead), or labels are asked for that are not there.
 pub(super) fn open(tree: &Arc<Tree>, labels: &Labels) -> Result<Opened> {
-    let names: Vec<Cow<'_, str>> = (0..tree.entries.len()).map(|index| tree.name(index)).collect();
-    let (entries, names): (Vec<usize>, Vec<Cow<'_, str>>) =
-        names.into_iter().enumerate().filter(|(_, name)| is_image(name)).unzip();
+    let names = (0..tree.entries.len()).map(|index| (index, tree.name(index)));
+    let (images, others): (Vec<_>, Vec<_>) = names.partition(|(_, name)| is_image(name));
+    let (entries, names): (Vec<usize>, Vec<Cow<'_, str>>) = images.into_iter().unzip();
     if entries.is_empty() {
         return Err(Error::input(format!(
             "{}: no images found; {}; expected {}, or parquet, IDX, CIFAR or STL-10 files",
@@ -61,10 +61,23 @@ pub(super) fn open(tree: &Arc<Tree>, labels: &Labels) -> Result<Opened> {
     Ok(Opened {
         kind: format!("{} of images", tree.kind),
         classes,
-        notes: [&tree.notes[..], &notes].concat(),
+        notes: [&tree.notes[..], unread(tree, &others).as_slice(), &notes].concat(),
         train: source(train),
         test: test.map(source),
     })
+}
+
+/// What is told of pictures of other kinds, and of all else that a list names.
+fn unread(tree: &Tree, others: &[(usize, Cow<'_, str>)]) -> Option<String> {
+    let is_asked = |name: &str| tree.kind == "list" || is_unread(name);
+    let left: Vec<usize> =
+        others.iter().filter(|(_, name)| is_asked(name)).map(|(index, _)| *index).collect();
+    let kinds = tree.kinds(left.iter().copied());
+    match left.len() {
+        0 => None,
+        1 => Some(format!("1 file is of a kind that is not read, and left out: {kinds}")),
+        count => Some(format!("{count} files are of kinds that are not read, and left out: {kinds}")),
+    }
 }
 
 /// The name of an image within its shard, below a folder of the split if the shards' names tell it.

@@ -204,9 +204,20 @@ impl Tree {
 
     /// What there is, in words: `12 files, of them 9 .txt, 3 without extension`.
     pub(super) fn census(&self) -> String {
+        let found = match self.entries.len() {
+            0 if self.notes.is_empty() => format!("the {} is empty", self.kind),
+            0 => "no file".to_owned(),
+            1 => format!("1 file ({})", self.name(0)),
+            files => format!("{files} files, of them {}", self.kinds(0..files)),
+        };
+        [&[found], &self.notes[..]].concat().join("; ")
+    }
+
+    /// How many of these entries have which extension, the most frequent first: `9 .txt, 3 without extension`.
+    pub(super) fn kinds(&self, entries: impl IntoIterator<Item = usize>) -> String {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for entry in &self.entries {
-            let extension = entry.path.extension().map_or_else(
+        for entry in entries {
+            let extension = self.entries[entry].path.extension().map_or_else(
                 || "without extension".to_owned(),
                 |extension| format!(".{}", extension.to_string_lossy().to_lowercase()),
             );
@@ -216,14 +227,7 @@ impl Tree {
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let told: Vec<String> =
             counts.iter().take(4).map(|(extension, count)| format!("{count} {extension}")).collect();
-        let more = if counts.len() > 4 { ", …" } else { "" };
-        let found = match self.entries.len() {
-            0 if self.notes.is_empty() => format!("the {} is empty", self.kind),
-            0 => "no file".to_owned(),
-            1 => format!("1 file ({})", self.name(0)),
-            files => format!("{files} files, of them {}{more}", told.join(", ")),
-        };
-        [&[found], &self.notes[..]].concat().join("; ")
+        told.join(", ") + if counts.len() > 4 { ", …" } else { "" }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{Error, Result, atomic};
 pub use page::render;
 pub use plain::plain;
 pub use seeds::markdown;
-pub(crate) use seeds::mean_and_deviation;
+pub(crate) use seeds::{mean_and_deviation, seed_and_rest};
 pub use verdict::{Tone, Verdict, verdict};
 
 /// The style of pages.

@@ -124,7 +124,7 @@ fn asked(summaries: &[Summary]) -> String {
 }
 
 /// A run's seed, and its recipe without it.
-fn seed_and_rest(summary: &Summary) -> Result<(u64, toml::Table)> {
+pub(crate) fn seed_and_rest(summary: &Summary) -> Result<(u64, toml::Table)> {
     let damaged = || Error::input(format!("{}: metrics.json has no recipe with a seed", summary.run));
     let mut recipe: toml::Table = summary.recipe.parse().map_err(|_| damaged())?;
     let seed = recipe.remove("seed").and_then(|seed| seed.as_integer()).ok_or_else(damaged)?;

@@ -226,7 +226,10 @@ pub fn render(results: &Results) -> Result<String> {
             quantities => QUANTITIES.iter().map(|quantity| quantity.title).collect::<Vec<_>>(),
             comparisons => COMPARED.into_iter().map(|name| compared(&all, &averages, name)).collect::<Vec<_>>(),
             choices => results.contents.select.as_ref().map(|selection| chosen(&choices(results, selection))),
-            seeds => seeds(results),
+            seeds => seeds(results).len(),
+            numbers => seeds(results).iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+            recipe => results.contents.recipe.clone(),
+            shared => results.shared.to_string(),
             data => results.data.clone(),
             made => results.made.clone(),
             missing => missing(results),
@@ -234,11 +237,11 @@ pub fn render(results: &Results) -> Result<String> {
     )
 }
 
-fn seeds(results: &Results) -> usize {
+fn seeds(results: &Results) -> Vec<u64> {
     let mut seeds: Vec<u64> = results.lines.iter().map(|line| line.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
-    seeds.len()
+    seeds
 }
 
 fn table(results: &Results) -> Vec<Value> {

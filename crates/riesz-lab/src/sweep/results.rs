@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::folder::{Contents, Folder, State};
 use super::select::Score;
 use crate::protocols::Measure;
-use crate::report::Summary;
+use crate::report::{Summary, seed_and_rest};
 use crate::run::Run;
 use crate::{Error, Result, atomic};
 
@@ -154,6 +154,8 @@ pub struct Results {
     pub made: Vec<String>,
     /// What was trained on, each once.
     pub data: Vec<String>,
+    /// What the recipes of all finished cells say alike, the seed left out.
+    pub shared: toml::Table,
 }
 
 impl Results {
@@ -164,14 +166,19 @@ impl Results {
     pub fn read(folder: &Folder) -> Result<Self> {
         let contents = folder.contents()?;
         let (mut lines, mut missing, mut made, mut data) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut shared: Option<toml::Table> = None;
         for entry in &contents.cells {
             let why = match folder.state(&entry.name)? {
                 State::New => "not begun".to_owned(),
                 State::Unfinished => "not finished".to_owned(),
                 State::Failed(why) => why,
-                State::Finished => match folder.summary(&entry.name) {
+                State::Finished => match with_recipe(folder, &entry.name) {
                     Err(error) => error.to_string(),
-                    Ok(summary) => {
+                    Ok((summary, recipe)) => {
+                        shared = Some(match shared {
+                            Some(known) => common(known, &recipe),
+                            None => recipe,
+                        });
                         note(&mut made, environment(&summary));
                         note(&mut data, described(&summary));
                         let run = Run::open(&folder.cell(&entry.name))?;
@@ -190,7 +197,7 @@ impl Results {
             };
             missing.push((entry.name.clone(), why));
         }
-        Ok(Self { contents, lines, missing, made, data })
+        Ok(Self { contents, lines, missing, made, data, shared: shared.unwrap_or_default() })
     }
 
     /// The part of the results that has this setting on this axis, without the axis.
@@ -333,6 +340,25 @@ impl Results {
     }
 }
 
+/// A finished cell, and its recipe without the seed.
+fn with_recipe(folder: &Folder, cell: &str) -> Result<(Summary, toml::Table)> {
+    let summary = folder.summary(cell)?;
+    let (_, recipe) = seed_and_rest(&summary)?;
+    Ok((summary, recipe))
+}
+
+/// The keys that two tables have with one value; of a table in them likewise, and none that is left empty.
+fn common(one: toml::Table, other: &toml::Table) -> toml::Table {
+    let alike = one.into_iter().filter_map(|(key, value)| match (value, other.get(&key)?) {
+        (toml::Value::Table(one), toml::Value::Table(other)) => {
+            let rest = common(one, other);
+            (!rest.is_empty()).then_some((key, toml::Value::Table(rest)))
+        }
+        (one, other) => (one == *other).then_some((key, one)),
+    });
+    alike.collect()
+}
+
 /// Whether an axis of that name would be taken for another column of the table.
 pub(super) fn is_column(axis: &str) -> bool {
     let name = column(axis);
@@ -404,7 +430,14 @@ pub(super) mod made {
             select: None,
             cells,
         };
-        Results { contents, lines, missing: Vec::new(), made: Vec::new(), data: Vec::new() }
+        Results {
+            contents,
+            lines,
+            missing: Vec::new(),
+            made: Vec::new(),
+            data: Vec::new(),
+            shared: toml::Table::new(),
+        }
     }
 }
 
@@ -414,6 +447,19 @@ mod tests {
     use parquet::record::Field;
 
     use super::*;
+
+    #[test]
+    fn what_all_recipes_say_is_shared() {
+        let tables = [
+            "epochs = 6\nlr = 0.1\n[loss]\nname = \"dcl\"\ntau = 0.3\n[augment.crop]\nscale = [0.2, 1.0]",
+            "epochs = 6\nlr = 0.2\n[loss]\nname = \"dhel\"\ntau = 0.3\nmore = 1\n[augment.crop]\nscale = [0.3, 1.0]",
+        ];
+        let [one, other] = tables.map(|text| text.parse::<toml::Table>().unwrap());
+        let shared: toml::Table = "epochs = 6\nloss.tau = 0.3".parse().unwrap();
+        assert_eq!(common(one.clone(), &other), shared);
+        assert_eq!(common(other, &one), shared);
+        assert_eq!(common(one.clone(), &one), one);
+    }
 
     #[test]
     fn csv_and_parquet_have_the_same_columns_and_numbers() {

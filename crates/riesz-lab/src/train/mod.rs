@@ -76,10 +76,11 @@ impl Plan {
         let Self { recipe, data, .. } = &plan;
         if recipe.epochs > 0 && data.train.len() < recipe.batch {
             return Err(Error::input(format!(
-                "{}: {} training images are fewer than one batch of {}; lower --batch",
+                "{}: {} training images are fewer than one batch of {}; lower --batch{}",
                 data.name,
                 data.train.len(),
-                recipe.batch
+                recipe.batch,
+                data.notes.iter().map(|note| format!("; {note}")).collect::<String>()
             )));
         }
         let steps = plan.schedule().steps_per_epoch().checked_mul(recipe.epochs);

@@ -39,6 +39,25 @@ fn a_nested_folder_of_many_formats_is_listed_in_byte_order() {
 }
 
 #[test]
+fn pictures_of_kinds_that_are_not_read_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path().join("1.png"), &png(1));
+    write(folder.path().join("notes.md"), b"not an image");
+    assert_eq!(opened(folder.path()).notes, [""; 0], "a text is no picture");
+    write(folder.path().join("a/2.HEIC"), b"not read");
+    let one = "1 file is of a kind that is not read, and left out: 1 .heic";
+    assert_eq!(opened(folder.path()).notes, [one]);
+    write(folder.path().join("3.avif"), b"not read");
+    write(folder.path().join("4.heic"), b"not read");
+    let more = "3 files are of kinds that are not read, and left out: 2 .heic, 1 .avif";
+    assert_eq!(opened(folder.path()).notes, [more]);
+    // A list names what it means: there a text is told too.
+    write(folder.path().join("list.txt"), b"1.png\nnotes.md\n");
+    let one = "1 file is of a kind that is not read, and left out: 1 .md";
+    assert_eq!(opened(&folder.path().join("list.txt")).notes, [one]);
+}
+
+#[test]
 fn an_unsplit_folder_holds_out_a_keyed_share() {
     let folder = tempfile::tempdir().unwrap();
     for i in 0..40 {

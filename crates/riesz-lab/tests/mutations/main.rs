@@ -10,6 +10,8 @@
 //! RIESZ_MUTATIONS_SECONDS=3600 RIESZ_MUTATIONS_READER=parquet RIESZ_MUTATIONS_SEED=2 .ci/run hunt
 //! ```
 //!
+//! What such a search kept is left in `found/`, as few small files as take the same branches, and the next one begins with them.
+//!
 //! The file that a reader died of stays in `target/tmp/mutations/`; put into `cases/` below this folder, in the folder of the reader's
 //! name, it is read first in every run.
 
@@ -23,6 +25,7 @@ mod seeds;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -41,6 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const FEW: usize = 200;
 /// Files of new answers that are kept, and of new branches.
 const KEPT: [usize; 2] = [400, 4000];
+/// The most bytes, compressed, that a search leaves for the next one.
+const LEFT: usize = 32 << 10;
 
 /// The system's allocator, noting the largest request. What no machine has is refused, as a machine would.
 struct Watching;
@@ -133,6 +138,8 @@ struct Hunted {
     reads: usize,
     answers: usize,
     branches: usize,
+    /// When a branch was last taken that none took before.
+    last_new: Duration,
     faults: Vec<String>,
 }
 
@@ -142,7 +149,7 @@ fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
     let _ = std::fs::remove_dir_all(&folder);
     let path = folder.join(reader.file);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut pool = [(reader.seeds)(), files("whole", reader.name)].concat();
+    let whole = [(reader.seeds)(), files("whole", reader.name)].concat();
     let mut coverage = Coverage::new();
     coverage.is_new();
     let (mut heard, mut faults, mut reads) = (BTreeSet::new(), Vec::new(), 0);
@@ -151,7 +158,7 @@ fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
         std::fs::write(&kept, bytes).unwrap();
         faults.push(format!("{}: {} {why}", reader.name, kept.display()));
     };
-    for seed in &pool {
+    for seed in &whole {
         match answer(reader, &path, seed) {
             Ok(Ok(())) => {}
             Ok(Err(sentence)) => fault(seed, &format!("is a whole file, and refused: {sentence}")),
@@ -163,9 +170,17 @@ fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
             fault(&case, &format!("was mended once, and {why}"));
         }
     }
+    let found = found(reader.name);
+    for bytes in &found {
+        if let Err(why) = answer(reader, &path, bytes) {
+            fault(bytes, &format!("was found once, and {why}"));
+        }
+    }
+    let mut pool = [whole.clone(), found].concat();
     coverage.is_new();
     let mut rng = Key::new(draw).stream(reader.name).rng();
     let began = Instant::now();
+    let (mut branches, mut last_new) = (coverage.branches(), Duration::ZERO);
     let mut wrong = BTreeSet::new();
     let mut last = Vec::new();
     while seconds.map_or(reads < FEW, |seconds| began.elapsed().as_secs_f64() < seconds) && wrong.len() < 20 {
@@ -182,6 +197,9 @@ fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
         match answer(reader, &path, &bytes) {
             Ok(answer) => {
                 let is_new = [heard.len() < KEPT[0] && heard.insert(shape(&answer)), coverage.is_new()];
+                if is_new[1] && coverage.branches() > branches {
+                    (branches, last_new) = (coverage.branches(), began.elapsed());
+                }
                 if is_new.contains(&true) && pool.len() < KEPT[0] + KEPT[1] && bytes.len() < 1 << 17 {
                     pool.push(bytes.clone());
                 }
@@ -194,7 +212,62 @@ fn hunt(reader: &Reader, seconds: Option<f64>, draw: u64) -> Hunted {
             }
         }
     }
-    Hunted { reads, answers: heard.len(), branches: coverage.branches(), faults }
+    if seconds.is_some() && coverage.branches() > 0 {
+        leave(reader, &path, &whole, pool.split_off(whole.len()));
+    }
+    Hunted { reads, answers: heard.len(), branches, last_new, faults }
+}
+
+/// Where searches leave what they found of a reader.
+fn archive(reader: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/mutations/found/{reader}.tgz"))
+}
+
+/// What earlier searches left.
+fn found(reader: &str) -> Vec<Vec<u8>> {
+    let Ok(file) = std::fs::File::open(archive(reader)) else { return Vec::new() };
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let entries = archive.entries().unwrap().map(|entry| {
+        let mut bytes = Vec::new();
+        entry.unwrap().read_to_end(&mut bytes).unwrap();
+        bytes
+    });
+    entries.collect()
+}
+
+/// Leaves those files, the small ones first, that take a branch which neither whole ones nor smaller ones take.
+fn leave(reader: &Reader, path: &Path, whole: &[Vec<u8>], mut pool: Vec<Vec<u8>>) {
+    let mut coverage = Coverage::new();
+    coverage.is_new();
+    for bytes in whole {
+        let _ = answer(reader, path, bytes);
+    }
+    coverage.is_new();
+    let mut branches = coverage.branches();
+    pool.sort_by_key(Vec::len);
+    let mut packed =
+        tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best()));
+    let mut count = 0;
+    for bytes in pool {
+        let _ = answer(reader, path, &bytes);
+        coverage.is_new();
+        if coverage.branches() == branches {
+            continue;
+        }
+        branches = coverage.branches();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        packed.append_data(&mut header, count.to_string(), &bytes[..]).unwrap();
+        count += 1;
+        packed.get_mut().flush().unwrap();
+        if packed.get_ref().get_ref().len() > LEFT {
+            break;
+        }
+    }
+    let packed = packed.into_inner().unwrap().finish().unwrap();
+    std::fs::create_dir_all(archive(reader.name).parent().unwrap()).unwrap();
+    std::fs::write(archive(reader.name), packed).unwrap();
 }
 
 /// The files of a reader in a folder beside this one: whole ones, or those that it once died of.
@@ -218,13 +291,14 @@ fn damaged_files_are_refused_in_a_line_or_read() {
         let began = Instant::now();
         let hunted = hunt(reader, seconds, draw);
         println!(
-            "{:<16} {:>9} files, {:>3} answers, {:>5} branches, {:>2} faults, {:.0} s",
+            "{:<16} {:>9} files, {:>3} answers, {:>5} branches, {:>2} faults, {:.0} s, the last new branch after {:.0} s",
             reader.name,
             hunted.reads,
             hunted.answers,
             hunted.branches,
             hunted.faults.len(),
-            began.elapsed().as_secs_f64()
+            began.elapsed().as_secs_f64(),
+            hunted.last_new.as_secs_f64()
         );
         faults.extend(hunted.faults);
     }
