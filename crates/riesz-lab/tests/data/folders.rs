@@ -54,7 +54,7 @@ fn pictures_of_kinds_that_are_not_read_are_told() {
     // A list names what it means: there a text is told too.
     write(folder.path().join("list.txt"), b"1.png\nnotes.md\n");
     let one = "1 file is of a kind that is not read, and left out: 1 .md";
-    assert_eq!(opened(&folder.path().join("list.txt")).notes, [one]);
+    assert_eq!(opened(folder.path().join("list.txt")).notes, [one]);
 }
 
 #[test]
