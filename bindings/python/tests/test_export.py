@@ -1,6 +1,7 @@
 """What `riesz export` writes, in onnxruntime and torchvision: the rows that `riesz embed` gives, to 1e-4."""
 
 import pathlib
+import shutil
 import subprocess
 
 import numpy
@@ -65,9 +66,33 @@ def test_the_lines_of_the_card_load_the_weights(run, monkeypatch):
     subprocess.run([RIESZ, "export", folder / "run", "--output", folder / "weights.safetensors"], check=True)
     card = (folder / "weights.md").read_text()
     lines = card.split("```python\n")[1].split("```")[0]
+    shutil.copy(folder / "photos/000.png", folder / "photo.jpg")
     monkeypatch.chdir(folder)
     names = {}
     exec(lines, names)
+    close(names["rows"].numpy(), embedded(folder, "backbone")[:1])
     with torch.no_grad():
         rows = names["model"](torch.from_numpy(images)).numpy()
     close(rows, embedded(folder, "backbone"))
+
+
+def test_the_lines_of_the_card_prepare_photos_as_riesz_does(run, monkeypatch):
+    """A photo that lies on its side, of another shape: turned, resized and cut as riesz does, but for rounding to bytes."""
+    Image = pytest.importorskip("PIL.Image")
+    folder, _ = run
+    smooth = numpy.random.default_rng(2).integers(0, 256, (6, 9, 3)).astype(numpy.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (folder / "odd").mkdir()
+    Image.fromarray(smooth).resize((91, 57), Image.Resampling.BICUBIC).save(folder / "odd/photo.png", exif=exif)
+    shutil.copy(folder / "odd/photo.png", folder / "photo.jpg")
+    subprocess.run([RIESZ, "export", folder / "run", "--output", folder / "card.onnx"], check=True)
+    lines = (folder / "card.md").read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(folder)
+    names = {}
+    exec(lines, names)
+    output = folder / "odd.npy"
+    command = [RIESZ, "embed", folder / "run", folder / "odd", "--output", output, "--labels", "none"]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    [row], [expected] = names["rows"], numpy.load(output)
+    assert numpy.abs(row - expected).max() < 0.02 * numpy.abs(expected).max()

@@ -4,6 +4,7 @@
 //! A recipe is complete: there are no defaults in code. What the user does not say comes from a built-in recipe,
 //! which is a file in `recipes/`, embedded here and named in the log.
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -138,6 +139,13 @@ pub fn read(name_or_path: &str) -> Result<(String, String)> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, &error))?;
         return Ok((text, path.display().to_string()));
     }
+    let inside = path.join("recipe.toml");
+    if inside.is_file() {
+        return Err(Error::input(format!(
+            "{name_or_path}: a run's folder; its recipe is {}",
+            inside.display()
+        )));
+    }
     if path.extension().is_some_and(|extension| extension == "toml") {
         return Err(Error::input(format!("{name_or_path}: no such recipe file")));
     }
@@ -161,7 +169,12 @@ impl Recipe {
         for assignment in overrides {
             set(&mut table, assignment)?;
         }
-        let recipe: Self = table.try_into().map_err(|error| Error::input(one_line(&error)).at(place))?;
+        let text = toml::to_string(&table).map_err(|error| Error::input(error.to_string()).at(place))?;
+        let recipe: Self = toml::from_str(&text).map_err(|error| {
+            let key = error.span().and_then(|span| key_at(&text, span));
+            let key = key.map_or_else(String::new, |key| format!("{key}: "));
+            Error::input(format!("{key}{}", one_line(&error))).at(place)
+        })?;
         recipe.check().map_err(|error| error.at(place))?;
         Ok(recipe)
     }
@@ -267,6 +280,14 @@ fn set(table: &mut toml::Table, assignment: &str) -> Result<()> {
     Ok(())
 }
 
+/// The key whose value is at a span of a recipe that is written out, one key a line; `None` where the span is a section.
+fn key_at(text: &str, span: Range<usize>) -> Option<String> {
+    let before = text.get(..span.start)?;
+    let (key, _) = before.rsplit('\n').next()?.split_once(" = ")?;
+    let section = before.lines().rev().find_map(|line| line.strip_prefix('[')?.strip_suffix(']'));
+    Some(section.map_or_else(|| key.to_owned(), |section| format!("{section}.{key}")))
+}
+
 /// A parser's message without its drawing of the line, so that it is one sentence.
 pub(crate) fn one_line(error: &toml::de::Error) -> String {
     error.message().replace('\n', ", ")
@@ -311,6 +332,10 @@ mod tests {
             ("seed=\"x\"", "x"),
             ("loss.name=infonce", "infonce"),
             ("evaluation.neighbors=0", "neighbors"),
+            ("augment.size=abc", ": augment.size: invalid type: string \"abc\", expected usize"),
+            ("augment.crop.scale=3", ": augment.crop.scale: invalid type: integer `3`"),
+            ("batch=many", ": batch: invalid type: string \"many\""),
+            ("augment=3", "invalid type: integer `3`"),
         ] {
             let message = resolve(&[assignment]).unwrap_err().to_string();
             assert!(message.contains(expected), "{assignment}: {message}");

@@ -135,6 +135,11 @@ impl Run {
     pub fn create_or_continue(root: &Path, recipe: &Recipe) -> Result<Found> {
         let place = root.display();
         let io = |error| Error::io(root, &error);
+        if root.exists() && !root.is_dir() {
+            return Err(Error::input(format!(
+                "{place}: a file, and a run is a folder; choose another name with --run"
+            )));
+        }
         if root.exists() && !is_run_or_empty(root).map_err(io)? {
             return Err(Error::input(format!(
                 "{place}: exists and is not a run; choose another folder with --run"
@@ -163,6 +168,11 @@ impl Run {
             )));
         }
         Ok(Found::Unfinished(run))
+    }
+
+    /// Whether a run's folder is at `root`, finished or not.
+    pub fn is_at(root: &Path) -> bool {
+        root.join(RECIPE).is_file()
     }
 
     /// Opens an existing run folder.
@@ -346,13 +356,13 @@ fn lock(root: &Path) -> Result<Option<Arc<Lock>>> {
 
 /// The first line in which two texts differ, in words.
 fn first_difference(stored: &str, asked: &str) -> String {
-    let mut section = "";
+    let mut section = String::new();
     for (old, new) in stored.lines().zip(asked.lines()) {
         if old != new {
             return format!("there {section}`{old}`, here `{new}`");
         }
         if old.starts_with('[') {
-            section = old;
+            section = format!("{old} ");
         }
     }
     "one has keys that the other lacks".to_owned()

@@ -182,7 +182,16 @@ fn the_command_writes_the_encoder_and_its_card() {
         assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
         assert!(std::fs::metadata(&file).unwrap().len() > 100_000);
         let card = std::fs::read_to_string(std::path::Path::new(&file).with_extension("md")).unwrap();
-        for part in [told, "MIT, © 2017 Zalando SE", "| trained backbone (128) |", "augment"] {
+        let pixels =
+            "convert(\"L\")\n    shorter = min(image.size)\n    image = image.resize([12 * side // shorter";
+        for part in [
+            told,
+            pixels,
+            "One run (seed ",
+            "MIT, © 2017 Zalando SE",
+            "| trained backbone (128) |",
+            "augment",
+        ] {
             assert!(card.contains(part), "{part}: {card}");
         }
     }

@@ -125,7 +125,7 @@ fn an_unfinished_run_goes_on_with_its_images_alone_and_says_how() {
     unfinish(&here.join("r"));
     let recipe = Path::new("r").join("recipe.toml");
     let goes_on = format!("riesz train --recipe {} --run r", recipe.display());
-    let verbs: [&[&str]; 7] = [
+    let verbs: [&[&str]; 9] = [
         &["embed", "r", "--output", "x.npy"],
         &["export", "r", "--output", "x.onnx"],
         &["search", "r", "images/dark/00.pgm", "images"],
@@ -133,11 +133,25 @@ fn an_unfinished_run_goes_on_with_its_images_alone_and_says_how() {
         &["finetune", "r"],
         &["eval", "r"],
         &["report", "r"],
+        &["geometry", "r"],
+        &["train", "images", "--from", "r", "--run", "other"],
     ];
     for verb in verbs {
         let sentence = refuses(here, verb, &["r: the run is not finished", &goes_on]);
         assert!(!sentence.contains("riesz eval"), "{sentence}");
     }
+    // Rows of two runs are compared once they are of the same images.
+    let made = "`riesz embed r IMAGES --output a.parquet`";
+    refuses(
+        here,
+        &["compare", "r", "rows.parquet"],
+        &["r: a run", made, "`riesz compare a.parquet rows.parquet`"],
+    );
+    let both = "a.parquet` and `riesz embed ./r IMAGES --output b.parquet`, and then `riesz compare a.parquet b.parquet`";
+    refuses(here, &["compare", "r", "./r"], &[made, both]);
+    // A run's folder alone is a list of one run, and is no recipe.
+    assert!(succeeds(here, &["runs", "r"]).lines().any(|line| line.starts_with("r ")));
+    refuses(here, &["train", "--recipe", "r"], &["r: a run's folder; its recipe is ", "recipe.toml"]);
     assert!(succeeds(here, &["runs", "diff", "r", "r"]).contains("circumstances: the same"));
 
     // Its circumstances are in its folder before it has finished.

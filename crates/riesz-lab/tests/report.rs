@@ -376,6 +376,17 @@ fn draws_of_few_labels_are_told_where_they_were_made() {
     let shown =
         |summary: &Summary| [plain(summary).contains(told[0]), render(summary).unwrap().contains(told[1])];
     assert_eq!(shown(&summary), [true; 2]);
+    // A single draw has no spread.
+    let mut single = summary.clone();
+    single.settings.few_draws = 1;
+    single.rows[0].few.as_mut().unwrap().unconverged = 1;
+    let page = render(&single).unwrap();
+    assert!(page.contains(">76.0</td>") && page.contains("with few labels, one draw of them"), "{page}");
+    let text = plain(&single);
+    for told in ["; 1 draw of 10 labels a class", "raw pixels (1 draw of few labels)", " 76.0 "] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!text.contains("76.0 ±") && !page.contains("76.0 ±"));
     summary.rows.iter_mut().for_each(|row| row.few = None);
     assert_eq!(shown(&summary), [false; 2]);
 }
@@ -412,9 +423,15 @@ fn runs_that_differ_in_their_seed_make_one_table() {
     assert!(table.contains("| raw pixels (128) | 83.0 ± 0.0 |"), "{table}");
     // 84, 86, 88: mean 86, and the squares 4 + 0 + 4 over n − 1 = 2 make a deviation of 2.
     assert!(table.contains("| trained backbone (128) | **86.0 ± 2.0** | **75.0 ± 0.0** |"), "{table}");
-    assert!(table.contains("n = 3 (seeds 1, 2, 3); training at 750 to 750 images/s"), "{table}");
+    assert!(table.contains("n = 3 (seeds 1, 2, 3); training at 750 images/s."), "{table}");
     let single = markdown(&[seeded(1, 0.84)]).unwrap();
     assert!(single.contains("| **84.0** |"), "{single}");
+    assert!(single.ends_with("\nOne run (seed 1); training at 750 images/s.\n"), "{single}");
+    let paced = |images_per_second: f64, seed| Summary { images_per_second, ..seeded(seed, 0.84) };
+    let table = markdown(&[paced(700.4, 1), paced(750.0, 2)]).unwrap();
+    assert!(table.ends_with("n = 2 (seeds 1, 2); training at 700 to 750 images/s.\n"), "{table}");
+    // Weights that were only judged have no pace.
+    assert!(markdown(&[paced(0.0, 1)]).unwrap().ends_with("\nOne run (seed 1).\n"));
 
     let refused = |summaries: &[Summary]| markdown(summaries).unwrap_err().to_string();
     assert!(refused(&[]).contains("no finished run"));

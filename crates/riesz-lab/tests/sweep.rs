@@ -244,5 +244,5 @@ fn a_grid_that_begins_with_weights_goes_on() {
     std::fs::copy(other, weights).unwrap();
     let output = finish(here, &["sweep", "w.toml"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(told(&output).contains("(there [start]`sha256 = "), "{}", told(&output));
+    assert!(told(&output).contains("(there [start] `sha256 = "), "{}", told(&output));
 }

@@ -1,11 +1,12 @@
 //! `riesz compare`: two encoders or checkpoints on the same items.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::console::{out, outln};
 use crate::geometry::compare::{Comparison, Settings, check_name, compare};
 use crate::geometry::condition::Condition;
 use crate::geometry::{self, inputs, table};
+use crate::run::Run;
 use crate::{Error, Result, interrupt};
 
 /// Arguments of `riesz compare`.
@@ -64,6 +65,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     super::train::set_threads(args.threads)?;
     interrupt::listen();
     let _reading = interrupt::expendable("interrupted; nothing was written".to_owned());
+    [&args.a, &args.b].into_iter().try_for_each(|path| refuse_run(path, args))?;
     let settings = Settings {
         names: [args.column.clone(), args.column_b.clone().or_else(|| args.column.clone())],
         sample: args.sample,
@@ -90,6 +92,24 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     } else {
         Err(Error::check(format!("--fail-if holds: {}", failed.join("; "))))
     }
+}
+
+/// Refuses a run's folder: it has an encoder, and no rows of items that both sides share.
+fn refuse_run(path: &Path, args: &CompareArgs) -> Result<()> {
+    if !Run::is_at(path) {
+        return Ok(());
+    }
+    let made = [(&args.a, "a.parquet"), (&args.b, "b.parquet")].map(|(side, file)| match Run::is_at(side) {
+        true => (Some(format!("`riesz embed {} IMAGES --output {file}`", side.display())), file.to_owned()),
+        false => (None, side.display().to_string()),
+    });
+    let [(a, of_a), (b, of_b)] = made;
+    let embed: Vec<String> = [a, b].into_iter().flatten().collect();
+    Err(Error::input(format!(
+        "{}: a run; compare takes rows of the same images: {}, and then `riesz compare {of_a} {of_b}`",
+        path.display(),
+        embed.join(" and ")
+    )))
 }
 
 fn tell(found: &Comparison) {

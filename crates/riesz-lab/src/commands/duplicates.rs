@@ -18,7 +18,8 @@ use crate::{Error, Result, interrupt};
   riesz duplicates runs/photos --index photos.parquet --above 0.995 --json
 
 A group is what cosines of the encoder's rows of at least --above connect, directly or over other images, and what has the same
-pixels. All pairs are compared: 100,000 images are 5 billion pairs.")]
+pixels. Only exact copies could go unseen: a group is a chain, whose ends may be far apart; each image is told with its cosine
+with the first of its group. All pairs are compared: 100,000 images are 5 billion pairs.")]
 pub struct DuplicatesArgs {
     /// The run folder
     run: PathBuf,
@@ -70,7 +71,7 @@ fn print(found: &Found) {
     outln!("{}.", found.headline());
     found.notes().iter().for_each(|note| outln!("{note}"));
     for group in found.groups.iter().take(PRINTED.0) {
-        outln!("\n{} images, cosines with the first from {:.4} on", group.images.len(), group.least_cosine);
+        outln!("\n{} images, cosines {}", group.images.len(), group.nearness(found.above));
         for member in group.images.iter().take(PRINTED.1) {
             let image = &member.image;
             let copy =

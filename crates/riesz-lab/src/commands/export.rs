@@ -9,7 +9,7 @@ use super::outputs;
 use crate::augment::Interpolation;
 use crate::console::errln;
 use crate::encoder::{self, Stored};
-use crate::export::{Rows, Written, card, loading, onnx, weights};
+use crate::export::{Rows, Written, card, loading, onnx, preparing, weights};
 use crate::pretrained::{Exported, PIXELS};
 use crate::report::Summary;
 use crate::run::Run;
@@ -39,6 +39,9 @@ pub struct ExportArgs {
     #[arg(long)]
     normalize: bool,
 }
+
+/// What the card's Python reads pictures with.
+const PILLOW: &str = "from PIL import Image, ImageOps";
 
 /// A form of an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -83,6 +86,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
          ({filter}, antialiased) and whose middle was cut out; turned as EXIF says (`PIL.ImageOps.exif_transpose`).",
         if channels == 1 { "grey images" } else { "red, green and blue" },
     );
+    let preparing = preparing([size, channels], filter);
     let (bytes, written) = match format {
         Format::Onnx => {
             let (layer, output) = match args.part {
@@ -101,14 +105,18 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             ]);
             let bytes = onnx(&network, &stored.tensors, &rows, &about);
             let usage = format!(
-                "import numpy, onnxruntime\n\nsession = onnxruntime.InferenceSession({file:?})\nimages = numpy.zeros((1, {channels}, \
-                 {size}, {size}), numpy.float32)\n[rows] = session.run([{output:?}], {{\"images\": images}})"
+                "import numpy, onnxruntime\n{PILLOW}\n\n{preparing}\nsession = onnxruntime.InferenceSession({file:?})\n\
+                 [rows] = session.run([{output:?}], {{\"images\": images}})"
             );
             (bytes, Written { file, interface, usage })
         }
         Format::Torchvision => {
             let own = weights(stored.tensors);
-            let usage = loading(&stored.recipe, [size, channels], &own, &file);
+            let usage = format!(
+                "import numpy\n{PILLOW}\n{}\n\n\n{preparing}\nwith torch.inference_mode():\n    rows = \
+                 model(torch.from_numpy(images))",
+                loading(&stored.recipe, [size, channels], &own, &file)
+            );
             let pixels = serde_json::to_string(&Exported(stored.recipe.pixels.clone()))
                 .map_err(|error| Error::input(error.to_string()))?;
             let metadata =

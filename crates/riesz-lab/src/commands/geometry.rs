@@ -11,6 +11,7 @@ use crate::console::{errln, out, outln};
 use crate::geometry::table::{self, Format};
 use crate::geometry::{self, Gathered, Input, Settings, Told, gather, inputs, labels, partial, report};
 use crate::index::Embedder;
+use crate::run::Run;
 use crate::{Error, Result, atomic, device, interrupt};
 
 /// Arguments of `riesz geometry`.
@@ -159,11 +160,9 @@ const NOTHING: &str = "interrupted; nothing was written";
 
 /// The files that were given, with each run folder replaced by what its encoder makes of its held-out images.
 fn with_runs(paths: &[PathBuf], part: Part, quiet: bool) -> Result<Vec<Input>> {
-    let is_run =
-        |path: &Path| path.join("recipe.toml").is_file() && path.join("encoder.safetensors").is_file();
     let mut files = Vec::new();
     for path in paths {
-        if !is_run(path) {
+        if !Run::is_at(path) {
             files.extend(inputs(std::slice::from_ref(path))?);
             continue;
         }

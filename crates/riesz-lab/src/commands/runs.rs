@@ -18,7 +18,7 @@ use crate::{Error, Result};
 pub struct RunsArgs {
     #[command(subcommand)]
     verb: Option<Verb>,
-    /// The folder that holds run folders
+    /// The folder that holds run folders, or one of these
     #[arg(default_value = "runs")]
     folder: PathBuf,
     /// JSON, for machines
@@ -55,10 +55,7 @@ pub fn run(args: &RunsArgs) -> Result<()> {
     if let Some(Verb::Diff(args)) = &args.verb {
         return diff(args);
     }
-    let entries = std::fs::read_dir(&args.folder).map_err(|error| Error::io(&args.folder, &error))?;
-    let mut folders: Vec<PathBuf> =
-        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-    folders.sort();
+    let folders = folders(&args.folder)?;
     if args.table {
         let runs = folders.iter().filter_map(|folder| Run::open(folder).ok());
         let summaries: Vec<Summary> = runs.map(|run| Summary::load(&run)).collect::<Result<_>>()?;
@@ -142,6 +139,18 @@ pub fn run(args: &RunsArgs) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// What is in a folder, or the folder itself where it is a run's.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    if Run::is_at(folder) {
+        return Ok(vec![folder.to_owned()]);
+    }
+    let entries = std::fs::read_dir(folder).map_err(|error| Error::io(folder, &error))?;
+    let mut folders: Vec<PathBuf> =
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    folders.sort();
+    Ok(folders)
 }
 
 /// A line of a comparison: what, there, and here.

@@ -233,7 +233,13 @@ impl TrainArgs {
     pub(super) fn resolved(&self) -> Result<(Recipe, String)> {
         let (text, origin) = self.recipe_text()?;
         let mut overrides = match &self.from {
-            Some(path) => Weights::read(path)?.recipe_keys()?,
+            Some(path) => {
+                if Run::is_at(path) {
+                    // It says how a run that has not finished goes on.
+                    Run::open(path)?.encoder()?;
+                }
+                Weights::read(path)?.recipe_keys()?
+            }
             None => Vec::new(),
         };
         overrides.extend(self.overrides(&text));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::tree::{Content, Entry, LeftAside, Progress, Tree};
-use crate::names::quoted;
+use crate::names::{quoted, readable};
 use crate::{Error, Result};
 
 /// A list is smaller, of millions of paths too.
@@ -12,7 +12,7 @@ const MOST_BYTES: u64 = 1 << 30;
 /// The files that the list at `path` names; `None` if it is no .txt file.
 ///
 /// # Errors
-/// If it is not UTF-8, or names a file that is not there.
+/// If it names a file that is not there, or, but on Unix, a line is not UTF-8.
 pub(super) fn list(path: &Path, progress: Progress<'_>) -> Result<Option<Tree>> {
     if path.extension().is_none_or(|end| !end.eq_ignore_ascii_case("txt")) {
         return Ok(None);
@@ -25,21 +25,26 @@ pub(super) fn list(path: &Path, progress: Progress<'_>) -> Result<Option<Tree>> 
             MOST_BYTES >> 20
         )));
     }
-    let text = String::from_utf8(std::fs::read(path).map_err(wrong)?).map_err(|_| {
-        Error::input(format!("{}: not UTF-8; expected the path of an image on each line", path.display()))
-    })?;
+    let bytes = std::fs::read(path).map_err(wrong)?;
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(Error::input(format!("{}: encoded as UTF-16; save it as UTF-8", path.display())));
+    }
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut entries = Vec::new();
-    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let named = line.trim();
-        if named.is_empty() {
+    for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if line.is_empty() {
             continue;
         }
+        let refused = |why: String| Error::input(format!("{}: line {}: {why}", path.display(), number + 1));
+        let named = as_path(line).ok_or_else(|| {
+            refused("not UTF-8 (Latin-1 or Windows-1252, perhaps); save it as UTF-8".to_owned())
+        })?;
         if !folder.join(named).is_file() {
-            let (number, named) = (number + 1, quoted(named));
-            return Err(Error::input(format!("{}: line {number}: no such file: {named}", path.display())));
+            return Err(refused(format!("no such file: {}", quoted(&readable(line)))));
         }
-        entries.push(Entry::new(named.into(), Content::File));
+        entries.push(Entry::new(named.to_owned(), Content::File));
         progress(entries.len());
     }
     let mut tree = Tree::new(folder, "list", entries, &LeftAside::default());
@@ -49,4 +54,17 @@ pub(super) fn list(path: &Path, progress: Progress<'_>) -> Result<Option<Tree>> 
         tree.notes.push(format!("{} lines of the list name a file again", named - tree.entries.len()));
     }
     Ok(Some(tree))
+}
+
+/// A path by its bytes, as Unix has them.
+#[cfg(unix)]
+fn as_path(bytes: &[u8]) -> Option<&Path> {
+    use std::os::unix::ffi::OsStrExt;
+    Some(Path::new(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+/// A path by its bytes, where paths are Unicode.
+#[cfg(not(unix))]
+fn as_path(bytes: &[u8]) -> Option<&Path> {
+    std::str::from_utf8(bytes).ok().map(Path::new)
 }

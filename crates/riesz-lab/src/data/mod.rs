@@ -156,7 +156,10 @@ pub fn open_with_progress(recipe: &DataRecipe, seed: u64, progress: Progress<'_>
     }
     let (train, test) = match opened.test {
         Some(test) => (opened.train, test),
-        None => split::hold_out(opened.train, recipe.held_out, seed),
+        None => {
+            opened.notes.extend(split::raised(recipe.held_out, opened.train.len()));
+            split::hold_out(opened.train, recipe.held_out, seed)
+        }
     };
     let train = match recipe.limit {
         Some(limit) => split::limit(train, limit, seed),

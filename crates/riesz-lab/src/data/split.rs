@@ -20,10 +20,7 @@ pub(super) fn hold_out(
     seed: u64,
 ) -> (Box<dyn Source>, Box<dyn Source>) {
     let images = source.len();
-    let count = match held_out {
-        0.0 => 0,
-        share => ((share * images as f64).round() as usize).max(HELD_OUT_AT_LEAST).min(images / 2),
-    };
+    let (_, count) = counts(held_out, images);
     let mut order = permutation(&mut Key::new(seed).stream("held-out images").rng(), images);
     let mut train = order.split_off(count);
     let mut test = order;
@@ -31,6 +28,24 @@ pub(super) fn hold_out(
     test.sort_unstable();
     let source: Arc<dyn Source> = Arc::from(source);
     (part(Arc::clone(&source), train), part(source, test))
+}
+
+/// Of `images` images as many as a share asks to hold out, and as many as are.
+fn counts(held_out: f64, images: usize) -> (usize, usize) {
+    let asked = (held_out * images as f64).round() as usize;
+    let taken = if held_out == 0.0 { 0 } else { asked.max(HELD_OUT_AT_LEAST).min(images / 2) };
+    (asked, taken)
+}
+
+/// That more of `images` images are held out than a share asks for, in a sentence.
+pub(super) fn raised(held_out: f64, images: usize) -> Option<String> {
+    let (asked, taken) = counts(held_out, images);
+    (taken > asked).then(|| {
+        format!(
+            "{taken} of {images} images are held out, not the {asked} that data.held-out = {held_out} says: at least \
+             {HELD_OUT_AT_LEAST} are, but not more than half"
+        )
+    })
 }
 
 /// A keyed choice of at most `limit` images, in the source's order.
@@ -187,6 +202,16 @@ mod tests {
             (train.label(2).unwrap().to_string(), train.image(2).unwrap().pixels[0].to_string()),
             (third.clone(), third)
         );
+    }
+
+    #[test]
+    fn a_share_that_is_raised_is_told() {
+        for (share, images) in [(0.1, 500), (0.1, 5000), (0.0, 60), (0.5, 60), (0.1, 1)] {
+            assert_eq!(raised(share, images), None, "{share} of {images}");
+        }
+        let words = "that data.held-out = 0.1 says: at least 50 are, but not more than half";
+        assert_eq!(raised(0.1, 60), Some(format!("30 of 60 images are held out, not the 6 {words}")));
+        assert_eq!(raised(0.1, 141), Some(format!("50 of 141 images are held out, not the 14 {words}")));
     }
 
     #[test]

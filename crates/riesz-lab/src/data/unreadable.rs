@@ -25,10 +25,13 @@ impl Unreadable {
     pub fn unreadable(&mut self, name: &str, reason: &str) {
         self.unreadable += 1;
         if self.first.len() < Self::REMEMBERED {
-            // The errors of a source open with the item's name; it is told once.
-            let reason = reason.strip_prefix(name).map_or(reason, |rest| rest.trim_start_matches([':', ' ']));
-            self.first.push((name.to_owned(), reason.to_owned()));
+            self.first.push((name.to_owned(), Self::why(name, reason).to_owned()));
         }
+    }
+
+    /// The reason alone: the errors of a source open with the item's name, which is told once.
+    pub fn why<'a>(name: &str, reason: &'a str) -> &'a str {
+        reason.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(reason)
     }
 
     /// (seen, unreadable).

@@ -6,7 +6,7 @@ use riesz::Matrix;
 use riesz::rng::{Key, permutation};
 
 use crate::Result;
-use crate::data::Source;
+use crate::data::{Source, Unreadable};
 use crate::encoder::Encoder;
 use crate::protocols::{self, Labeled, Questions, Replies, Row, Settings, knn};
 use crate::report::map::layout;
@@ -83,11 +83,16 @@ impl<'a> Images<'a> {
             Event::Unreadable { name, reason, .. } => Some((name.clone(), reason.clone())),
             _ => None,
         });
+        // Each name is told once, in logs of older programs too.
+        let once = |(name, reason): (String, String)| {
+            let why = Unreadable::why(&name, &reason).to_owned();
+            (name, why)
+        };
         let told = |source: &'a dyn Source, sample: &Sample| -> Vec<(String, String)> {
             sample.unreadable.iter().map(|(item, reason)| (source.name(*item), reason.clone())).collect()
         };
         let now = told(self.train, &self.references).into_iter().chain(told(self.test, &self.queries));
-        let all: BTreeMap<String, String> = logged.chain(now).collect();
+        let all: BTreeMap<String, String> = logged.chain(now).map(once).collect();
         all.into_iter().collect()
     }
 

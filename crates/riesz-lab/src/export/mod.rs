@@ -3,9 +3,11 @@
 
 mod card;
 mod onnx;
+mod preparing;
 mod protobuf;
 mod torchvision;
 
 pub use card::{Written, card};
 pub use onnx::{Rows, onnx};
+pub use preparing::preparing;
 pub use torchvision::{loading, weights};

@@ -33,9 +33,9 @@ pub fn loading(
     if recipe.backbone.transformer().is_some() {
         let patch = shape("patch_embed.proj.weight").map_or(0, |shape| shape[3]);
         return format!(
-            "import timm{torch}\n{head}\nmodel = timm.create_model(\"{name}_patch16_224\", img_size={size}, patch_size={patch}, \
+            "import timm, torch{torchvision}\n{head}\nmodel = timm.create_model(\"{name}_patch16_224\", img_size={size}, patch_size={patch}, \
              in_chans={channels}, num_classes=0)\n{load}",
-            torch = if pixels.is_empty() { "" } else { ", torch, torchvision" },
+            torchvision = if pixels.is_empty() { "" } else { ", torchvision" },
             name = recipe.backbone.name().replace('-', "_"),
         );
     }

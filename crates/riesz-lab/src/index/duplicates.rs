@@ -1,4 +1,5 @@
 //! Images that are nearly the same: groups that cosines above a bound connect, and in them those whose pixels are the same.
+//! Only the latter could go unseen: what is near is so by the encoder, and a group is a chain, whose ends may be far apart.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -17,6 +18,8 @@ use crate::{Error, Result, room};
 const SHOWN: (usize, usize) = (200, 24);
 /// A group of more than this share of all images, and of more than so many, says more of the encoder than of them.
 const CROWDED: (f64, usize) = (0.01, 10);
+/// By how much a cosine of f32 may differ from the one that was compared with the bound.
+const ROUNDING: f64 = 1e-6;
 
 /// Rows of images, all of them, and what is known of each.
 pub struct Gallery {
@@ -42,10 +45,10 @@ pub struct Found {
     pub above: f64,
     /// Pairs with such a cosine.
     pub pairs: u64,
-    /// Images that could go, if one of each group stays.
-    pub superfluous: usize,
-    /// Of these, those with the same pixels as an image before them.
+    /// Images with the same pixels as an image before them: these could go.
     pub copies: usize,
+    /// Other images that are in a group and not its first: these are only near.
+    pub near: usize,
     /// Largest first.
     pub groups: Vec<Group>,
 }
@@ -53,7 +56,7 @@ pub struct Found {
 /// Images that are connected.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Group {
-    /// The smallest cosine with the first image: below the bound where others connect them.
+    /// The smallest cosine with the first image: below the bound where only others connect them.
     pub least_cosine: f64,
     /// In the order of the images.
     pub images: Vec<Member>,
@@ -150,7 +153,7 @@ impl Gallery {
         };
         let Duplicates { pairs, groups } = Duplicates::of(Points::new(&self.rows)?, above, &same, compared)?;
         progress.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0.finish();
-        let superfluous = groups.iter().map(|group| group.len() - 1).sum();
+        let others: usize = groups.iter().map(|group| group.len() - 1).sum();
         let mut groups: Vec<Group> = groups.iter().map(|group| self.group(group, &first)).collect();
         groups.sort_by_key(|group| std::cmp::Reverse(group.images.len()));
         Ok(Found {
@@ -160,8 +163,8 @@ impl Gallery {
             unreadable: self.unreadable,
             above,
             pairs,
-            superfluous,
             copies: same.len(),
+            near: others - same.len(),
             groups,
         })
     }
@@ -187,31 +190,39 @@ fn check_room(images: usize, dim: usize) -> Result<()> {
 }
 
 impl Found {
-    /// In a sentence.
+    /// In a sentence: exact copies first.
     pub fn headline(&self) -> String {
-        let images = |count: usize| if count == 1 { "1 image".to_owned() } else { format!("{count} images") };
-        match self.groups.len() {
-            0 => format!("No two of {} are nearly the same", images(self.images)),
-            groups => format!(
-                "{} of {} could go: {groups} {}",
-                self.superfluous,
-                images(self.images),
-                if groups == 1 { "group" } else { "groups" }
-            ),
+        let images = counted(self.images, "image");
+        let is = |count: usize| if count == 1 { "is" } else { "are" };
+        let groups = self.groups.iter().filter(|group| group.has_near()).count();
+        let only = format!("{} only near, in {}", is(self.near), counted(groups, "group"));
+        let copies = match (self.copies, self.near) {
+            (0, 0) => return format!("No two of {images} are nearly the same"),
+            (0, near) => return format!("None of {images} is an exact copy of another; {near} {only}"),
+            (1, _) => format!("1 of {images} is an exact copy of an earlier one and could go"),
+            (copies, _) => format!("{copies} of {images} are exact copies of earlier ones and could go"),
+        };
+        match self.near {
+            0 => format!("{copies}; no others are nearly the same"),
+            near => format!("{copies}; {near} more {only}"),
         }
     }
 
     /// What has to be known beside it, in sentences.
     pub fn notes(&self) -> Vec<String> {
-        let copies = match self.copies {
-            0 => "no image is an exact copy of another".to_owned(),
-            1 => "1 image is an exact copy of an earlier one".to_owned(),
-            copies => format!("{copies} images are exact copies of earlier ones"),
-        };
         let mut notes = vec![format!(
-            "In {}: a group is what cosines of at least {} connect ({} pairs), or the same pixels; {copies}.",
+            "In {}: a group is what cosines of at least {} ({} pairs) or the same pixels connect, directly or over others.",
             self.source, self.above, self.pairs
         )];
+        let chains = self.groups.iter().filter(|group| group.is_chain(self.above)).count();
+        if chains > 0 {
+            let least = self.groups.iter().map(|group| group.least_cosine).fold(1.0, f64::min);
+            notes.push(format!(
+                "In {} there are images whose cosine with the first is below the bound, the least {least:.4}: only others between \
+                 connect them. Look before anything but an exact copy goes.",
+                counted(chains, "group")
+            ));
+        }
         if let Some(largest) = self.groups.first().map(|group| group.images.len())
             && largest as f64 > CROWDED.0 * self.images as f64
             && largest > CROWDED.1
@@ -224,6 +235,37 @@ impl Found {
             notes.push(format!("{} images could not be read.", self.unreadable));
         }
         notes
+    }
+}
+
+impl Group {
+    /// Whether an image of it, not the first, is no exact copy.
+    fn has_near(&self) -> bool {
+        self.images.iter().skip(1).any(|member| member.copy_of.is_none())
+    }
+
+    /// Whether only others connect one of its images with the first, when `above` is the bound.
+    fn is_chain(&self, above: f64) -> bool {
+        let copies_first =
+            |member: &Member| member.copy_of.as_ref().is_some_and(|of| *of == self.images[0].image.name);
+        self.images.iter().any(|member| member.image.cosine < above - ROUNDING && !copies_first(member))
+    }
+
+    /// From where on its images' cosines with the first are, the one to keep.
+    pub fn nearness(&self, above: f64) -> String {
+        let from = format!("with the first from {:.4} on", self.least_cosine);
+        match self.is_chain(above) {
+            true => format!("{from}, below the bound where only others connect them"),
+            false => from,
+        }
+    }
+}
+
+/// `1 group`, `24 groups`.
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
     }
 }
 
@@ -243,7 +285,7 @@ pub fn sheet(found: &Found, pictures: &Pictures<'_>) -> Result<String> {
                 .collect::<Result<_>>()?;
             let more = group.images.len().saturating_sub(SHOWN.1);
             let title = format!("{} images", group.images.len());
-            let about = format!("Cosines with the first image from {:.3} on.", group.least_cosine);
+            let about = format!("Cosines {}.", group.nearness(found.above));
             Ok(context! { title => title, about => about, nearest => images, more => more })
         })
         .collect::<Result<_>>()?;
@@ -256,4 +298,58 @@ pub fn sheet(found: &Found, pictures: &Pictures<'_>) -> Result<String> {
         lines => lines,
         more => more,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What points of a circle at these degrees, with these pixels, are grouped to by a bound of 10°.
+    fn found(points: &[(f64, &str)]) -> Found {
+        let coordinates =
+            |degrees: f64| [degrees.to_radians().cos() as f32, degrees.to_radians().sin() as f32];
+        let numbers = points.iter().flat_map(|(degrees, _)| coordinates(*degrees)).collect();
+        let gallery = Gallery {
+            source: "photos".to_owned(),
+            unreadable: 0,
+            rows: Matrix::new(numbers, 2),
+            images: (0..points.len()).map(|i| (i, format!("{i}.jpg"), None)).collect(),
+            pixels: points.iter().map(|(_, pixels)| (*pixels).to_owned()).collect(),
+        };
+        let progress = Progress::new("comparing", "million pairs", 0, 0, true);
+        gallery.groups(10_f64.to_radians().cos(), progress).unwrap()
+    }
+
+    #[test]
+    fn only_exact_copies_could_go_and_chains_are_told() {
+        let told = |points: &[(f64, &str)]| found(points).headline();
+        assert_eq!(told(&[(0.0, "a"), (90.0, "b")]), "No two of 2 images are nearly the same");
+        assert_eq!(
+            told(&[(0.0, "a"), (0.0, "a"), (90.0, "b")]),
+            "1 of 3 images is an exact copy of an earlier one and could go; no others are nearly the same"
+        );
+        let chain = [(0.0, "a"), (8.0, "b"), (16.0, "c")];
+        assert_eq!(told(&chain), "None of 3 images is an exact copy of another; 2 are only near, in 1 group");
+        let all =
+            [&chain[..], &[(90.0, "d"), (90.0, "d"), (180.0, "e"), (180.0, "e"), (185.0, "f")]].concat();
+        let found = found(&all);
+        assert_eq!(
+            found.headline(),
+            "2 of 8 images are exact copies of earlier ones and could go; 3 more are only near, in 2 groups"
+        );
+        assert_eq!((found.copies, found.near, found.groups.len()), (2, 3, 3));
+        // cos 16° = 0.9613, where the bound is cos 10° = 0.9848.
+        assert!(found.notes()[1].starts_with(
+            "In 1 group there are images whose cosine with the first is below the bound, the least 0.9613"
+        ));
+        let nearness: Vec<String> = found.groups.iter().map(|group| group.nearness(found.above)).collect();
+        assert_eq!(
+            nearness,
+            [
+                "with the first from 0.9613 on, below the bound where only others connect them",
+                "with the first from 0.9962 on",
+                "with the first from 1.0000 on"
+            ]
+        );
+    }
 }

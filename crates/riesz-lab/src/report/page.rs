@@ -4,7 +4,7 @@ use minijinja::{Value, context};
 use riesz::geometry::{Better, METRICS};
 
 use super::draw::{Chart, Curve, chart, class_name, map};
-use super::plain::{how_many_labels, unconverged};
+use super::plain::{few_labels, how_many_labels, unconverged};
 use super::template::fill;
 use super::{Settings, Summary, Thumb, Tone, verdict};
 use crate::Result;
@@ -135,10 +135,10 @@ fn table(summary: &Summary) -> Value {
                 .enumerate()
                 .map(|(i, (column, best))| {
                     let value = column(row);
-                    let mut text = value.map_or_else(|| "–".to_owned(), |share| format!("{:.1}", 100.0 * share));
-                    if let (1, Some(few)) = (i, row.few) {
-                        text.push_str(&format!(" ± {:.1}", 100.0 * few.deviation));
-                    }
+                    let text = match (i, row.few) {
+                        (1, Some(few)) => few_labels(&few, &summary.settings),
+                        _ => value.map_or_else(|| "–".to_owned(), |share| format!("{:.1}", 100.0 * share)),
+                    };
                     context! { text => text, best => value == Some(best) }
                 })
                 .collect();

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Labels, Summary, verdict};
-use crate::protocols::{MOST_ITERATIONS, TOLERANCE};
+use super::{Labels, Settings, Summary, verdict};
+use crate::protocols::{Few, MOST_ITERATIONS, TOLERANCE};
 
 /// The verdict and the table, at most 110 columns wide.
 pub fn plain(summary: &Summary) -> String {
@@ -24,10 +24,7 @@ pub fn plain(summary: &Summary) -> String {
     for row in &summary.rows {
         let _ = write!(text, "{:<21}{:>5}", summary.called(&row.name), row.dim);
         if summary.has_labels() {
-            let few = row.few.map_or_else(
-                || "–".to_owned(),
-                |few| format!("{:.1} ± {:.1}", 100.0 * few.mean, 100.0 * few.deviation),
-            );
+            let few = row.few.map_or_else(|| "–".to_owned(), |few| few_labels(&few, settings));
             let probe = percent(row.probe.map(|probe| probe.accuracy));
             let _ = write!(text, "{probe:>10}{few:>19}{:>9}", percent(row.knn));
         }
@@ -47,7 +44,7 @@ pub fn plain(summary: &Summary) -> String {
             settings.neighbors, settings.temperature, settings.references, settings.queries
         );
         if summary.has_few_labels() {
-            let _ = write!(text, "; {} draws of {} labels a class", settings.few_draws, settings.few_labels);
+            let _ = write!(text, "; {} of {} labels a class", draws(settings.few_draws), settings.few_labels);
         }
     }
     for sentence in [how_many_labels(summary), unconverged(summary)].into_iter().flatten() {
@@ -58,6 +55,19 @@ pub fn plain(summary: &Summary) -> String {
     }
     text.push('\n');
     text
+}
+
+/// The probe with few labels in percent: mean ± standard deviation over the draws; a single one has no spread.
+pub(super) fn few_labels(few: &Few, settings: &Settings) -> String {
+    let spread = match settings.few_draws {
+        1 => String::new(),
+        _ => format!(" ± {:.1}", 100.0 * few.deviation),
+    };
+    format!("{:.1}{spread}", 100.0 * few.mean)
+}
+
+fn draws(count: usize) -> String {
+    if count == 1 { "1 draw".to_owned() } else { format!("{count} draws") }
 }
 
 /// How many images have a label, where it is some of them.
@@ -82,7 +92,7 @@ pub(super) fn unconverged(summary: &Summary) -> Option<String> {
             names.push(format!("{name} (gradient at {:.0e} of its start)", probe.gradient));
         }
         if let Some(few) = row.few.filter(|few| few.unconverged > 0) {
-            names.push(format!("{} ({} draws of few labels)", summary.called(&row.name), few.unconverged));
+            names.push(format!("{} ({} of few labels)", summary.called(&row.name), draws(few.unconverged)));
         }
     }
     (!names.is_empty()).then(|| {

@@ -82,12 +82,16 @@ pub fn markdown(summaries: &[Summary]) -> Result<String> {
     let (lowest, highest) =
         pace.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), &x| (low.min(x), high.max(x)));
     let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
-    let _ = writeln!(
-        text,
-        "\nMean ± standard deviation, n = {} (seeds {}); training at {lowest:.0} to {highest:.0} images/s.",
-        summaries.len(),
-        seeds.join(", ")
-    );
+    let of = match &seeds[..] {
+        [seed] => format!("One run (seed {seed})"),
+        seeds => format!("Mean ± standard deviation, n = {} (seeds {})", seeds.len(), seeds.join(", ")),
+    };
+    let pace = match [lowest, highest].map(|pace| format!("{pace:.0}")) {
+        [_, highest] if highest == "0" => String::new(),
+        [lowest, highest] if lowest == highest => format!("; training at {highest} images/s"),
+        [lowest, highest] => format!("; training at {lowest} to {highest} images/s"),
+    };
+    let _ = writeln!(text, "\n{of}{pace}.");
     Ok(text)
 }
 

@@ -52,7 +52,8 @@ impl<'a> Unreadables<'a> {
                     // The errors of a source open with the item's name.
                     say(&format!("left out {}", Error::input(reason.clone())));
                 }
-                log.append(&Event::Unreadable { step, name, reason: reason.clone() })?;
+                let reason = Unreadable::why(&name, reason).to_owned();
+                log.append(&Event::Unreadable { step, name, reason })?;
             }
         }
         if items.is_empty() {

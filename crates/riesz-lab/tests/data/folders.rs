@@ -43,14 +43,15 @@ fn pictures_of_kinds_that_are_not_read_are_told() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path().join("1.png"), &png(1));
     write(folder.path().join("notes.md"), b"not an image");
-    assert_eq!(opened(folder.path()).notes, [""; 0], "a text is no picture");
+    let opened = |path| open(&DataRecipe { held_out: 0.0, ..recipe(path) }, 0).unwrap();
+    assert_eq!(opened(folder.path().to_owned()).notes, [""; 0], "a text is no picture");
     write(folder.path().join("a/2.HEIC"), b"not read");
     let one = "1 file is of a kind that is not read, and left out: 1 .heic";
-    assert_eq!(opened(folder.path()).notes, [one]);
+    assert_eq!(opened(folder.path().to_owned()).notes, [one]);
     write(folder.path().join("3.avif"), b"not read");
     write(folder.path().join("4.heic"), b"not read");
     let more = "3 files are of kinds that are not read, and left out: 2 .heic, 1 .avif";
-    assert_eq!(opened(folder.path()).notes, [more]);
+    assert_eq!(opened(folder.path().to_owned()).notes, [more]);
     // A list names what it means: there a text is told too.
     write(folder.path().join("list.txt"), b"1.png\nnotes.md\n");
     let one = "1 file is of a kind that is not read, and left out: 1 .md";

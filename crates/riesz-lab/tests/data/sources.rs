@@ -292,7 +292,22 @@ fn a_list_of_paths_opens_what_it_names() {
     write(&list, b"photos/a/2.png\nphotos/a/3.png\n");
     assert!(refused(&recipe(&list)).ends_with("some.txt: line 2: no such file: photos/a/3.png"));
     write(&list, b"\xff\xfe");
-    assert!(refused(&recipe(&list)).contains("not UTF-8"));
+    assert!(refused(&recipe(&list)).contains("some.txt: encoded as UTF-16; save it as UTF-8"));
+    // What is not Unicode is a path on Unix, and refused by its line elsewhere.
+    write(&list, b"photos/a/2.png\r\n\r\nphotos/a/\xe9.png\r\n");
+    let said = refused(&recipe(&list));
+    let why = if cfg!(unix) { "no such file: photos/a/\\xe9.png" } else { "not UTF-8 (Latin-1" };
+    assert!(said.contains(&format!("some.txt: line 3: {why}")), "{said}");
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let odd = std::ffi::OsStr::from_bytes(b"photos/a/\xe9.png");
+        std::fs::copy(folder.path().join("photos/a/2.png"), folder.path().join(odd)).unwrap();
+        let data = whole(&list);
+        let names = [data.train.name(0), data.train.name(1)];
+        assert_eq!(names, ["photos/a/2.png", "photos/a/\\xe9.png"]);
+        assert_eq!(data.train.image(1).unwrap(), data.train.image(0).unwrap());
+    }
     write(&list, b"");
     assert!(refused(&recipe(&list)).contains("no images found; the list is empty"));
 }
