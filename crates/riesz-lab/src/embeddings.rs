@@ -16,6 +16,7 @@
 mod arrow;
 mod arrow_promises;
 mod arrow_zstd;
+mod beside;
 mod npy;
 mod npz;
 mod numbers;
