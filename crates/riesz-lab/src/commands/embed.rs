@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use riesz::Matrix;
 
 use crate::console::errln;
+use crate::data::labels_here;
 use crate::index::{Beside, Embedder, Images, KEY, Split};
 use crate::progress::Progress;
 use crate::{Error, Result, device, embeddings, interrupt};
@@ -84,7 +85,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     let embedder = Embedder::open(&args.run, args.part, &device::open(&args.device)?)?;
     let images = match &args.data {
         None => embedder.own_images(args.split)?,
-        Some(source) => Images::open(source, &args.labels, args.split)?,
+        Some(source) => Images::open(source, &labels_here(&args.labels), args.split)?,
     };
     drop(opening);
     for note in images.notes.iter().filter(|_| !args.quiet) {

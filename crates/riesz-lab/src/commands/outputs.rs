@@ -17,10 +17,10 @@ const OF_A_RUN: [&str; 8] = [
 ];
 
 /// Holds a file that shall be written against those that are read; what is in a folder that is read may be written over unless it is
-/// parquet, which is images or rows there.
+/// parquet, which is images or rows there. Its folder must be there and take files, which would else be known when the work is done.
 ///
 /// # Errors
-/// If it is one of them, or a run's own.
+/// If it is one of them, or a run's own, or its folder is not there or refuses files.
 pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     let refused = |why: &str| Err(Error::input(why).at(output.display()));
     let folder = atomic::folder(output);
@@ -30,6 +30,8 @@ pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path
     if is_checkpoint || is_run(folder) && OF_A_RUN.contains(&name) {
         return refused("is a file of the run there; choose another name");
     }
+    // A file without a name: nothing is left of it, whatever happens.
+    tempfile::tempfile_in(folder).map_err(|error| Error::io(folder, &error))?;
     // What is not there yet is nobody's.
     let Ok(place) = output.canonicalize() else { return Ok(()) };
     let is_rows = place.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
