@@ -149,7 +149,7 @@ impl Run {
         atomic::remove_leftovers(&checkpoints);
         let recipe_path = run.path(RECIPE);
         if !recipe_path.is_file() {
-            atomic::write_bytes(&recipe_path, recipe.to_toml().as_bytes())?;
+            run.write_recipe(recipe)?;
             return Ok(Found::New(run));
         }
         if let Some(difference) = run.differs_from(recipe)? {
@@ -246,6 +246,14 @@ impl Run {
         let path = self.path(RECIPE);
         let text = fs::read_to_string(&path).map_err(|error| Error::io(&path, &error))?;
         Recipe::resolve(&text, &[], &path.display().to_string())
+    }
+
+    /// Writes the recipe, in the place of the one that is there.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub(crate) fn write_recipe(&self, recipe: &Recipe) -> Result<()> {
+        atomic::write_bytes(&self.path(RECIPE), recipe.to_toml().as_bytes())
     }
 
     /// All events of the log, in order.
