@@ -153,8 +153,14 @@ impl Run {
             return Ok(Found::New(run));
         }
         if let Some(difference) = run.differs_from(recipe)? {
+            let (mut stored, now) = (run.recipe()?, &recipe.data.source);
+            stored.data.source.clone_from(now);
+            let moved = match stored == *recipe {
+                true => format!(", or say `riesz runs moved {place} {now}` if its images lie there now"),
+                false => String::new(),
+            };
             return Err(Error::input(format!(
-                "{place}: holds a run of another recipe ({difference}); choose another folder with --run"
+                "{place}: holds a run of another recipe ({difference}); choose another folder with --run{moved}"
             )));
         }
         if run.is_finished()? {

@@ -98,6 +98,9 @@ fn a_run_takes_no_other_images_for_its_own() {
     refuses(here, &["runs", "moved", "r", "elsewhere/dark"], &["r: ", "nothing was changed"]);
     refuses(here, &["runs", "moved", "r", "nowhere"], &["nowhere"]);
     assert_eq!(fs::read(here.join("r/recipe.toml")).unwrap(), recipe);
+    let elsewhere: Vec<&str> =
+        command.iter().map(|&word| if word == "images" { "elsewhere" } else { word }).collect();
+    refuses(here, &elsewhere, &["another recipe", "`riesz runs moved r ", "if its images lie there now"]);
     let said = succeeds(here, &["runs", "moved", "r", "elsewhere"]);
     assert!(said.contains("elsewhere (folder of images): the run's 192 images"), "{said}");
     // What was finetuned keeps where its images lay.
