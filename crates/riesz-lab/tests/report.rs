@@ -108,6 +108,7 @@ fn good() -> Summary {
         images_per_second: 750.0,
         geometry: vec![Geometry { metric: "alignment".to_owned(), trained: 0.5, untrained: 0.1 }],
         alarm: None,
+        collapsed: false,
         cosines: Cosines { dim: 128, bins: 100, matched: bins.clone(), other: bins.clone(), ideal: bins },
         spectrum: vec![Spectrum { name: "trained backbone".to_owned(), values: vec![1.0, 0.1, 0.0] }],
         map: Some(Map {
@@ -262,11 +263,31 @@ fn the_verdict_says_what_the_table_says() {
     let found = verdict(&single);
     assert!(found.reasons[2].contains("not judged against raw pixels at 70.0 % (+6.0 points; a single draw"));
     assert!(!found.headline.contains("everything"), "{found:?}");
+}
 
-    let mut collapsed = good();
-    collapsed.alarm = Some("the embeddings have collapsed".to_owned());
-    let found = verdict(&collapsed);
-    assert_eq!((found.tone, found.reasons[0].as_str()), (Tone::Bad, "the embeddings have collapsed"));
+/// The alarm is of the projector, the table of the backbone: only where nothing is better is the encoder not usable.
+#[test]
+fn only_an_encoder_that_is_no_better_is_called_collapsed() {
+    let alarm = "of the projector: the embeddings have collapsed";
+    let mut worse = good();
+    worse.rows[2] = Row { name: "trained backbone".to_owned(), ..row("", 0.5, 0.4, 0.4, 0.0) };
+    let mut unasked = good();
+    unasked.rows.truncate(2);
+    for (mut summary, collapsed, [tone, headline]) in [
+        (good(), true, ["Good", "The encoder learned"]),
+        (good(), false, ["Good", "The encoder learned"]),
+        (worse.clone(), true, ["Bad", "The embeddings collapsed"]),
+        (worse, false, ["Bad", "The encoder learned nothing"]),
+        (unasked.clone(), true, ["Bad", "The embeddings collapsed"]),
+        (unasked, false, ["Bad", "There is no evaluation"]),
+    ] {
+        compare(&mut summary, Some(0.01));
+        (summary.alarm, summary.collapsed) = (Some(alarm.to_owned()), collapsed);
+        let found = verdict(&summary);
+        assert_eq!(format!("{:?}", found.tone), tone, "{found:?}");
+        assert!(found.headline.starts_with(headline) && found.reasons[0] == alarm, "{found:?}");
+        assert_eq!(render(&summary).unwrap().contains("Collapse alarm."), collapsed);
+    }
 }
 
 /// The better of two trained rows against one untrained row would be unfair: only like is compared with like.
@@ -328,7 +349,8 @@ fn weights_that_were_only_judged_are_not_said_to_be_trained() {
     let mut summary = good();
     (summary.epochs, summary.steps) = (Vec::new(), Vec::new());
     let collapsed = riesz::geometry::Diagnosis::Collapsed { mean_cosine: 0.97 };
-    for (alarm, margin) in [(None, 0.01), (None, 0.9), (Some(collapsed.to_string()), 0.01)] {
+    let alarm = format!("of the projector, which was not trained here: {collapsed}");
+    for (alarm, margin) in [(None, 0.01), (None, 0.9), (Some(alarm), 0.01)] {
         compare(&mut summary, Some(margin));
         summary.alarm = alarm;
         let found = verdict(&summary);

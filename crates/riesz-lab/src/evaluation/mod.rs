@@ -5,13 +5,16 @@
 //! |---|---|
 //! | `images.rs` | which images are looked at, and their rows |
 //! | `figures.rs` | the law of the cosines, singular spectra, the loss curve |
+//! | `alarm.rs` | what is said of a projector whose embeddings collapsed or use few directions |
 //! | `guard.rs` | proof that the encoder did not change meanwhile |
 
+mod alarm;
 mod figures;
 mod guard;
 mod images;
 
 use riesz::Matrix;
+use riesz::geometry::Diagnosis;
 use riesz::rng::Key;
 
 use crate::encoder::Encoder;
@@ -22,6 +25,7 @@ use crate::run::{Event, Run};
 use crate::train::Plan;
 use crate::train::measure::labeled;
 use crate::{Error, Result};
+use alarm::alarm;
 use figures::{cosines, curve, measure_views, spectrum};
 use guard::Guard;
 use images::{BUDGET, Images, Rows};
@@ -52,9 +56,13 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> R
     progress.advance(1, || "untrained encoder embedded".to_owned());
     let untrained_h = table.ask("untrained backbone", h, key)?;
     let untrained_z = table.ask("untrained projector", z, key)?;
+    let untrained = measure_views(&untrained_z)?;
+    let mut before = untrained.diagnosis;
     match begun_with {
         Some(Ok((begun_with, _))) => {
-            let (h, _) = images.embed(&*begun_with)?;
+            let (h, z) = images.embed(&*begun_with)?;
+            before = measure_views(&z.views)?.diagnosis;
+            drop(z);
             table.ask(START, h, key)?;
         }
         Some(Err(why)) => {
@@ -77,7 +85,7 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> R
     let geometry = trained
         .values
         .into_iter()
-        .zip(measure_views(&untrained_z)?.values)
+        .zip(untrained.values)
         .map(|((metric, trained), (_, untrained))| Geometry { metric, trained, untrained })
         .collect();
     let cosines = cosines(&trained_z)?;
@@ -130,7 +138,8 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> R
         training_seconds: timings.iter().map(|timing| timing.training_seconds).sum(),
         images_per_second: rates.get(rates.len() / 2).copied().unwrap_or(0.0),
         geometry,
-        alarm: trained.alarm,
+        collapsed: matches!(trained.diagnosis, Diagnosis::Collapsed { .. }),
+        alarm: alarm(trained.diagnosis, before, recipe.epochs),
         cosines,
         spectrum,
         map,

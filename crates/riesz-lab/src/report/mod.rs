@@ -80,8 +80,11 @@ pub struct Summary {
     pub images_per_second: f64,
     /// The geometry of the held-out pairs' embeddings.
     pub geometry: Vec<Geometry>,
-    /// What the collapse alarm says of the trained encoder; `None` when all is well.
+    /// What the collapse alarm says of the trained projector, and what to try; `None` when all is well.
     pub alarm: Option<String>,
+    /// Whether it says that all embeddings are nearly equal, rather than that they use few directions.
+    #[serde(default)]
+    pub collapsed: bool,
     /// The distribution of cosines.
     pub cosines: Cosines,
     /// Singular spectra.
@@ -317,18 +320,6 @@ impl Summary {
     /// Whether there was any training; without it the run judges the weights that it began with.
     pub fn was_trained(&self) -> bool {
         !self.epochs.is_empty()
-    }
-
-    /// What the collapse alarm says; where nothing was trained, without its advice on training.
-    pub fn shown_alarm(&self) -> Option<String> {
-        let alarm = self.alarm.as_ref()?;
-        Some(match self.was_trained() {
-            true => alarm.clone(),
-            false => {
-                let found = alarm.split_once("; try").map_or(alarm.as_str(), |(found, _)| found);
-                format!("of the projector, which was not trained here: {found}")
-            }
-        })
     }
 
     /// What a row or a spectrum is called for a reader: without training `trained backbone` is what was pretrained, and the

@@ -15,7 +15,7 @@ pub enum Tone {
     Good,
     /// Better in some ways.
     Mixed,
-    /// Collapsed, or not better at all.
+    /// Not better at all, collapsed or not.
     Bad,
 }
 
@@ -51,9 +51,8 @@ pub fn verdict(summary: &Summary) -> Verdict {
         };
         reasons.push(format!("{what}: {:.1} %; {}", 100.0 * ours, compared.join("; ")));
     }
-    if let Some(alarm) = summary.shown_alarm() {
-        reasons.insert(0, alarm);
-    }
+    let nothing = reasons.is_empty();
+    reasons.splice(0..0, summary.alarm.clone());
     let baselines = match summary.comparisons.iter().any(|comparison| comparison.theirs == "raw pixels") {
         true => ["raw pixels and", "raw pixels or"],
         false => ["", ""],
@@ -65,7 +64,7 @@ pub fn verdict(summary: &Summary) -> Verdict {
     };
     let [and, or] = [and + begun[0], or + begun[1]];
     let (tone, headline) = match summary.was_trained() {
-        true => of_training(summary, &tally, reasons.is_empty(), &and, &or),
+        true => of_training(summary, &tally, nothing, &and, &or),
         false => of_weights(&tally, &and, &or),
     };
     Verdict { tone, headline, reasons }
@@ -73,7 +72,8 @@ pub fn verdict(summary: &Summary) -> Verdict {
 
 /// What the comparisons say of an encoder that was trained.
 fn of_training(summary: &Summary, tally: &Tally, nothing: bool, and: &str, or: &str) -> (Tone, String) {
-    if summary.alarm.is_some() {
+    // The alarm is of the projector; where the backbone is better than what costs nothing, it can be used.
+    if summary.collapsed && tally.better == 0 {
         (Tone::Bad, "The embeddings collapsed: the encoder is not usable as it is.".to_owned())
     } else if nothing {
         (Tone::Bad, "There is no evaluation of a trained encoder.".to_owned())

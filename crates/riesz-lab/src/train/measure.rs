@@ -262,7 +262,7 @@ impl<'a> HeldOut<'a> {
         learning_rate: f64,
     ) -> Result<Epoch> {
         let [u, v] = self.views(encoder)?;
-        let Measured { values: geometry, alarm } = measure(&u, &v)?;
+        let Measured { values: geometry, diagnosis } = measure(&u, &v)?;
         let recall_at_1 = retrieval::recall(&u, &v)?.0.at_1;
         let knn = self.knn(encoder)?;
         let Coupling { cosine, left } = coupled(&self.plan.loss, &[u, v])?;
@@ -280,7 +280,7 @@ impl<'a> HeldOut<'a> {
             knn,
             knn_references: self.knn.as_ref().map_or(0, |[references, _]| references.labels.len()),
             knn_queries: self.knn.as_ref().map_or(0, |[_, queries]| queries.labels.len()),
-            alarm,
+            alarm: diagnosis.advice().map(|advice| format!("{diagnosis}; if it stays so, {advice}")),
         })
     }
 
@@ -316,11 +316,11 @@ pub fn coupled(loss: &Loss, views: &[Matrix<f32>; 2]) -> Result<Coupling> {
 pub struct Measured {
     /// Metric name → value, in the order of the geometry's list.
     pub values: Vec<(String, f64)>,
-    /// What the collapse alarm says; `None` when all is well.
-    pub alarm: Option<String>,
+    /// Whether the rows have collapsed.
+    pub diagnosis: Diagnosis,
 }
 
-/// The geometry of two matched sets of unit rows, and the collapse alarm in words.
+/// The geometry of two matched sets of unit rows, and whether they have collapsed.
 ///
 /// # Errors
 /// If the rows are not unit.
@@ -329,8 +329,8 @@ pub fn measure(u: &Matrix<f32>, v: &Matrix<f32>) -> Result<Measured> {
     let findings = Findings::of(&[points(&u)?, points(&v)?])?;
     let values = findings.logged();
     let diagnosis = geometry::diagnosis(&findings.spectrum);
-    let alarm = (diagnosis != Diagnosis::Healthy).then(|| diagnosis.to_string());
-    Ok(Measured { values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(), alarm })
+    let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Ok(Measured { values, diagnosis })
 }
 
 /// Scales embeddings to unit rows.

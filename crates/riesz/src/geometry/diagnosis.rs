@@ -10,7 +10,7 @@ pub const NEARLY_EQUAL: f64 = 0.95;
 /// Share of the effective rank of uniform points below which directions count as lost.
 pub const FEW_DIRECTIONS: f64 = 0.125;
 
-/// What [`diagnosis`] saw. Its `Display` is one sentence: what was seen, what it means, what to try.
+/// What [`diagnosis`] saw. Its `Display` is one sentence: what was seen, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Diagnosis {
     /// Points are spread, in many directions.
@@ -36,13 +36,26 @@ impl fmt::Display for Diagnosis {
             Self::Collapsed { mean_cosine } => write!(
                 f,
                 "the embeddings have collapsed: two of them have cosine {mean_cosine:.3} on average, so that images can \
-                 hardly be told apart; try a lower learning rate, a longer warm-up or a larger batch"
+                 hardly be told apart"
             ),
             Self::Dimensional { effective_rank, uniform } => write!(
                 f,
                 "the embeddings use few directions: their effective rank is {effective_rank:.1}, where uniform points \
-                 have {uniform:.1}; try a lower temperature, stronger augmentation or a smaller embedding"
+                 have {uniform:.1}"
             ),
+        }
+    }
+}
+
+impl Diagnosis {
+    /// What to try in training where it lasts; `None` when all is well.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Healthy => None,
+            Self::Collapsed { .. } => Some("try a lower learning rate, a longer warm-up or a larger batch"),
+            Self::Dimensional { .. } => {
+                Some("try a lower temperature, stronger augmentation or a smaller embedding")
+            }
         }
     }
 }
