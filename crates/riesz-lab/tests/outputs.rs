@@ -59,6 +59,7 @@ fn what_is_read_and_what_is_others_is_not_written_over() {
         ("embed r --output r/checkpoints/last.safetensors", "r/checkpoints/last.safetensors", run),
         ("embed r images --labels images.csv --output images.npy", "images.csv", read),
         ("embed r images --output images.npy", "images.csv", other),
+        ("embed r images --output images.safetensors", "images.csv", other),
         ("export r --output notes.onnx", "notes.md", other),
         ("search r query.png images --output query.png", "query.png", page),
         ("search r query.png --index index.parquet --output index.parquet", "index.parquet", page),

@@ -56,24 +56,20 @@ pub(super) fn check_page<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a
     check(output, inputs)
 }
 
-/// The file of the same name with `ending` that is written beside `output`: it must not be there, or have been written by this program,
-/// as all that has `marks` was.
+/// The file of the same name with `ending` that is written beside `output`: it must not be there, or be a text that `is_ours`.
 ///
 /// # Errors
 /// If somebody else's file has the name, or as [`check`].
 pub(super) fn beside<'a>(
     output: &Path,
     ending: &str,
-    marks: &[&str],
+    is_ours: impl Fn(&str) -> bool,
     inputs: impl IntoIterator<Item = &'a Path>,
 ) -> Result<PathBuf> {
     let beside = output.with_extension(ending);
     check(&beside, inputs)?;
     let is_ours = match std::fs::read(&beside) {
-        Ok(bytes) => {
-            let text = String::from_utf8_lossy(&bytes);
-            marks.iter().all(|mark| text.contains(mark))
-        }
+        Ok(bytes) => is_ours(&String::from_utf8_lossy(&bytes)),
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     };
     if !is_ours {
