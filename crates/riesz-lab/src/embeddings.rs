@@ -2,9 +2,9 @@
 //!
 //! | format | read | written | beside the matrix |
 //! |---|---|---|---|
-//! | `.npy` | f16, f32, f64, integers, booleans; both byte orders, C and Fortran order | f32, f64 | a CSV of names and labels, by [`write_named_npy`] |
+//! | `.npy` | f16, f32, f64, integers, booleans; both byte orders, C and Fortran order | f32, f64 | a CSV of names, labels and classes, by [`write_named`] |
 //! | `.npz` | the same, by array name; stored or deflated | – | other arrays |
-//! | `.safetensors` | f16, bf16, f32, f64 by tensor name | f32 | tensor `labels`, i64, −1 where there is none |
+//! | `.safetensors` | f16, bf16, f32, f64 by tensor name | f32 | tensor `labels`, i64, −1 where there is none; the same CSV |
 //! | `.parquet` | a list or fixed-size-list column of f16, f32, f64, or such a number a column | columns `name`, `label`, `class`, `pixels`, `image`, `embedding` | in the file |
 //! | `.arrow`, `.feather`, `.ipc` | the same | – | in the file |
 //! | `.csv`, `.tsv` | columns of numbers | – | in the file |
@@ -16,6 +16,8 @@
 mod arrow;
 mod arrow_promises;
 mod arrow_zstd;
+mod beside;
+mod named;
 mod npy;
 mod npz;
 mod numbers;
@@ -32,7 +34,8 @@ use std::path::Path;
 
 use riesz::{Matrix, Scalar};
 
-use crate::{Error, Result, atomic};
+use crate::{Error, Result};
+pub use named::{Named, TENSOR, is_list_of_rows, write_named};
 pub use npy::write_npy;
 pub use parquet::{Columns, ParquetFile, Part};
 pub use safetensors::write_safetensors;
@@ -187,43 +190,6 @@ pub fn read(path: &Path, name: Option<&str>) -> Result<Rows> {
     all.ok_or_else(|| Error::input("has no rows").at(path.display()))
 }
 
-/// Writes a matrix as the npy file `path`, and the names and labels of its rows beside it as a CSV of the same name with the header
-/// `index,name,label`; the label is empty where there is none. No reader finds rows with the names of others.
-///
-/// # Errors
-/// If the disk refuses; files that were there are untouched.
-///
-/// # Panics
-/// If there are not as many names, or labels, as rows.
-pub fn write_named_npy<T: Scalar>(
-    path: &Path,
-    rows: &Matrix<T>,
-    names: &[String],
-    labels: &[Option<u32>],
-) -> Result<()> {
-    assert!(
-        [names.len(), labels.len()] == [rows.len(); 2],
-        "{} names and {} labels of {} rows",
-        names.len(),
-        labels.len(),
-        rows.len()
-    );
-    atomic::write_both(
-        path,
-        |file| npy::write(file, rows),
-        &path.with_extension("csv"),
-        |file| {
-            let mut csv = csv::Writer::from_writer(file);
-            csv.write_record(["index", "name", "label"])?;
-            for (index, (name, label)) in names.iter().zip(labels).enumerate() {
-                let label = label.map(|label| label.to_string()).unwrap_or_default();
-                csv.write_record([&index.to_string(), name, &label])?;
-            }
-            csv.flush()
-        },
-    )
-}
-
 /// Why a file gives no matrix.
 #[derive(Debug)]
 enum Failure {
@@ -259,6 +225,7 @@ fn write_numbers<T: Scalar>(file: &mut impl Write, rows: &Matrix<T>) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::atomic;
 
     fn sample() -> Matrix<f32> {
         Matrix::new(vec![0.5, -1.25, 3.0e-20, f32::MAX, f32::MIN_POSITIVE, -0.0], 3)
@@ -380,16 +347,6 @@ mod tests {
             let message = read(&path, None).unwrap_err().to_string();
             assert!(message.contains(expected) && message.contains("a.npz"), "{message}");
         }
-    }
-
-    #[test]
-    fn names_are_csv_and_quoted_where_needed() {
-        let folder = tempfile::tempdir().unwrap();
-        let names = ["a,b.png".to_owned(), "c.png".to_owned()];
-        write_named_npy(&folder.path().join("rows.npy"), &sample(), &names, &[None, Some(7)]).unwrap();
-        assert_eq!(read(&folder.path().join("rows.npy"), None).unwrap(), Rows::F32(sample()));
-        let path = folder.path().join("rows.csv");
-        assert_eq!(std::fs::read_to_string(path).unwrap(), "index,name,label\n0,\"a,b.png\",\n1,c.png,7\n");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! What is held out is drawn among the images that there are, so where files came or went images that were trained on would
 //! count as held out. Whoever opens the images of a run does it here.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -70,7 +72,8 @@ impl Record {
 pub fn open(run: &Run, recipe: &Recipe, labels: Option<&str>) -> Result<Dataset> {
     let own = &recipe.data;
     let labels = labels.unwrap_or(&own.labels);
-    let mut data = data::open(&DataRecipe { labels: labels.to_owned(), ..own.clone() }, recipe.seed)?;
+    let mut data = data::open(&DataRecipe { labels: labels.to_owned(), ..own.clone() }, recipe.seed)
+        .map_err(|error| error_of_own(error, run, own))?;
     let Some(then) = Record::of_run(run) else { return Ok(data) };
     let now = Record::of(&data);
     if !now.has_images_of(&then) {
@@ -88,6 +91,39 @@ pub fn open(run: &Run, recipe: &Recipe, labels: Option<&str>) -> Result<Dataset>
         data.notes
             .push("the labels are others than when the run was trained; its log is of those".to_owned());
     }
+    Ok(data)
+}
+
+fn error_of_own(error: Error, run: &Run, own: &DataRecipe) -> Error {
+    let place = Path::new(&own.source);
+    match place.is_absolute() && !place.exists() {
+        true => Error::input(format!(
+            "{error}; if the run's images lie elsewhere now, `riesz runs moved {} PLACE` says where",
+            run.root().display()
+        )),
+        false => error,
+    }
+}
+
+/// Says in a run's recipe that its images lie at `source` now, and opens them there.
+///
+/// # Errors
+/// If they cannot be opened, or are not those that the run began with; the run is then as it was.
+pub fn moved(run: &Run, source: &str) -> Result<Dataset> {
+    let mut recipe = run.recipe()?;
+    source.clone_into(&mut recipe.data.source);
+    let data = data::open(&recipe.data, recipe.seed)?;
+    let Some(then) = Record::of_run(run) else {
+        let root = run.root().display();
+        return Err(Error::input(format!(
+            "{root}: keeps no record of its images, against which these could be held"
+        )));
+    };
+    let now = Record::of(&data);
+    if !now.has_images_of(&then) {
+        return Err(changed(run, &data, [&then, &now], "nothing was changed"));
+    }
+    run.write_recipe(&recipe)?;
     Ok(data)
 }
 

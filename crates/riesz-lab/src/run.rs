@@ -154,12 +154,18 @@ impl Run {
         atomic::remove_leftovers(&checkpoints);
         let recipe_path = run.path(RECIPE);
         if !recipe_path.is_file() {
-            atomic::write_bytes(&recipe_path, recipe.to_toml().as_bytes())?;
+            run.write_recipe(recipe)?;
             return Ok(Found::New(run));
         }
         if let Some(difference) = run.differs_from(recipe)? {
+            let (mut stored, now) = (run.recipe()?, &recipe.data.source);
+            stored.data.source.clone_from(now);
+            let moved = match stored == *recipe {
+                true => format!(", or say `riesz runs moved {place} {now}` if its images lie there now"),
+                false => String::new(),
+            };
             return Err(Error::input(format!(
-                "{place}: holds a run of another recipe ({difference}); choose another folder with --run"
+                "{place}: holds a run of another recipe ({difference}); choose another folder with --run{moved}"
             )));
         }
         if run.is_finished()? {
@@ -256,6 +262,14 @@ impl Run {
         let path = self.path(RECIPE);
         let text = fs::read_to_string(&path).map_err(|error| Error::io(&path, &error))?;
         Recipe::resolve(&text, &[], &path.display().to_string())
+    }
+
+    /// Writes the recipe, in the place of the one that is there.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub(crate) fn write_recipe(&self, recipe: &Recipe) -> Result<()> {
+        atomic::write_bytes(&self.path(RECIPE), recipe.to_toml().as_bytes())
     }
 
     /// All events of the log, in order.

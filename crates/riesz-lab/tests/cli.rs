@@ -113,12 +113,24 @@ fn a_run_leaves_what_the_format_says_and_every_verb_works_on_it() {
     );
 
     succeeds(&riesz(here, &["embed", "r", "--output", "e.npy"]));
-    succeeds(&riesz(here, &["embed", "r", "--output", "e.safetensors"]));
+    refuses(
+        &riesz(here, &["embed", "r", "--output", "e.safetensors"]),
+        &["e.csv: tells of the rows in e.npy"],
+    );
+    succeeds(&riesz(here, &["embed", "r", "--output", "f.safetensors"]));
+    refuses(
+        &riesz(here, &["embed", "r", "--output", "f.npy"]),
+        &["f.csv: tells of the rows in f.safetensors"],
+    );
     succeeds(&riesz(here, &["embed", "r", "--output", "e.parquet"]));
     let Rows::F32(npy) = embeddings::read(&here.join("e.npy"), None).unwrap() else { panic!("f32 expected") };
-    let other = embeddings::read(&here.join("e.safetensors"), Some("embeddings")).unwrap();
+    let other = embeddings::read(&here.join("f.safetensors"), Some("embeddings")).unwrap();
     assert_eq!((npy.len(), Rows::F32(npy)), (2000, other));
-    assert_eq!(std::fs::read_to_string(here.join("e.csv")).unwrap().lines().count(), 2001);
+    let [list, same] = ["e.csv", "f.csv"].map(|name| std::fs::read_to_string(here.join(name)).unwrap());
+    assert!(list == same && list.lines().count() == 2001 && list.starts_with("index,name,label,class\n"));
+    let named =
+        |line: &str| line.rsplit(',').next().is_some_and(|class| class.chars().any(char::is_alphabetic));
+    assert!(list.lines().all(named), "{list}");
     assert_eq!(&std::fs::read(here.join("e.parquet")).unwrap()[..4], b"PAR1");
 
     // The finished run is not overwritten, nor continued.
@@ -466,7 +478,7 @@ fn images_of_which_some_have_labels_get_their_numbers() {
     let rows = embeddings::read(&here.join("e.npy"), None).unwrap();
     let names = std::fs::read_to_string(here.join("e.csv")).unwrap();
     assert_eq!((rows.len(), names.lines().count()), (260, 261));
-    assert!(names.contains("\n0,cats/000.png,0\n") && names.contains("dogs/259.png,1"), "{names}");
+    assert!(names.contains("\n0,cats/000.png,0,cats\n") && names.contains("dogs/259.png,1,dogs"), "{names}");
     // A single image is enough; a split that other images do not have is named.
     std::fs::create_dir(here.join("one")).unwrap();
     std::fs::copy(here.join("other/cats/000.png"), here.join("one/a.png")).unwrap();

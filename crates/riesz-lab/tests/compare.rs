@@ -86,6 +86,79 @@ fn the_overlap_of_a_sample_is_said_to_be_that_of_so_many_rows() {
     assert!(part.low.unwrap() > whole.value.unwrap(), "{part:?}, {whole:?}");
 }
 
+/// The overlap is what sorting all cosines says, of encoders that are not alike, about the origin and in a narrow cone.
+#[test]
+fn the_overlap_is_that_of_the_largest_cosines() {
+    let (folder, n) = (tempfile::tempdir().unwrap(), 300);
+    let here = folder.path();
+    for far in [0.0, 20.0] {
+        write(here, n);
+        let read = |name: &str| embeddings::read(&here.join(name), None).unwrap().into_f32();
+        let moved = ["a.npy", "b.npy"].map(|name| {
+            let rows = Matrix::new(read(name).into_vec().iter().map(|x| x + far).collect(), 16);
+            embeddings::write_npy(&here.join(name), &rows).unwrap();
+            rows
+        });
+        for k in [1, 10, 100] {
+            let nearest = moved.each_ref().map(|rows| {
+                let dot = |i: usize, j: usize| -> f64 {
+                    rows.row(i).iter().zip(rows.row(j)).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+                };
+                let cosine = |i: usize, j: usize| dot(i, j) / (dot(i, i) * dot(j, j)).sqrt();
+                let list = |i: usize| {
+                    let mut others: Vec<usize> = (0..n).filter(|&j| j != i).collect();
+                    others.sort_by(|&a, &b| cosine(i, b).total_cmp(&cosine(i, a)));
+                    others.truncate(k);
+                    others
+                };
+                (0..n).map(list).collect::<Vec<_>>()
+            });
+            let pairs = nearest[0].iter().zip(&nearest[1]);
+            let both: usize = pairs.map(|(a, b)| a.iter().filter(|j| b.contains(j)).count()).sum();
+            let want = both as f64 / (n * k) as f64;
+            let (found, ..) = compare(here, &["--k", &k.to_string()]);
+            let found = found.likeness[2].value.unwrap();
+            assert!(
+                (0.1..0.9).contains(&want) && (found - want).abs() < 1e-12,
+                "{far}, {k}: {found}, not {want}"
+            );
+        }
+    }
+}
+
+/// Rows that both sides name have to be of the same items; an array's names are in the table beside it.
+#[test]
+fn rows_of_other_items_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, 40);
+    let table = |name: &str, column: &str, first: usize| {
+        let lines: String = (0..40).map(|i| format!("{i},{}.png\n", first + i)).collect();
+        std::fs::write(here.join(name), format!("index,{column}\n{lines}")).unwrap();
+    };
+    let run = |arguments: &[&str]| {
+        let output = riesz(here, &[&["compare", "a.npy", "b.npy", "--quiet"], arguments].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    table("a.csv", "name", 0);
+    assert_eq!(run(&[]).0, Some(0), "one side alone has names");
+    table("b.csv", "id", 1);
+    assert_eq!(run(&[]).0, Some(0), "they are called otherwise");
+    table("b.csv", "name", 0);
+    assert_eq!(run(&[]).0, Some(0));
+    table("b.csv", "name", 1);
+    let (code, err) = run(&[]);
+    assert!(code == Some(2) && err.contains("row 0 is 0.png in a.npy and 1.png in b.npy"), "{err}");
+    assert_eq!(run(&["--by-place"]).0, Some(0));
+    let lines = std::fs::read_to_string(here.join("b.csv"))
+        .unwrap()
+        .replace("1.png", "0.png")
+        .replace("10.png\n", "");
+    std::fs::write(here.join("b.csv"), lines).unwrap();
+    let (code, err) = run(&[]);
+    assert!(code == Some(2) && err.contains("b.npy"), "{err}");
+}
+
 #[test]
 fn what_cannot_be_compared_is_one_sentence() {
     let folder = tempfile::tempdir().unwrap();

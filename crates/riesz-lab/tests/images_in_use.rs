@@ -89,6 +89,27 @@ fn a_run_takes_no_other_images_for_its_own() {
     fs::rename(&other, &image).unwrap();
     verbs.iter().for_each(|verb| drop(succeeds(here, verb)));
 
+    // The same images elsewhere are the run's, if it is told where; others are not.
+    fs::rename(here.join("images"), here.join("elsewhere")).unwrap();
+    verbs
+        .iter()
+        .for_each(|verb| drop(refuses(here, verb, &["images: no such", "`riesz runs moved r PLACE`"])));
+    let recipe = fs::read(here.join("r/recipe.toml")).unwrap();
+    refuses(here, &["runs", "moved", "r", "elsewhere/dark"], &["r: ", "nothing was changed"]);
+    refuses(here, &["runs", "moved", "r", "nowhere"], &["nowhere"]);
+    assert_eq!(fs::read(here.join("r/recipe.toml")).unwrap(), recipe);
+    let elsewhere: Vec<&str> =
+        command.iter().map(|&word| if word == "images" { "elsewhere" } else { word }).collect();
+    refuses(here, &elsewhere, &["another recipe", "`riesz runs moved r ", "if its images lie there now"]);
+    let said = succeeds(here, &["runs", "moved", "r", "elsewhere"]);
+    assert!(said.contains("elsewhere (folder of images): the run's 192 images"), "{said}");
+    // What was finetuned keeps where its images lay.
+    verbs[..2].iter().for_each(|verb| drop(succeeds(here, verb)));
+    succeeds(here, &["finetune", "r", "--steps=2", "--quiet", "--output", "f"]);
+    fs::rename(here.join("elsewhere"), here.join("images")).unwrap();
+    succeeds(here, &["runs", "moved", "r", "images"]);
+    assert_eq!(fs::read(here.join("r/recipe.toml")).unwrap(), recipe);
+
     // Labels are no images: they may be mended, which is told; but a log has one kind of them.
     let names: Vec<String> = (0..96)
         .flat_map(|i| ["dark", "light"].map(|class| format!("{class}/{i:02}.pgm,{class}\n")))

@@ -395,6 +395,12 @@ fn of_a_run(name: &str, count: usize) {
             true,
         ),
         replaces(
+            "embed to safetensors",
+            &["embed", "r", "fashion-mnist-12k", "--output", "f.safetensors", "--quiet"],
+            &["f.safetensors", "f.csv"],
+            true,
+        ),
+        replaces(
             "embed to parquet",
             &["embed", "r", "fashion-mnist-12k", "--output", "rows.parquet", "--thumbnails=28", "--quiet"],
             &["rows.parquet"],

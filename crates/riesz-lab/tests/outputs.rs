@@ -59,6 +59,7 @@ fn what_is_read_and_what_is_others_is_not_written_over() {
         ("embed r --output r/checkpoints/last.safetensors", "r/checkpoints/last.safetensors", run),
         ("embed r images --labels images.csv --output images.npy", "images.csv", read),
         ("embed r images --output images.npy", "images.csv", other),
+        ("embed r images --output images.safetensors", "images.csv", other),
         ("export r --output notes.onnx", "notes.md", other),
         ("search r query.png images --output query.png", "query.png", page),
         ("search r query.png --index index.parquet --output index.parquet", "index.parquet", page),
@@ -70,6 +71,21 @@ fn what_is_read_and_what_is_others_is_not_written_over() {
         assert_eq!((output.status.code(), said.trim_end().lines().count()), (Some(2), 1), "{line}: {said}");
         assert!(said.contains(why), "{line}: {said}");
         assert!(std::fs::read(here.join(file)).unwrap() == before, "{line}: {file} is another");
+    }
+    // A folder that is not there, or a file in its place, is told before the work.
+    for (line, why) in [
+        ("embed r images --output none/e.npy", "none: no such file or folder"),
+        ("embed r images --output rows.npy/e.parquet", "rows.npy: "),
+        ("export r --output none/e.onnx", "none: no such file or folder"),
+        ("search r query.png images --output none/found.html", "none: no such file or folder"),
+        ("duplicates r --index index.parquet --output none/d.html", "none: no such file or folder"),
+        ("geometry rows.npy --partial none/p.state", "none: no such file or folder"),
+        ("geometry rows.npy --output none/page.html", "none: no such file or folder"),
+    ] {
+        let output = finish(here, &line.split(' ').collect::<Vec<_>>());
+        let said = told(&output);
+        assert_eq!((output.status.code(), said.trim_end().lines().count()), (Some(2), 1), "{line}: {said}");
+        assert!(said.contains(why), "{line}: {said}");
     }
     // One's own files are made anew.
     for line in [

@@ -244,6 +244,17 @@ fn refused(here: &Path) {
     refuses(here, "duplicates r photos --above 1.5", &["--above is 1.5", "[-1, 1]"]);
     refuses(here, "embed r photos --output t.npy --thumbnails", &["t.npy", ".parquet"]);
     refuses(here, "embed r photos --output t.parquet --thumbnails=4", &["--thumbnails=4"]);
+    refuses(here, "embed r photos --output t.parquet --split train", &["photos", "no split of its own"]);
+    // A table of labels is the one that is said, though one of its name lies in the folder.
+    let table = |class: &str| format!("path,label\ncats/000.png,{class}\ndogs/001.png,other\n");
+    std::fs::write(here.join("photos/labels.csv"), table("there")).unwrap();
+    std::fs::write(here.join("labels.csv"), table("here")).unwrap();
+    succeeds(here, "embed r photos --labels labels.csv --output l.parquet --quiet");
+    let found = json(here, "search r photos/cats/000.png --index l.parquet --json --top 1");
+    assert_eq!(found["queries"][0]["nearest"][0]["class"], "here", "{found}");
+    let shown = succeeds(here, "data show photos --labels labels.csv");
+    assert!(shown.contains("classes    2: here, other"), "{shown}");
+    std::fs::remove_file(here.join("photos/labels.csv")).unwrap();
     let whole = std::fs::read(here.join("e.parquet")).unwrap();
     std::fs::write(here.join("cut.parquet"), &whole[..whole.len() / 2]).unwrap();
     refuses(

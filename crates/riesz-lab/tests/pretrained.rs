@@ -105,7 +105,7 @@ fn other_peoples_names_are_found_behind_any_prefix_and_in_any_precision() {
             let told = fitted.told.join("; ");
             let all = backbone(&source).len();
             assert!(
-                fitted.is_whole && told.contains(&format!("{all} of {all} tensors of the backbone")),
+                fitted.left.is_empty() && told.contains(&format!("{all} of {all} tensors of the backbone")),
                 "{told}"
             );
             assert!(told.contains("begins anew") && told.contains("not used: fc.bias, fc.weight"), "{told}");
@@ -150,7 +150,7 @@ fn torchvisions_transformer_is_timms_by_other_names() {
     let path = written(&folder.path().join("vit.safetensors"), &renamed(&source, by_torchvision), Dtype::F32);
     let mut encoder = engine(Backbone::VitTiny, Stem::Auto, 32, 2);
     let fitted = give(&path, &mut encoder).unwrap();
-    assert!(fitted.is_whole, "{:?}", fitted.told);
+    assert!(fitted.left.is_empty(), "{:?}", fitted.told);
     assert_eq!(backbone(&encoder), backbone(&source));
 }
 
@@ -163,7 +163,7 @@ fn what_does_not_fit_is_told_and_stays() {
     let before = backbone(&encoder);
     let fitted = give(&path, &mut encoder).unwrap();
     let told = fitted.told.join("; ");
-    assert!(!fitted.is_whole, "{told}");
+    assert!(!fitted.left.is_empty(), "{told}");
     let left = "first values: conv1.weight ([64, 3, 7, 7] in the file, [64, 3, 3, 3] here)";
     assert!(told.contains("99 of 100 tensors") && told.contains(left), "{told}");
     let after = backbone(&encoder);
@@ -177,7 +177,7 @@ fn what_does_not_fit_is_told_and_stays() {
     let mut encoder = engine(Backbone::VitTiny, Stem::Auto, 48, 2);
     let fitted = give(&path, &mut encoder).unwrap();
     assert!(
-        fitted.is_whole && fitted.told.join("; ").contains("65 tokens are interpolated to 145"),
+        fitted.left.is_empty() && fitted.told.join("; ").contains("65 tokens are interpolated to 145"),
         "{:?}",
         fitted.told
     );
@@ -370,6 +370,15 @@ fn a_run_begins_with_weights_is_judged_without_training_and_refuses_another_file
         });
         assert!(rows[0] == rows[1], "{name}");
     }
+
+    // A stem that was chosen by the size of the images stays what it was for images of another size; what would be judged in part is not.
+    let (code, told) =
+        train("larger", &["--from", &path("raw"), "--epochs", "0", "--set", "augment.size=72"]);
+    assert!(code == Some(0) && told.contains("small stem") && !told.contains("left at their"), "{told}");
+    let other = ["--from", &path("raw"), "--epochs", "0", "--set", "encoder.stem=\"imagenet\""];
+    let (code, told) = train("in-part", &other);
+    assert!(code == Some(2) && told.contains("a part does not fit the encoder: conv1.weight"), "{told}");
+    assert!(!Path::new(&path("in-part")).exists(), "nothing is begun");
 
     // The same name, another file: a finished run says so first, an unfinished one refuses it too.
     std::fs::write(path("judged/log.jsonl"), "").unwrap();

@@ -74,8 +74,9 @@ fn two_at_one_output_leave_it_whole() {
     done(here, &train());
     done(here, &["embed", "r", "fashion-mnist-12k", "--output", "u.npy", "--quiet"]);
     done(here, &["geometry", "u.npy", "--sample=100", "--partial", "a.state", "--quiet"]);
-    let outputs: [(&[&str], &[&str]); 7] = [
+    let outputs: [(&[&str], &[&str]); 8] = [
         (&["embed", "r", "--output", "e.npy", "--quiet"], &["e.npy", "e.csv"]),
+        (&["embed", "r", "--output", "f.safetensors", "--quiet"], &["f.safetensors", "f.csv"]),
         (&["embed", "r", "--output", "e.parquet", "--quiet"], &["e.parquet"]),
         (&["export", "r", "--output", "m.onnx"], &["m.onnx", "m.md"]),
         (

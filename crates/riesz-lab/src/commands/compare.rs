@@ -15,7 +15,8 @@ use crate::{Error, Result, interrupt};
   riesz compare clip-a.npy clip-b.npy
   riesz compare old.parquet new.parquet --fail-if 'effective_rank_b < 0.9*effective_rank_a' --fail-if 'linear_cka < 0.8'
 
-Row i of both is the same item; dimensions may differ. In a condition are numbers, + - * / and parentheses, linear_cka,
+Row i of both is the same item, by its name too where both have a column name, id, path, filename or file (an npy file's is in the CSV
+beside it); dimensions may differ. In a condition are numbers, + - * / and parentheses, linear_cka,
 procrustes, knn_overlap, and every metric of `riesz geometry --list` with _a or _b behind its name. Exit code 1 if one holds.")]
 pub struct CompareArgs {
     /// The file or folder of embeddings A
@@ -34,6 +35,9 @@ pub struct CompareArgs {
     /// That of B
     #[arg(long)]
     column_b: Option<String>,
+    /// Pair rows by their places alone, though the items' names differ
+    #[arg(long)]
+    by_place: bool,
     /// Items that pairwise metrics and neighbors look at: all up to so many, else a keyed sample
     #[arg(long, default_value_t = 10_000)]
     sample: usize,
@@ -71,6 +75,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         sample: args.sample,
         seed: args.seed,
         neighbors: args.k,
+        by_place: args.by_place,
         memory: args.memory,
         quiet: args.quiet,
     };

@@ -130,8 +130,12 @@ fn list(json: bool) -> Result<()> {
 }
 
 fn open(source: &str, labels: &str) -> Result<Dataset> {
-    let recipe =
-        DataRecipe { source: source.to_owned(), labels: labels.to_owned(), held_out: 0.1, limit: None };
+    let recipe = DataRecipe {
+        source: source.to_owned(),
+        labels: data::labels_here(labels),
+        held_out: 0.1,
+        limit: None,
+    };
     data::open(&recipe, 1)
 }
 

@@ -1,10 +1,13 @@
 //! `riesz embed`: the rows that a run's encoder gives to images, in a file that other programs read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use riesz::Matrix;
 
 use crate::console::errln;
+use crate::data::labels_here;
+use crate::embeddings::TENSOR;
+use crate::embeddings::stream::{self, Wanted};
 use crate::index::{Beside, Embedder, Images, KEY, Split};
 use crate::progress::Progress;
 use crate::{Error, Result, device, embeddings, interrupt};
@@ -22,7 +25,7 @@ pub use crate::index::Part;
   riesz embed runs/photos --part projector --output unit.safetensors
 
 A parquet file is written as the rows come, and is an index for `riesz search` and `riesz duplicates`; the others are held in
-memory until the end. An npy file gets a CSV of names beside it.")]
+memory until the end, and get a CSV of names, labels and classes beside them.")]
 pub struct EmbedArgs {
     /// The run folder
     run: PathBuf,
@@ -74,9 +77,13 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     let inputs = [Some(args.run.join("encoder.safetensors")), args.data.as_ref().map(PathBuf::from)];
     let inputs: Vec<PathBuf> = inputs.into_iter().flatten().chain([PathBuf::from(&args.labels)]).collect();
     outputs::check(&args.output, inputs.iter().map(PathBuf::as_path))?;
-    if format == "npy" {
-        let marks = ["index,name,label\n"];
-        outputs::beside(&args.output, "csv", &marks, inputs.iter().map(PathBuf::as_path))?;
+    if format != "parquet" {
+        let read = inputs.iter().map(PathBuf::as_path);
+        let list = outputs::beside(&args.output, "csv", embeddings::is_list_of_rows, read)?;
+        if let Some(other) = other_rows(&args.output).filter(|_| list.exists()) {
+            let why = format!("tells of the rows in {}; choose another name", other.display());
+            return Err(Error::input(why).at(list.display()));
+        }
     }
     interrupt::listen();
     let sentence = format!("interrupted; {} was not written", args.output.display());
@@ -84,7 +91,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     let embedder = Embedder::open(&args.run, args.part, &device::open(&args.device)?)?;
     let images = match &args.data {
         None => embedder.own_images(args.split)?,
-        Some(source) => Images::open(source, &args.labels, args.split)?,
+        Some(source) => Images::open(source, &labels_here(&args.labels), args.split)?,
     };
     drop(opening);
     for note in images.notes.iter().filter(|_| !args.quiet) {
@@ -93,7 +100,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     let mut progress = images.progress(args.quiet);
     let written = match format {
         "parquet" => to_parquet(args, &embedder, &images, &mut progress),
-        _ => to_matrix(args, format, &embedder, &images, &mut progress),
+        _ => to_matrix(args, &embedder, &images, &mut progress),
     };
     let (rows, unreadable) = written.map_err(|error| match error.is_interrupted() {
         true => Error::interrupted(sentence),
@@ -112,6 +119,14 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
         }
     );
     Ok(())
+}
+
+/// Rows in a file of the other format and the same name, of which a CSV of that name tells.
+fn other_rows(output: &Path) -> Option<PathBuf> {
+    let ending = if output.extension()? == "npy" { "safetensors" } else { "npy" };
+    let other = output.with_extension(ending);
+    let wanted = Wanted { name: (ending == "safetensors").then(|| TENSOR.to_owned()), texts: Vec::new() };
+    stream::open(&other, &wanted).is_ok().then_some(other)
 }
 
 /// Writes rows as they come; returns how many, and how many images could not be read.
@@ -148,19 +163,15 @@ fn to_parquet(
 /// Writes all rows at the end; returns how many, and how many images could not be read.
 fn to_matrix(
     args: &EmbedArgs,
-    format: &str,
     embedder: &Embedder,
     images: &Images,
     progress: &mut Progress,
 ) -> Result<(usize, usize)> {
     let (matrix, items, unreadable) = rows(embedder, images, progress)?;
     let labels: Vec<Option<u32>> = items.iter().map(|&item| images.source.label(item)).collect();
-    if format == "npy" {
-        let names: Vec<String> = items.iter().map(|&item| images.source.name(item)).collect();
-        embeddings::write_named_npy(&args.output, &matrix, &names, &labels)?;
-    } else {
-        embeddings::write_safetensors(&args.output, &[("embeddings", &matrix)], Some(&labels))?;
-    }
+    let names: Vec<String> = items.iter().map(|&item| images.source.name(item)).collect();
+    let named = embeddings::Named { names: &names, labels: &labels, classes: &images.classes };
+    embeddings::write_named(&args.output, &matrix, named)?;
     Ok((items.len(), unreadable))
 }
 

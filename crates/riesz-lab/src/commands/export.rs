@@ -62,7 +62,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let from = run.encoder()?;
     outputs::check(&args.output, [from.as_path()])?;
     let file = args.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let beside = outputs::beside(&args.output, "md", &["## Recipe\n\n```toml\n", &file], [from.as_path()])?;
+    let is_card = |text: &str| text.contains("## Recipe\n\n```toml\n") && text.contains(&file);
+    let beside = outputs::beside(&args.output, "md", is_card, [from.as_path()])?;
     let recipe = run.recipe()?;
     let stored = encoder::read(&from)?;
     let network = stored.recipe.network(stored.size, stored.channels)?;

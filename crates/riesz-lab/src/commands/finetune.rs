@@ -83,21 +83,22 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let run = Run::open(&args.run)?;
     let recipe = run.recipe()?;
     let stored = encoder::read(&run.encoder()?)?;
+    let said = args.labels.as_deref().map(data::labels_here);
     let described = match &args.data {
         Some(source) => DataRecipe {
             source: super::train::absolute(source),
-            labels: args.labels.clone().unwrap_or_else(|| "auto".to_owned()),
+            labels: said.clone().unwrap_or_else(|| "auto".to_owned()),
             held_out: recipe.data.held_out,
             limit: None,
         },
         None => DataRecipe {
-            labels: args.labels.clone().unwrap_or_else(|| recipe.data.labels.clone()),
+            labels: said.clone().unwrap_or_else(|| recipe.data.labels.clone()),
             ..recipe.data.clone()
         },
     };
     let data = match &args.data {
         Some(_) => data::open(&described, recipe.seed)?,
-        None => own_data::open(&run, &recipe, args.labels.as_deref())?,
+        None => own_data::open(&run, &recipe, said.as_deref())?,
     };
     let settings = Settings {
         encoder: tensors::digest(&stored.tensors),

@@ -17,10 +17,10 @@ const OF_A_RUN: [&str; 8] = [
 ];
 
 /// Holds a file that shall be written against those that are read; what is in a folder that is read may be written over unless it is
-/// parquet, which is images or rows there.
+/// parquet, which is images or rows there. Its folder must be there and take files, which would else be known when the work is done.
 ///
 /// # Errors
-/// If it is one of them, or a run's own.
+/// If it is one of them, or a run's own, or its folder is not there or refuses files.
 pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     let refused = |why: &str| Err(Error::input(why).at(output.display()));
     let folder = atomic::folder(output);
@@ -30,6 +30,8 @@ pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path
     if is_checkpoint || is_run(folder) && OF_A_RUN.contains(&name) {
         return refused("is a file of the run there; choose another name");
     }
+    // A file without a name: nothing is left of it, whatever happens.
+    tempfile::tempfile_in(folder).map_err(|error| Error::io(folder, &error))?;
     // What is not there yet is nobody's.
     let Ok(place) = output.canonicalize() else { return Ok(()) };
     let is_rows = place.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
@@ -54,24 +56,20 @@ pub(super) fn check_page<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a
     check(output, inputs)
 }
 
-/// The file of the same name with `ending` that is written beside `output`: it must not be there, or have been written by this program,
-/// as all that has `marks` was.
+/// The file of the same name with `ending` that is written beside `output`: it must not be there, or be a text that `is_ours`.
 ///
 /// # Errors
 /// If somebody else's file has the name, or as [`check`].
 pub(super) fn beside<'a>(
     output: &Path,
     ending: &str,
-    marks: &[&str],
+    is_ours: impl Fn(&str) -> bool,
     inputs: impl IntoIterator<Item = &'a Path>,
 ) -> Result<PathBuf> {
     let beside = output.with_extension(ending);
     check(&beside, inputs)?;
     let is_ours = match std::fs::read(&beside) {
-        Ok(bytes) => {
-            let text = String::from_utf8_lossy(&bytes);
-            marks.iter().all(|mark| text.contains(mark))
-        }
+        Ok(bytes) => is_ours(&String::from_utf8_lossy(&bytes)),
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     };
     if !is_ours {

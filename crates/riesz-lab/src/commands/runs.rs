@@ -1,4 +1,4 @@
-//! `riesz runs`: the runs in a folder, with their results; or how two runs differ.
+//! `riesz runs`: the runs in a folder, with their results; how two runs differ; where a run's images lie now.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::recipe::Recipe;
 use crate::report::{self, Evaluated, Summary};
 use crate::run::{Epoch, Event, Run};
 use crate::sweep::QUANTITIES;
-use crate::{Error, Result};
+use crate::{Error, Result, own_data};
 
 /// Arguments of `riesz runs`.
 #[derive(clap::Args)]
@@ -33,6 +33,17 @@ pub struct RunsArgs {
 enum Verb {
     /// The recipe keys, metrics and circumstances in which two runs differ
     Diff(DiffArgs),
+    /// Say where a run's images lie now, if they were moved: they must have the names that they had
+    Moved(MovedArgs),
+}
+
+/// Arguments of `riesz runs moved`.
+#[derive(clap::Args)]
+struct MovedArgs {
+    /// The run folder
+    run: PathBuf,
+    /// Where its images lie now
+    images: String,
 }
 
 /// Arguments of `riesz runs diff`.
@@ -52,8 +63,10 @@ struct DiffArgs {
 /// # Errors
 /// If the folder cannot be read.
 pub fn run(args: &RunsArgs) -> Result<()> {
-    if let Some(Verb::Diff(args)) = &args.verb {
-        return diff(args);
+    match &args.verb {
+        Some(Verb::Diff(args)) => return diff(args),
+        Some(Verb::Moved(args)) => return moved(args),
+        None => {}
     }
     let folders = folders(&args.folder)?;
     if args.table {
@@ -155,6 +168,13 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// A line of a comparison: what, there, and here.
 type Line = (String, String, String);
+
+fn moved(args: &MovedArgs) -> Result<()> {
+    let run = Run::open_alone(&args.run)?;
+    let data = own_data::moved(&run, &super::train::absolute(&args.images))?;
+    outln!("{}: the run's {} images", data.name, data.train.len() + data.test.len());
+    Ok(())
+}
 
 fn diff(args: &DiffArgs) -> Result<()> {
     let [a, b] = [Side::of(&args.a)?, Side::of(&args.b)?];

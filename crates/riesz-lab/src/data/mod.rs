@@ -42,6 +42,7 @@ use arrange::Labels;
 pub use decode::image_file;
 pub use known::{BUILT_IN, KNOWN, Known, Remote, cache, megabytes};
 pub use split::part;
+pub use table::labels_here;
 use tree::{Content, Entry, LeftAside, Progress, Tree};
 pub use unreadable::Unreadable;
 

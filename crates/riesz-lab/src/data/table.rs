@@ -36,6 +36,14 @@ pub(super) fn is_table(path: &str) -> bool {
     ENDINGS.iter().any(|ending| path.to_lowercase().ends_with(ending))
 }
 
+/// Labels as a command line says them: a table that is there from the working directory is that one, wherever else one of its name lies.
+pub fn labels_here(said: &str) -> String {
+    match std::path::absolute(said) {
+        Ok(here) if is_table(said) && here.is_file() => here.to_string_lossy().into_owned(),
+        _ => said.to_owned(),
+    }
+}
+
 /// Reads the table at `path` (looked for in the data's own `place` first, and beside it) for images of these names.
 ///
 /// # Errors

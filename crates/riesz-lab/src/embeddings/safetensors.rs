@@ -1,7 +1,7 @@
 //! The safetensors file: the length of a header, a JSON header `{"name": {"dtype", "shape", "data_offsets"}}`, and
 //! the numbers of all tensors, without gaps. Only the wanted tensor is read, so a large file costs what it holds.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use ::safetensors::Dtype;
@@ -30,6 +30,15 @@ pub fn write_safetensors(
     matrices: &[(&str, &Matrix<f32>)],
     labels: Option<&[Option<u32>]>,
 ) -> Result<()> {
+    atomic::write(path, |file| write(file, matrices, labels))
+}
+
+/// The file's bytes, as [`write_safetensors`] has them.
+pub(super) fn write(
+    file: &mut impl Write,
+    matrices: &[(&str, &Matrix<f32>)],
+    labels: Option<&[Option<u32>]>,
+) -> io::Result<()> {
     let mut views: Vec<(&str, Shaped<'_>)> = Vec::new();
     let mut add = |name, shape, numbers| {
         assert!(views.iter().all(|(other, _)| *other != name), "two tensors are called {name}");
@@ -48,7 +57,7 @@ pub fn write_safetensors(
         );
         add(name, vec![rows.len(), rows.dim()], Numbers::F32(rows.as_slice()));
     }
-    atomic::write(path, |file| tensors::write(file, views, None))
+    tensors::write(file, views, None)
 }
 
 /// A tensor of a safetensors file of `length` bytes.

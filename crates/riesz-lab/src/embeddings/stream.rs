@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use riesz::Matrix;
 
-use super::{Dimensions, Failure, Rows, arrow, npy, npz, parquet_rows, safetensors, text};
+use super::{Dimensions, Failure, Rows, arrow, beside, npy, npz, parquet_rows, safetensors, text};
 use crate::{Error, Result, foreign};
 
 /// Numbers of a block, about: 8 MiB of f32.
@@ -19,7 +19,7 @@ pub struct Wanted {
     /// The array, tensor or column of embeddings, where there are several; of a table of numbers, what the names of its
     /// columns begin with.
     pub name: Option<String>,
-    /// Columns beside it, as text: labels, groups.
+    /// Columns beside it, as text: labels, groups. Those of an array alone are in the table that has its name.
     pub texts: Vec<String>,
 }
 
@@ -114,10 +114,6 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
     let ending = ending.as_deref().unwrap_or_default();
     let content = |message: &str| Err(Failure::Content(message.to_owned()));
     let source = match ending {
-        "npy" | "npz" | "safetensors" if !wanted.texts.is_empty() => Err(Failure::Content(format!(
-            "has no column {}: a .{ending} file holds numbers alone; parquet, Arrow and CSV files have columns",
-            wanted.texts[0]
-        ))),
         "npy" if name.is_some() => content("an npy file holds one array, without a name; leave the name out"),
         "npy" => npy::open(BufReader::with_capacity(1 << 20, file), length),
         "npz" => npz::open(BufReader::with_capacity(1 << 20, file), length, name),
@@ -135,6 +131,12 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
         _ => content(
             "the file's name must end in .npy, .npz, .safetensors, .parquet, .arrow, .feather or .csv",
         ),
+    };
+    let source = match ending {
+        "npy" | "npz" | "safetensors" if !wanted.texts.is_empty() => {
+            source.and_then(|numbers| beside::with_texts(numbers, path, &wanted.texts))
+        }
+        _ => source,
     };
     let source = source.map_err(|failure| told(path, failure))?;
     Ok(Stream { path: path.to_owned(), source })

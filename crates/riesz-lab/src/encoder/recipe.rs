@@ -132,6 +132,17 @@ pub enum Stem {
     Imagenet,
 }
 
+impl Stem {
+    /// What is meant for images of this size: `small` or `imagenet`.
+    pub fn of(self, size: usize) -> Self {
+        match self {
+            Self::Auto if size > 64 => Self::Imagenet,
+            Self::Auto => Self::Small,
+            said => said,
+        }
+    }
+}
+
 /// Every backbone's h is at least this wide.
 const LEAST_DIM: usize = 128;
 
@@ -228,11 +239,7 @@ impl EncoderRecipe {
     /// Adds a residual network; says in words what was chosen.
     fn resnet(&self, network: &mut Builder, residual: Residual, stages: &[Stage]) -> String {
         let [size, ..] = network.shape(network.last());
-        let imagenet_stem = match self.stem {
-            Stem::Auto => size > 64,
-            Stem::Small => false,
-            Stem::Imagenet => true,
-        };
+        let imagenet_stem = self.stem.of(size) == Stem::Imagenet;
         network.resnet(imagenet_stem, residual, stages);
         let stem = if imagenet_stem {
             "ImageNet stem: 7 × 7, stride 2, pooling"

@@ -45,7 +45,7 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> R
         (Some(_), 1..) => Some(plan.start()),
         _ => None,
     };
-    let mut progress = Progress::new("evaluating", "steps", 0, 7, quiet);
+    let mut progress = Progress::uneven("evaluating", 7, quiet);
     table.say(&progress, plan);
     match images.pixels(&table.questions, BUDGET)? {
         Ok(pixels) => drop(table.ask("raw pixels", pixels, key)?),

@@ -11,10 +11,9 @@ use riesz::{Matrix, Points};
 use serde::{Deserialize, Serialize};
 
 use super::feed::{self, Input};
-use super::{SCHEMA_VERSION, Value, pairwise};
+use super::{SCHEMA_VERSION, Value, items, pairwise};
 use crate::embeddings::stream::Wanted;
 use crate::progress::Progress;
-use crate::protocols::knn;
 use crate::{Error, Result};
 
 /// Items of the jackknife, and its groups.
@@ -31,6 +30,8 @@ pub struct Settings {
     pub seed: u64,
     /// k of the kNN overlap.
     pub neighbors: usize,
+    /// Rows are of the same items by their places alone, whatever their names are.
+    pub by_place: bool,
     /// Most bytes to take.
     pub memory: u64,
     /// No progress.
@@ -121,17 +122,25 @@ fn compared() -> impl Iterator<Item = &'static riesz::geometry::Metric> {
 /// Reads both in step, once.
 ///
 /// # Errors
-/// One sentence with the file if it cannot be read, or if the numbers of rows differ.
+/// One sentence with the file if it cannot be read, if the numbers of rows differ, or if both name the items of their rows and these
+/// are others.
 pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparison> {
-    let [wanted, other] = settings.names.clone().map(|name| Wanted { name, texts: Vec::new() });
+    let names = if settings.by_place { None } else { items::column([a, b], &settings.names) };
+    let [wanted, other] = settings
+        .names
+        .clone()
+        .map(|name| Wanted { name, texts: names.iter().map(|name| (*name).to_owned()).collect() });
     let key = Key::new(settings.seed).stream("sample");
     let mut joint: Option<Joint> = None;
     let mut rows = 0;
     let mut progress = Progress::new("reading", "MB", 0, feed::bytes(a).div_ceil(1 << 20), settings.quiet);
     let mut bytes = 0;
     feed::each(a, &wanted, Some((b, &other)), |part| {
-        let Some(v) = &part.partners else { return Ok(()) };
-        let u = part.unit(a)?;
+        let Some(partners) = &part.partners else { return Ok(()) };
+        if let Some(names) = part.block.texts.first() {
+            items::check_same(rows, [names, &partners.texts], [a, b])?;
+        }
+        let (u, v) = (part.unit(a)?, &partners.rows);
         if joint.is_none() {
             check_memory([u.dim(), v.dim()], settings)?;
         }
@@ -188,7 +197,10 @@ fn check_memory(dims: [usize; 2], settings: &Settings) -> Result<()> {
     // The state of rows side by side, its triangle taken apart, the sample thrice (in f64 twice), neighbors, blocks.
     let state = State::bytes(dim, 0) + 5 * 8 * (dim as u128 + 1).pow(2);
     let pairwise = sample as u128 * (20 * dim as u128 + 1600) + (40 << 20);
-    let needed = state + pairwise + (200 << 20);
+    // A list for each thread, and the joined ones of both.
+    let lists =
+        (rayon::current_num_threads() as u128 + 2) * sample as u128 * (12 * settings.neighbors as u128 + 8);
+    let needed = state + pairwise + lists + (200 << 20);
     if needed > u128::from(settings.memory) {
         return Err(Error::input(format!(
             "rows of {} and {} numbers side by side with a sample of {sample} take {:.1} GB, and --memory allows {:.1} GB; \
@@ -205,21 +217,12 @@ fn check_memory(dims: [usize; 2], settings: &Settings) -> Result<()> {
 /// The mean share of a row's k nearest in A that are so in B, among the rows looked at: a number of as many rows, as the k
 /// nearest of a sample are farther away than those of all.
 fn overlap(samples: &[Matrix<f64>; 2], k: usize, is_exact: bool) -> Result<Estimate> {
-    let mut lists = Vec::new();
-    for rows in samples {
-        let [asked, of] = around_the_mean(rows);
-        // The row itself is among its k + 1 nearest, unless copies of it are before it.
-        let nearest = knn::nearest(&of, &asked, k + 1)?;
-        let others = |(i, list): (usize, Vec<(usize, f32)>)| {
-            let mut others: Vec<usize> = list.into_iter().map(|(j, _)| j).filter(|j| *j != i).collect();
-            others.truncate(k);
-            others
-        };
-        lists.push(nearest.into_iter().enumerate().map(others).collect::<Vec<_>>());
-    }
-    let shares: Vec<f64> = lists[0]
-        .iter()
-        .zip(&lists[1])
+    let nearest =
+        |rows: &Matrix<f64>| -> Result<Vec<u32>> { Ok(riesz::geometry::nearest(Points::new(rows)?, k)?) };
+    let [left, right] = [nearest(&samples[0])?, nearest(&samples[1])?];
+    let shares: Vec<f64> = left
+        .chunks_exact(k)
+        .zip(right.chunks_exact(k))
         .map(|(a, b)| a.iter().filter(|j| b.contains(j)).count() as f64 / k as f64)
         .collect();
     let n = shares.len() as f64;
@@ -230,22 +233,6 @@ fn overlap(samples: &[Matrix<f64>; 2], k: usize, is_exact: bool) -> Result<Estim
     } else {
         Estimate::with_error(mean, (variance / n).sqrt()).within(0.0, 1.0)
     })
-}
-
-/// Rows whose products order unit rows x, y as their cosines do, so that f32 tells neighbors apart in a narrow cone too: with the mean m
-/// taken off and a number more, (x − m, 1) and (y − m, −‖y − m‖²/2), whose product is that of x − m minus half of ‖x − y‖².
-fn around_the_mean(rows: &Matrix<f64>) -> [Matrix<f32>; 2] {
-    let (n, dim) = (rows.len(), rows.dim());
-    let mean: Vec<f64> = (0..dim).map(|k| (0..n).map(|i| rows.row(i)[k]).sum::<f64>() / n as f64).collect();
-    let mut both = [(); 2].map(|()| Vec::with_capacity(n * (dim + 1)));
-    for i in 0..n {
-        let off: Vec<f64> = rows.row(i).iter().zip(&mean).map(|(x, m)| x - m).collect();
-        let half = 0.5 * off.iter().map(|x| x * x).sum::<f64>();
-        for (numbers, last) in both.iter_mut().zip([1.0, -half]) {
-            numbers.extend(off.iter().chain([&last]).map(|x| *x as f32));
-        }
-    }
-    both.map(|numbers| Matrix::new(numbers, dim + 1))
 }
 
 /// For each metric the standard error of B − A over the items of the jackknife.

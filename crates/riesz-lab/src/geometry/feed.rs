@@ -97,8 +97,8 @@ pub(super) struct Part {
     pub of: Option<u64>,
     /// With the first rows of a file: the columns of its numbers.
     pub dimensions: Option<Dimensions>,
-    /// As many rows of the other files, scaled to unit length.
-    pub partners: Option<Matrix<f64>>,
+    /// As many rows of the other files.
+    pub partners: Option<Partners>,
     /// The share of its file that the block is, in bytes.
     pub bytes: u64,
 }
@@ -114,6 +114,15 @@ impl Part {
             .map_err(|error| Error::from(error).at(inputs[self.input].path.display()))?;
         Ok(rows)
     }
+}
+
+/// Rows of the other files.
+#[derive(Debug)]
+pub(super) struct Partners {
+    /// Scaled to unit length.
+    pub rows: Matrix<f64>,
+    /// What the first wanted column says beside each, if any is wanted.
+    pub texts: Vec<String>,
 }
 
 /// One file after the other.
@@ -216,7 +225,7 @@ pub(super) fn each(
         let (sender, parts): (SyncSender<Result<Part>>, Receiver<Result<Part>>) = sync_channel(1);
         scope.spawn(move || {
             let mut files = Files::new(inputs, wanted);
-            let mut others = pairs.map(|(pairs, wanted)| Partners::new(pairs, wanted));
+            let mut others = pairs.map(|(pairs, wanted)| Others::new(pairs, wanted));
             loop {
                 let part = files.next().and_then(|part| match (part, &mut others) {
                     (Some(mut part), Some(others)) => {
@@ -239,23 +248,24 @@ pub(super) fn each(
 }
 
 /// The rows of the other files, as many at a time as are asked for.
-struct Partners<'a> {
+struct Others<'a> {
     files: Files<'a>,
-    /// Unit rows that nobody has asked for yet, row after row.
+    /// Unit rows that nobody has asked for yet, row after row, and their texts.
     waiting: Vec<f64>,
+    texts: Vec<String>,
     dim: usize,
 }
 
-impl<'a> Partners<'a> {
+impl<'a> Others<'a> {
     fn new(inputs: &'a [Input], wanted: &'a Wanted) -> Self {
-        Self { files: Files::new(inputs, wanted), waiting: Vec::new(), dim: 1 }
+        Self { files: Files::new(inputs, wanted), waiting: Vec::new(), texts: Vec::new(), dim: 1 }
     }
 
     fn place(&self) -> String {
         self.files.inputs.first().map_or_else(String::new, |input| input.path.display().to_string())
     }
 
-    fn take(&mut self, rows: usize) -> Result<Matrix<f64>> {
+    fn take(&mut self, rows: usize) -> Result<Partners> {
         while self.waiting.len() / self.dim < rows {
             let Some(part) = self.files.next()? else {
                 return Err(Error::input("has fewer rows than what it is paired with").at(self.place()));
@@ -263,9 +273,14 @@ impl<'a> Partners<'a> {
             let unit = part.unit(self.files.inputs)?;
             self.dim = unit.dim();
             self.waiting.extend(unit.into_vec());
+            self.texts.extend(part.block.texts.into_iter().next().unwrap_or_default());
         }
         let rest = self.waiting.split_off(rows * self.dim);
-        Ok(Matrix::new(std::mem::replace(&mut self.waiting, rest), self.dim))
+        let later = self.texts.split_off(rows.min(self.texts.len()));
+        Ok(Partners {
+            rows: Matrix::new(std::mem::replace(&mut self.waiting, rest), self.dim),
+            texts: std::mem::replace(&mut self.texts, later),
+        })
     }
 
     fn end(&mut self) -> Result<()> {

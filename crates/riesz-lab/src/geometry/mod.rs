@@ -4,6 +4,7 @@
 pub mod compare;
 pub mod condition;
 mod feed;
+mod items;
 pub mod labels;
 mod matched;
 mod page;
@@ -122,7 +123,7 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
         }
         .map_err(place)?;
         if let Some(partners) = &part.partners {
-            matched.add(&part.unit(inputs)?, partners)?;
+            matched.add(&part.unit(inputs)?, &partners.rows)?;
         }
         let mut texts = part.block.texts.iter();
         if settings.pair_by.is_some()

@@ -58,7 +58,15 @@ impl Images {
         // A run's limit and share held out do not concern them.
         let recipe =
             DataRecipe { source: source.to_owned(), labels: labels.to_owned(), held_out: 0.0, limit: None };
-        Self::of(data::open(&recipe, 0)?, split.unwrap_or(Split::All))
+        let data = data::open(&recipe, 0)?;
+        if split == Some(Split::Train) && data.test.is_empty() {
+            return Err(Error::input(format!(
+                "{}: has no split of its own, so that --split train would be all of it; leave --split out, or leave the images out for \
+                 those that the run was trained on",
+                data.name
+            )));
+        }
+        Self::of(data, split.unwrap_or(Split::All))
     }
 
     fn of(data: Dataset, split: Split) -> Result<Self> {

@@ -10,8 +10,8 @@ use crate::{Error, Result};
 pub struct Fitted {
     /// One sentence a line.
     pub told: Vec<String>,
-    /// Whether all of the backbone was taken.
-    pub is_whole: bool,
+    /// The tensors of the backbone that were not taken, each with the reason.
+    pub left: Vec<String>,
 }
 
 /// Names that are told, of many.
@@ -62,8 +62,7 @@ pub(super) fn fit(own: Vec<NamedTensor>, weights: &Weights) -> Result<(Vec<Named
         }
         tensors.push(tensor);
     }
-    let [taken, all] = tally.backbone;
-    if taken == 0 {
+    if tally.backbone[0] == 0 {
         return Err(Error::input(match tally.left.first() {
             Some(left) => format!("nothing of it fits this encoder: {left}"),
             None => "nothing of it fits this encoder".to_owned(),
@@ -72,7 +71,7 @@ pub(super) fn fit(own: Vec<NamedTensor>, weights: &Weights) -> Result<(Vec<Named
     let unused = unused.iter().map(|name| name.trim_start_matches("backbone.").to_owned());
     let unused: Vec<String> =
         unused.chain(weights.others.iter().cloned()).filter(|name| !is_counter(name)).collect();
-    Ok((tensors, Fitted { is_whole: taken == all, told: tally.told(weights, &unused) }))
+    Ok((tensors, Fitted { told: tally.told(weights, &unused), left: tally.left }))
 }
 
 /// What was counted on the way.
@@ -146,7 +145,8 @@ impl Tally {
     }
 }
 
-fn some(names: &[String]) -> String {
+/// The first few of many.
+pub(crate) fn some(names: &[String]) -> String {
     let more = names.len().saturating_sub(TOLD);
     let shown = names[..names.len() - more].join(", ");
     if more == 0 { shown } else { format!("{shown} and {more} more") }

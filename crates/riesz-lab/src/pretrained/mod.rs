@@ -19,6 +19,7 @@ use crate::encoder::{self, Encoder, EncoderRecipe, PixelsRecipe};
 use crate::tensors::{NamedTensor, floats};
 use crate::{Error, Result};
 pub use fit::Fitted;
+pub(crate) use fit::some;
 use names::Named;
 
 /// What an encoder begins with, as a recipe says it.
@@ -145,7 +146,9 @@ impl Weights {
         match &self.origin {
             Origin::Own(None, _) => {}
             Origin::Own(Some(recipe), [size, channels]) => {
-                keys.push(format!("encoder={}", toml(&|| toml::Value::try_from(recipe))?));
+                // What the stem was, whatever the size of the images that come.
+                let recipe = EncoderRecipe { stem: recipe.stem.of(*size), ..recipe.clone() };
+                keys.push(format!("encoder={}", toml(&|| toml::Value::try_from(&recipe))?));
                 keys.push(format!("augment.channels={channels}"));
                 keys.extend(recipe.backbone.transformer().map(|_| format!("augment.size={size}")));
             }

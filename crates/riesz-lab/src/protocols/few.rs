@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::logistic::{Fit, Set};
 use super::probe::PENALTIES;
-use super::{Answers, Labeled, class_counts, places, share};
+use super::{Answers, Labeled, class_counts, places, share, span};
 use crate::{Error, Result};
 
 /// Accuracy over the draws.
@@ -58,7 +58,7 @@ pub fn few_labels(
             let rows: Vec<f32> = chosen.iter().flat_map(|&i| train.rows.row(i).iter().copied()).collect();
             let labels: Vec<u32> = chosen.iter().map(|&i| train_labels[i]).collect();
             let set = Set { rows: &rows, dim, labels: &labels };
-            let fit = Fit::new(set, classes, choose(set, classes), None);
+            let (_, fit) = span::fitted(set, classes, choose);
             (fit.hits(test), fit.converged())
         })
         .collect();

@@ -2,9 +2,9 @@
 
 use riesz::rng::{Key, permutation};
 
-use super::logistic::{Fit, Set};
+use super::logistic::Set;
 use super::probe::Columns;
-use super::{Labeled, few, probe};
+use super::{Labeled, few, probe, span};
 use crate::{Error, Result};
 
 /// A linear map from rows to one logit a class.
@@ -46,9 +46,8 @@ impl Head {
         columns.standardize(&mut rows);
         let labels: Vec<u32> = order.iter().map(|&i| train.labels[i]).collect();
         let set = Set { rows: rows.as_slice(), dim, labels: &labels };
-        let penalty =
-            if labels.len() <= FEW { few::choose(set, classes) } else { probe::choose(set, classes) };
-        let fit = Fit::new(set, classes, penalty, None);
+        let choose = if labels.len() <= FEW { few::choose } else { probe::choose };
+        let (penalty, fit) = span::fitted(set, classes, choose);
         let mut head = Self {
             weights: Vec::with_capacity(classes * dim),
             shifts: Vec::new(),

@@ -8,6 +8,7 @@ mod logistic;
 mod paired;
 pub mod probe;
 pub mod retrieval;
+mod span;
 
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@ use riesz::rng::{Key, permutation};
 use serde::{Deserialize, Serialize};
 
 use super::logistic::{Fit, Set};
-use super::{Labeled, places, share};
+use super::{Labeled, places, share, span};
 use crate::{Error, Result};
 
 /// The penalties λ that are tried, strongest first.
@@ -50,8 +50,7 @@ pub fn probe(train: &mut Labeled, test: &Labeled, key: Key) -> Result<(Probe, Ve
     let labels: Vec<u32> = order.iter().map(|&i| train_labels[i]).collect();
     let dim = train.rows.dim();
     let all = Set { rows: train.rows.as_slice(), dim, labels: &labels };
-    let penalty = choose(all, classes);
-    let fit = Fit::new(all, classes, penalty, None);
+    let (penalty, fit) = span::fitted(all, classes, choose);
     let hits = fit.hits(Set { rows: test.rows.as_slice(), dim, labels: &test_labels });
     let probe = Probe {
         accuracy: share(&hits),

@@ -24,7 +24,7 @@ use crate::encoder::{self, Encoder};
 use crate::lines::Lines;
 use crate::network::Network;
 use crate::optim::Optimizer;
-use crate::pretrained::{Fitted, StartRecipe};
+use crate::pretrained::{self, Fitted, StartRecipe};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::run::{Epoch, Event, Run, Timing};
@@ -169,10 +169,19 @@ impl Plan {
     /// The encoder that training begins with: the untrained one, or that with the weights of the recipe, of which it is told.
     ///
     /// # Errors
-    /// As [`encoder`](Self::encoder), or if the weights cannot be read or do not fit.
+    /// As [`encoder`](Self::encoder), or if the weights cannot be read or do not fit, or fit in part where nothing is trained.
     pub fn start(&self) -> Result<(Box<dyn Encoder>, Option<Fitted>)> {
         let mut encoder = self.encoder()?;
         let fitted = self.recipe.start.as_ref().map(|start| start.give(&mut *encoder)).transpose()?;
+        if let Some(Fitted { left, .. }) = fitted.as_ref().filter(|fitted| !fitted.left.is_empty())
+            && self.recipe.epochs == 0
+        {
+            return Err(Error::input(format!(
+                "of the weights that are to be judged a part does not fit the encoder: {}; set the recipe's encoder to what they are \
+                 of, or train (--epochs)",
+                pretrained::some(left)
+            )));
+        }
         Ok((encoder, fitted))
     }
 

@@ -3,7 +3,7 @@
 //! n points of ℝᵈ in a view; s = ⟨x, y⟩ a cosine; pairs are unordered pairs of different points. [`METRICS`] has each
 //! number's name, formula and source. A [`State`] takes rows block by block, and states merge; a [`Spectrum`] has the
 //! singular values, and all that follows from them; [`Pairwise`] walks over the pairs, in memory linear in the points.
-//! [`Findings`] joins them. [`Duplicates`] are the groups of points that are nearly the same.
+//! [`Findings`] joins them. [`nearest`] are the neighbors of each point, [`Duplicates`] are the groups of points that are nearly the same.
 
 mod cosines;
 mod diagnosis;
@@ -28,6 +28,7 @@ pub use joint::{Joint, Likeness};
 pub use labeled::{lidar, silhouette, silhouettes};
 pub use lengths::Lengths;
 pub use metrics::{Better, Findings, METRICS, Metric, NEAR_DUPLICATE};
+pub use neighbors::nearest;
 pub use pairwise::{BINS, NEIGHBORS, Pairwise};
 pub use sample::{Sampled, Sampling};
 pub use spectrum::Spectrum;

@@ -1,9 +1,34 @@
 //! The nearest other points of each point, gathered in a walk over the pairs; intrinsic dimension and hubness from them.
 
+use std::sync::{Mutex, PoisonError};
+
 use pulp::{Simd, WithSimd};
 
+use super::cosines;
 use crate::elementary::widest;
-use crate::{Points, Scalar};
+use crate::{Error, Points, Scalar};
+
+/// The `k` nearest others of each point, by cosine: n lists of k places, one after another, each nearest first and of equal ones the first
+/// first. Exact; time O(n² d), memory O(n k) for each thread.
+///
+/// # Errors
+/// If `k` is 0 or not below the number of points, or there are more than 2³² of them.
+pub fn nearest<T: Scalar>(points: Points<'_, T>, k: usize) -> Result<Vec<u32>, Error> {
+    let n = points.len();
+    if k == 0 || k >= n || u32::try_from(n).is_err() {
+        return Err(Error::new(format!(
+            "{k} nearest of {n} points; expected at least 1, and fewer than points"
+        )));
+    }
+    let joined = Mutex::new(Nearest::<T>::new(n, k));
+    cosines::fold_and(
+        points,
+        || Nearest::new(n, k),
+        |nearest, i, first, part| nearest.add(i, first, part),
+        |share| joined.lock().unwrap_or_else(PoisonError::into_inner).join(&share),
+    );
+    Ok(joined.into_inner().unwrap_or_else(PoisonError::into_inner).rows)
+}
 
 /// The `k` largest cosines of each of n rows with others, and whose they are. Of equal cosines the earlier row's counts
 /// first, so that the lists do not depend on the order in which pairs come.
@@ -129,7 +154,6 @@ impl WithSimd for FirstNear<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cosines;
     use super::*;
     use crate::rng::Key;
     use crate::sphere::sample;
@@ -142,14 +166,7 @@ mod tests {
                 let copy = rows.row(1).to_vec();
                 [3, 400, 401].into_iter().for_each(|i| rows.row_mut(i).copy_from_slice(&copy));
             }
-            let points = Points::new(&rows).unwrap();
-            let shares = cosines::fold(
-                points,
-                || Nearest::<f64>::new(n, k),
-                |nearest, i, first, part| nearest.add(i, first, part),
-            );
-            let mut found = Nearest::new(n, k);
-            shares.iter().for_each(|share| found.join(share));
+            let found = nearest(Points::new(&rows).unwrap(), k).unwrap();
             let dot =
                 |i: usize, j: usize| -> f64 { rows.row(i).iter().zip(rows.row(j)).map(|(a, b)| a * b).sum() };
             for i in 0..n {
@@ -158,11 +175,12 @@ mod tests {
                     dot(i, b).clamp(-1.0, 1.0).total_cmp(&dot(i, a).clamp(-1.0, 1.0)).then(a.cmp(&b))
                 });
                 for (place, &want) in all.iter().take(k).enumerate() {
-                    let got = found.rows[i * k + place] as usize;
+                    let got = found[i * k + place] as usize;
                     assert!(got == want || (dot(i, got) - dot(i, want)).abs() < 1e-15, "n = {n}, row {i}");
                 }
             }
-            assert_eq!(found.occurrences().iter().sum::<f64>(), (n * k) as f64);
+            assert_eq!(found.len(), n * k);
+            assert!(nearest(Points::new(&rows).unwrap(), n).is_err());
         }
     }
 }

@@ -1,0 +1,39 @@
+//! Whether rows of two sides are of the same items, where both name them.
+
+use super::feed::Input;
+use crate::embeddings::stream::{self, Wanted};
+use crate::names::quoted;
+use crate::{Error, Result};
+
+/// Columns that name items, the first that both sides have counts.
+const NAMES: [&str; 5] = ["name", "id", "path", "filename", "file"];
+
+/// The column that names the items on both sides, in every file.
+pub(super) fn column(sides: [&[Input]; 2], numbers: &[Option<String>; 2]) -> Option<&'static str> {
+    let has = |input: &Input, side: usize, name: &str| {
+        let wanted = Wanted { name: numbers[side].clone(), texts: vec![name.to_owned()] };
+        input.held.is_none() && stream::open(&input.path, &wanted).is_ok()
+    };
+    let first =
+        |name: &str| (0..2).all(|side| sides[side].first().is_some_and(|input| has(input, side, name)));
+    let all = |name: &str| (0..2).all(|side| sides[side].iter().skip(1).all(|input| has(input, side, name)));
+    NAMES.into_iter().find(|name| first(name) && all(name))
+}
+
+/// Refuses rows whose items have other names on the other side; `first` is the place of the first.
+///
+/// # Errors
+/// If any has.
+pub(super) fn check_same(first: u64, names: [&[String]; 2], sides: [&[Input]; 2]) -> Result<()> {
+    let differ = names[0].iter().zip(names[1]).enumerate().find(|(_, (a, b))| a != b);
+    let Some((row, (a, b))) = differ else { return Ok(()) };
+    let [left, right] =
+        sides.map(|side| side.first().map_or_else(String::new, |input| input.path.display().to_string()));
+    Err(Error::input(format!(
+        "row {} is {} in {left} and {} in {right}: rows are compared by their places, so both have to be of the same items in one order \
+         (`riesz embed` of the same images); --by-place compares whatever the names are",
+        first + row as u64,
+        quoted(a),
+        quoted(b)
+    )))
+}
