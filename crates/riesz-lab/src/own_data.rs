@@ -73,7 +73,7 @@ pub fn open(run: &Run, recipe: &Recipe, labels: Option<&str>) -> Result<Dataset>
     let own = &recipe.data;
     let labels = labels.unwrap_or(&own.labels);
     let mut data = data::open(&DataRecipe { labels: labels.to_owned(), ..own.clone() }, recipe.seed)
-        .map_err(|error| error_of_own(error, run, own))?;
+        .map_err(|error| with_place(error, run, own))?;
     let Some(then) = Record::of_run(run) else { return Ok(data) };
     let now = Record::of(&data);
     if !now.has_images_of(&then) {
@@ -94,7 +94,8 @@ pub fn open(run: &Run, recipe: &Recipe, labels: Option<&str>) -> Result<Dataset>
     Ok(data)
 }
 
-fn error_of_own(error: Error, run: &Run, own: &DataRecipe) -> Error {
+/// The error of opening a run's images, and what to do where their place is gone.
+fn with_place(error: Error, run: &Run, own: &DataRecipe) -> Error {
     let place = Path::new(&own.source);
     match place.is_absolute() && !place.exists() {
         true => Error::input(format!(

@@ -75,7 +75,8 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
         return Err(Error::input(format!("--thumbnails={side}; expected 8 to 1024 pixels")));
     }
     let inputs = [Some(args.run.join("encoder.safetensors")), args.data.as_ref().map(PathBuf::from)];
-    let inputs: Vec<PathBuf> = inputs.into_iter().flatten().chain([PathBuf::from(&args.labels)]).collect();
+    let labels = labels_here(&args.labels);
+    let inputs: Vec<PathBuf> = inputs.into_iter().flatten().chain([PathBuf::from(&labels)]).collect();
     outputs::check(&args.output, inputs.iter().map(PathBuf::as_path))?;
     if format != "parquet" {
         let read = inputs.iter().map(PathBuf::as_path);
@@ -91,7 +92,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     let embedder = Embedder::open(&args.run, args.part, &device::open(&args.device)?)?;
     let images = match &args.data {
         None => embedder.own_images(args.split)?,
-        Some(source) => Images::open(source, &labels_here(&args.labels), args.split)?,
+        Some(source) => Images::open(source, &labels, args.split)?,
     };
     drop(opening);
     for note in images.notes.iter().filter(|_| !args.quiet) {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::run::Run;
 use crate::{Error, Result, atomic};
 
 /// Files and folders of a run folder that the verbs of a run make.
@@ -25,9 +26,8 @@ pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path
     let refused = |why: &str| Err(Error::input(why).at(output.display()));
     let folder = atomic::folder(output);
     let name = output.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let is_run = |folder: &Path| folder.join("recipe.toml").is_file();
-    let is_checkpoint = folder.ends_with("checkpoints") && folder.parent().is_some_and(is_run);
-    if is_checkpoint || is_run(folder) && OF_A_RUN.contains(&name) {
+    let is_checkpoint = folder.ends_with("checkpoints") && folder.parent().is_some_and(Run::is_at);
+    if is_checkpoint || Run::is_at(folder) && OF_A_RUN.contains(&name) {
         return refused("is a file of the run there; choose another name");
     }
     // A file without a name: nothing is left of it, whatever happens.

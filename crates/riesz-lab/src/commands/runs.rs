@@ -166,15 +166,15 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// A line of a comparison: what, there, and here.
-type Line = (String, String, String);
-
 fn moved(args: &MovedArgs) -> Result<()> {
     let run = Run::open_alone(&args.run)?;
     let data = own_data::moved(&run, &super::train::absolute(&args.images))?;
     outln!("{}: the run's {} images", data.name, data.train.len() + data.test.len());
     Ok(())
 }
+
+/// A line of a comparison: what, there, and here.
+type Line = (String, String, String);
 
 fn diff(args: &DiffArgs) -> Result<()> {
     let [a, b] = [Side::of(&args.a)?, Side::of(&args.b)?];

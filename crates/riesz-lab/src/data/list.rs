@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::table;
 use super::tree::{Content, Entry, LeftAside, Progress, Tree};
 use crate::names::{quoted, readable};
 use crate::{Error, Result};
@@ -25,11 +26,8 @@ pub(super) fn list(path: &Path, progress: Progress<'_>) -> Result<Option<Tree>> 
             MOST_BYTES >> 20
         )));
     }
-    let bytes = std::fs::read(path).map_err(wrong)?;
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(Error::input(format!("{}: encoded as UTF-16; save it as UTF-8", path.display())));
-    }
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let mut text = std::fs::read(path).map_err(wrong)?;
+    table::remove_mark(&mut text).map_err(|error| error.at(path.display()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut entries = Vec::new();
     for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
@@ -38,9 +36,7 @@ pub(super) fn list(path: &Path, progress: Progress<'_>) -> Result<Option<Tree>> 
             continue;
         }
         let refused = |why: String| Error::input(format!("{}: line {}: {why}", path.display(), number + 1));
-        let named = as_path(line).ok_or_else(|| {
-            refused("not UTF-8 (Latin-1 or Windows-1252, perhaps); save it as UTF-8".to_owned())
-        })?;
+        let named = as_path(line).ok_or_else(|| refused(table::NOT_UTF8.to_owned()))?;
         if !folder.join(named).is_file() {
             return Err(refused(format!("no such file: {}", quoted(&readable(line)))));
         }

@@ -64,20 +64,32 @@ fn text(path: &Path) -> Result<String> {
         return wrong("larger than 1 GiB; a table of labels is smaller".to_owned());
     }
     file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(|error| Error::io(path, &error))?;
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return wrong("encoded as UTF-16; save it as UTF-8".to_owned());
-    }
-    if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
-        bytes.drain(..3);
-    }
+    remove_mark(&mut bytes).map_err(|error| error.at(path.display()))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(text),
         Err(error) => {
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-            wrong(format!("line {line}: not UTF-8 (Latin-1 or Windows-1252, perhaps); save it as UTF-8"))
+            wrong(format!("line {line}: {NOT_UTF8}"))
         }
     }
+}
+
+/// What a line is called that is no UTF-8.
+pub(super) const NOT_UTF8: &str = "not UTF-8 (Latin-1 or Windows-1252, perhaps); save it as UTF-8";
+
+/// Takes a byte-order mark from a text.
+///
+/// # Errors
+/// If the mark says that the text is UTF-16.
+pub(super) fn remove_mark(bytes: &mut Vec<u8>) -> Result<()> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(Error::input("encoded as UTF-16; save it as UTF-8"));
+    }
+    if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
+        bytes.drain(..3);
+    }
+    Ok(())
 }
 
 /// One row.
