@@ -150,13 +150,15 @@ fn rows_of_other_items_are_refused() {
     let (code, err) = run(&[]);
     assert!(code == Some(2) && err.contains("row 0 is 0.png in a.npy and 1.png in b.npy"), "{err}");
     assert_eq!(run(&["--by-place"]).0, Some(0));
-    let lines = std::fs::read_to_string(here.join("b.csv"))
-        .unwrap()
-        .replace("1.png", "0.png")
-        .replace("10.png\n", "");
-    std::fs::write(here.join("b.csv"), lines).unwrap();
-    let (code, err) = run(&[]);
-    assert!(code == Some(2) && err.contains("b.npy"), "{err}");
+    // A table of fewer rows, or of more, is not that of the array.
+    table("b.csv", "name", 0);
+    let whole = std::fs::read_to_string(here.join("b.csv")).unwrap();
+    for lines in [whole.replace("39,39.png\n", ""), format!("{whole}40,40.png\n")] {
+        assert_ne!(lines, whole);
+        std::fs::write(here.join("b.csv"), lines).unwrap();
+        let (code, err) = run(&[]);
+        assert!(code == Some(2) && err.contains("b.npy: has not as many rows as b.csv beside it"), "{err}");
+    }
 }
 
 #[test]

@@ -9,7 +9,8 @@ use crate::elementary::widest;
 use crate::{Error, Points, Scalar};
 
 /// The `k` nearest others of each point, by cosine: n lists of k places, one after another, each nearest first and of equal ones the first
-/// first. Exact; time O(n² d), memory O(n k) for each thread.
+/// first. All pairs are looked at, in time O(n² d) and memory O(n k) for each thread. Cosines are rounded to `T`: of points whose squared
+/// distances differ by less than that, either may come first.
 ///
 /// # Errors
 /// If `k` is 0 or not below the number of points, or there are more than 2³² of them.
