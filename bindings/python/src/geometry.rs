@@ -4,13 +4,13 @@ use numpy::{PyArray1, PyReadonlyArray1, PyUntypedArray};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use riesz::Points;
 use riesz::geometry::{
     Better, Findings, Lengths, METRICS, Pairwise, Parts, Sampled, Sampling, State, alignment, diagnosis,
     lidar, silhouettes,
 };
 use riesz::rng::Key;
 use riesz::sphere::ideal;
-use riesz::{Matrix, Points};
 
 use crate::losses::refused;
 use crate::pool;
@@ -166,16 +166,11 @@ impl GeometryState {
         let told = pool::run(py, threads, move || {
             let (lengths, spectrum, places, sampled) = state.finish().map_err(refused)?;
             let key = Key::new(seed).stream("pairs");
-            let pairwise = match &sampled {
-                sampled if sampled.len() < 2 => None,
-                Sampled::F32(points) => Some(pairwise(points, rows, near_duplicate, key)?),
-                Sampled::F64(points) => Some(pairwise(points, rows, near_duplicate, key)?),
-            };
-            let labeled = match (&labels, &sampled) {
-                (None, _) => None,
-                (Some(labels), Sampled::F32(points)) => Some(labeled(points, labels, &places)?),
-                (Some(labels), Sampled::F64(points)) => Some(labeled(points, labels, &places)?),
-            };
+            let pairwise = (sampled.len() > 1)
+                .then(|| Pairwise::of_sample(&sampled, rows, near_duplicate, key))
+                .transpose()
+                .map_err(refused)?;
+            let labeled = labels.as_ref().map(|labels| labeled(&sampled, labels, &places)).transpose()?;
             let findings = Findings {
                 spectrum,
                 lengths: Some(lengths),
@@ -233,14 +228,12 @@ impl GeometryState {
     }
 }
 
-fn pairwise<T: Number>(points: &Matrix<T>, of: u64, near_duplicate: f64, key: Key) -> PyResult<Pairwise> {
-    Pairwise::of(Points::new(points).map_err(refused)?, of, near_duplicate, key).map_err(refused)
-}
-
 /// LiDAR and the mean silhouette of sampled points.
-fn labeled<T: Number>(points: &Matrix<T>, labels: &[u32], places: &[u64]) -> PyResult<(f64, f64)> {
+fn labeled(rows: &Sampled, labels: &[u32], places: &[u64]) -> PyResult<(f64, f64)> {
     let classes: Vec<u32> = places.iter().map(|&place| labels[place as usize]).collect();
-    let points = Points::new(points).map_err(refused)?;
+    let all: Vec<usize> = (0..rows.len()).collect();
+    let rows = rows.take(&all);
+    let points = Points::new(&rows).map_err(refused)?;
     let shares = silhouettes(points, &classes).map_err(refused)?;
     let mean = shares.iter().sum::<f64>() / shares.len() as f64;
     Ok((lidar(points, &classes).map_err(refused)?, mean))

@@ -126,6 +126,45 @@ fn the_overlap_is_that_of_the_largest_cosines() {
     }
 }
 
+/// What is seen nowhere among the items may be elsewhere, and what too few items cannot bound stands alone.
+#[test]
+fn rare_pairs_and_few_items_have_the_intervals_they_can_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, 600);
+    let of = |found: &Comparison, name: &str| {
+        found.metrics.iter().find(|metric| metric.name == name).unwrap().difference.clone()
+    };
+    let (found, ..) = compare(here, &[]);
+    let pairs = of(&found, "near_duplicates");
+    assert_eq!(pairs.value, Some(0.0));
+    // The least rate that leaves 5 % of 600 items' draws without a pair is 3 pairs.
+    assert!(pairs.low.unwrap() < -3.0 && pairs.high.unwrap() > 3.0, "{pairs:?}");
+    // Of a sample, a pair stands for as many as it has of all.
+    let (part, ..) = compare(here, &["--sample", "200"]);
+    let wide = of(&part, "near_duplicates");
+    assert!((wide.high.unwrap() / pairs.high.unwrap() - 600.0 * 599.0 / (200.0 * 199.0)).abs() < 1e-9);
+    // A hundred copies in B alone are more than chance.
+    let mut rows = embeddings::read(&here.join("b.npy"), None).unwrap().into_f32();
+    (0..100).for_each(|i| {
+        let copy = rows.row(500 + i).to_vec();
+        rows.row_mut(i).copy_from_slice(&copy);
+    });
+    embeddings::write_npy(&here.join("b.npy"), &rows).unwrap();
+    let pairs = of(&compare(here, &[]).0, "near_duplicates");
+    assert_eq!(pairs.value, Some(100.0));
+    assert!((50.0..90.0).contains(&pairs.low.unwrap()), "{pairs:?}");
+
+    write(here, 12);
+    let (few, code, _) = compare(here, &["--k", "10"]);
+    let hubs = of(&few, "hubness");
+    assert_eq!(code, Some(0));
+    assert!(hubs.value.is_some() && hubs.low.is_none(), "{hubs:?}");
+    let output = riesz(here, &["compare", "a.npy", "b.npy", "--quiet", "--k", "11"]);
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && err.contains("--k is 11; expected 1 to 10"), "{err}");
+}
+
 /// Rows that both sides name have to be of the same items; an array's names are in the table beside it.
 #[test]
 fn rows_of_other_items_are_refused() {

@@ -528,3 +528,53 @@ fn shares_have_wilsons_interval() {
     let silhouette = found.labeled.iter().find(|value| value.name == "silhouette").unwrap();
     assert!(silhouette.high.unwrap() <= 1.0 && silhouette.low.unwrap() > 0.9, "{silhouette:?}");
 }
+
+/// Draws are keyed by names: rows of files of one name in two folders would be drawn together.
+#[test]
+fn files_of_one_name_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    // Row i of both is nearly one point: 4,000 near duplicates, of which a sample of a tenth of the rows has a hundredth.
+    let rows = cloud(4000, 12, 5);
+    for name in ["A", "B"] {
+        std::fs::create_dir_all(here.join(name)).unwrap();
+    }
+    embeddings::write_npy(&here.join("A/e.npy"), &rows).unwrap();
+    let mut other = rows.clone();
+    other.as_mut_slice().iter_mut().for_each(|x| *x *= 3.0);
+    embeddings::write_npy(&here.join("B/e.npy"), &other).unwrap();
+    let found = report(here, &["A/e.npy", "B/e.npy", "--sample", "800", "--duplicate-cosine", "0.99999"]);
+    let names: Vec<&str> = found.sources.iter().map(|source| source.name.as_str()).collect();
+    assert_eq!(names, ["A/e.npy", "B/e.npy"]);
+    let pairs = found.metrics.iter().find(|metric| metric.name == "near_duplicates").unwrap();
+    assert!(pairs.value.unwrap() < 8000.0 && pairs.low.unwrap() < 4000.0, "{pairs:?}");
+    assert!(pairs.high.unwrap() > 4000.0, "{pairs:?}");
+
+    // The folders' files are called alike, too; a file alone keeps its name.
+    let names = |arguments: &[&str]| -> Vec<String> {
+        report(here, arguments).sources.into_iter().map(|source| source.name).collect()
+    };
+    assert_eq!(names(&["A", "B"]), ["A/e.npy", "B/e.npy"]);
+    assert_eq!(names(&["A"]), ["e.npy"]);
+    refuses(&riesz(here, &["geometry", "A", "A/e.npy"]), &["A/e.npy: is given twice"]);
+
+    // States that would be drawn alike are not joined.
+    for name in ["A", "B"] {
+        let [file, state] = [format!("{name}/e.npy"), format!("{name}.state")];
+        succeeds(&riesz(here, &["geometry", &file, "--sample", "500", "--partial", &state, "--quiet"]));
+    }
+    refuses(
+        &riesz(here, &["geometry", "merge", "A.state", "B.state"]),
+        &["B.state: has a file e.npy, and so has a part before it"],
+    );
+}
+
+#[test]
+fn cosines_of_a_line_are_counted_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = Matrix::new((0..40).map(|i| if i % 3 == 0 { -1.0_f32 } else { 2.0 }).collect(), 1);
+    embeddings::write_npy(&folder.path().join("line.npy"), &rows).unwrap();
+    let found = report(folder.path(), &["line.npy"]);
+    let all: f64 = found.ideal_cosines.iter().sum();
+    assert!((all - 1.0).abs() < 1e-12 && found.ideal_cosines[0] == 0.5, "{all}");
+}

@@ -364,8 +364,7 @@ fn a_samples_interval_holds_the_value_of_the_whole() {
         state.push(rows.as_slice()).unwrap();
         let (_, spectrum, _, kept) = state.finish().unwrap();
         assert_eq!(kept.len(), 400);
-        let Sampled::F64(kept) = kept else { panic!("few rows are f64") };
-        let pairwise = Pairwise::of(Points::new(&kept).unwrap(), n as u64, NEAR_DUPLICATE, key).unwrap();
+        let pairwise = Pairwise::of_sample(&kept, n as u64, NEAR_DUPLICATE, key).unwrap();
         let findings = Findings { spectrum, lengths: None, alignment: Some(0.0), pairwise: Some(pairwise) };
         for name in ["uniformity", "wasserstein_uniformity", "near_duplicates"] {
             let metric = METRICS.iter().find(|metric| metric.name == name).unwrap();
@@ -380,6 +379,50 @@ fn a_samples_interval_holds_the_value_of_the_whole() {
         assert!(held >= 33, "{name}: {held} of {draws}");
     }
     assert!(halves["uniformity"] < 0.1 && halves["wasserstein_uniformity"] < 0.05, "{halves:?}");
+}
+
+/// Where cosines in f32 do not tell which points are nearer, distances do: against sorting the distances of all.
+#[test]
+fn neighbors_in_tight_clusters_are_those_of_the_definition() {
+    let (n, d, clusters) = (5000, 16, 100);
+    for spread in [1e-2, 1e-4, 1e-6] {
+        let (centers, moves) = (sample(clusters, d, Key::new(1)), sample(n, d, Key::new(2)));
+        let mut rows = moves.to_f32();
+        for i in 0..n {
+            let row = rows.row_mut(i).iter_mut().zip(moves.row(i)).zip(centers.row(i % clusters));
+            let length = 1.0 + (i % 30) as f64;
+            row.for_each(|((x, step), center)| *x = (length * (center + spread * step)) as f32);
+        }
+        let mut unit = rows.to_f64();
+        normalize(&mut unit).unwrap();
+        let mut ratios = Vec::new();
+        let mut counts = vec![0.0; n];
+        for i in 0..n {
+            let apart =
+                |j: usize| -> f64 { unit.row(i).iter().zip(unit.row(j)).map(|(a, b)| (a - b).powi(2)).sum() };
+            // The nearest are of the same cluster.
+            let mut others: Vec<(f64, usize)> =
+                (i % clusters..n).step_by(clusters).filter(|&j| j != i).map(|j| (apart(j), j)).collect();
+            others.sort_by(|a, b| a.0.total_cmp(&b.0));
+            others[..10].iter().for_each(|(_, j)| counts[*j] += 1.0);
+            ratios.push(0.5 * (others[1].0 / others[0].0).ln());
+        }
+        let dimension = (n as f64 - 1.0) / ratios.iter().sum::<f64>();
+        let mean = 10.0;
+        let moment = |power: i32| counts.iter().map(|x: &f64| (x - mean).powi(power)).sum::<f64>() / n as f64;
+        let hubness = moment(3) / moment(2).powf(1.5);
+        let mut state = State::with_sample(d, Sampling { rows: n, key: Key::new(3) });
+        state.push(rows.as_slice()).unwrap();
+        let (.., kept) = state.finish().unwrap();
+        let found = Pairwise::of_sample(&kept, n as u64, NEAR_DUPLICATE, Key::new(4)).unwrap();
+        let (got, skew) = (found.intrinsic_dimension.unwrap().value, found.hubness.unwrap().value);
+        assert!((got / dimension - 1.0).abs() < 1e-9, "{spread:e} apart: {got}, not {dimension}");
+        assert!((skew - hubness).abs() < 1e-9, "{spread:e} apart: {skew}, not {hubness}");
+        // And of rows in f64 that are known in f64 alone.
+        let found = Pairwise::of_sample(&Sampled::of(unit), n as u64, NEAR_DUPLICATE, Key::new(4)).unwrap();
+        assert!((found.intrinsic_dimension.unwrap().value / dimension - 1.0).abs() < 1e-9);
+        assert!((found.hubness.unwrap().value - hubness).abs() < 1e-9);
+    }
 }
 
 /// Of uniform points W₁ is all but 0, and the interval ends there; of points that are all but one, uniformity is.

@@ -17,7 +17,8 @@ use crate::{Error, Result, interrupt};
 
 Row i of both is the same item, by its name too where both have a column name, id, path, filename or file (an npy file's is in the CSV
 beside it); dimensions may differ. In a condition are numbers, + - * / and parentheses, linear_cka,
-procrustes, knn_overlap, and every metric of `riesz geometry --list` with _a or _b behind its name. Exit code 1 if one holds.")]
+procrustes, knn_overlap, and the metrics of `riesz geometry --list` but alignment and the lengths, with _a or _b behind their names.
+Exit code 1 if one holds.")]
 pub struct CompareArgs {
     /// The file or folder of embeddings A
     a: PathBuf,

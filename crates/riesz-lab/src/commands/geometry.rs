@@ -9,7 +9,9 @@ use super::embed::{self, Part};
 use super::outputs;
 use crate::console::{errln, out, outln};
 use crate::geometry::table::{self, Format};
-use crate::geometry::{self, Gathered, Input, Settings, Told, gather, inputs, labels, partial, report};
+use crate::geometry::{
+    self, Gathered, Input, Settings, Told, gather, inputs, labels, partial, report, tell_apart,
+};
 use crate::index::Embedder;
 use crate::run::Run;
 use crate::{Error, Result, atomic, device, interrupt};
@@ -175,6 +177,7 @@ fn with_runs(paths: &[PathBuf], part: Part, quiet: bool) -> Result<Vec<Input>> {
         let name = format!("{name}, held-out images.npy");
         files.push(Input { path: path.clone(), name, held: Some(Arc::new(rows)) });
     }
+    tell_apart(&mut files)?;
     Ok(files)
 }
 

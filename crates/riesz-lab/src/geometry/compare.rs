@@ -4,14 +4,14 @@
 //! delete-a-group jackknife (20 groups) over at most 3,000 of the items, scaled to all of them by the root of their numbers.
 
 use riesz::geometry::{
-    Estimate, Findings, Joint, METRICS, NEAR_DUPLICATE, Pairwise, Sampled, Sampling, Spectrum, State,
+    Estimate, Findings, Joint, METRICS, Metric, NEAR_DUPLICATE, Pairwise, Sampled, Sampling, Spectrum, State,
 };
 use riesz::rng::{Key, permutation};
 use riesz::{Matrix, Points};
 use serde::{Deserialize, Serialize};
 
 use super::feed::{self, Input};
-use super::{SCHEMA_VERSION, Value, items, pairwise};
+use super::{SCHEMA_VERSION, Value, items};
 use crate::embeddings::stream::Wanted;
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -115,7 +115,7 @@ fn unknown(name: &str) -> Error {
 }
 
 /// Metrics that two encoders have: of rows alone, and not of their lengths.
-fn compared() -> impl Iterator<Item = &'static riesz::geometry::Metric> {
+fn compared() -> impl Iterator<Item = &'static Metric> {
     METRICS.iter().filter(|metric| metric.name != "alignment" && !metric.name.contains("length"))
 }
 
@@ -156,14 +156,19 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
     let likeness = joint.finish()?;
     let looked_at = likeness.places.len();
     let k = settings.neighbors;
+    if looked_at < 3 {
+        return Err(Error::input(format!("neighbors are compared of 3 rows or more; there are {looked_at}")));
+    }
     if k == 0 || k + 1 >= looked_at {
         return Err(Error::input(format!(
-            "--k is {k}; expected at least 1 and fewer than the {looked_at} rows looked at"
+            "--k is {k}; expected 1 to {}, since of {} others that a row looked at has all would be shared",
+            looked_at - 2,
+            looked_at - 1
         )));
     }
     let overlap = overlap(&likeness.samples, k, looked_at as u64 == rows)?;
     let findings = |spectrum: &Spectrum, sample: &Matrix<f64>| -> Result<Findings> {
-        let pairwise = pairwise(&Sampled::of(sample.clone()), rows, NEAR_DUPLICATE, key)?;
+        let pairwise = Pairwise::of_sample(&Sampled::of(sample.clone()), rows, NEAR_DUPLICATE, key)?;
         Ok(Findings { spectrum: spectrum.clone(), lengths: None, alignment: None, pairwise: Some(pairwise) })
     };
     let [left, right] = [0, 1].map(|i| findings(&likeness.spectra[i], &likeness.samples[i]));
@@ -173,7 +178,12 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
         let [a, b] = [&left, &right].map(|findings| (metric.read)(findings).map(|found| found.value));
         let of = if metric.pairwise { looked_at as u64 } else { rows };
         let scale = (looked_at.min(JACKKNIFE.0) as f64 / of as f64).sqrt();
-        let estimate = a.zip(b).zip(error).map(|((a, b), error)| Estimate::with_error(b - a, error * scale));
+        let estimate = a.zip(b).map(|(a, b)| match error {
+            // Of too few items to leave some out.
+            None => Estimate::exact(b - a),
+            Some(error) if is_count(metric) => rare(b - a, error * scale, looked_at as u64, rows),
+            Some(error) => Estimate::with_error(b - a, error * scale),
+        });
         Difference { name: metric.name.to_owned(), a, b, difference: Value::of(metric.name, estimate, of) }
     });
     Ok(Comparison {
@@ -235,6 +245,30 @@ fn overlap(samples: &[Matrix<f64>; 2], k: usize, is_exact: bool) -> Result<Estim
     })
 }
 
+/// Whether a metric counts pairs. Its errors are told as shares of all pairs, which do not grow with the items.
+fn is_count(metric: &Metric) -> bool {
+    metric.name == "near_duplicates"
+}
+
+fn pairs(items: u64) -> f64 {
+    items as f64 * (items as f64 - 1.0) / 2.0
+}
+
+/// A difference of two counts of pairs among so many rows, from those looked at; `error` is that of the share of pairs. A few rare pairs
+/// vary as a Poisson count, and that none differs where somebody looked does not prove that none does elsewhere.
+fn rare(difference: f64, error: f64, looked_at: u64, rows: u64) -> Estimate {
+    let scale = pairs(rows) / pairs(looked_at);
+    let poisson = Estimate::with_error(0.0, ((difference / scale).abs() + 1.0).sqrt());
+    let least = poisson.interval.map_or(0.0, |[_, high]| (high + 2.0) * scale);
+    let found = Estimate::with_error(difference, error * pairs(rows));
+    Estimate {
+        interval: found
+            .interval
+            .map(|[low, high]| [low.min(difference - least), high.max(difference + least)]),
+        ..found
+    }
+}
+
 /// For each metric the standard error of B − A over the items of the jackknife.
 fn jackknife(samples: &[Matrix<f64>; 2], key: Key, quiet: bool) -> Result<Vec<Option<f64>>> {
     let mut order = permutation(&mut key.rng(), samples[0].len());
@@ -256,7 +290,11 @@ fn jackknife(samples: &[Matrix<f64>; 2], key: Key, quiet: bool) -> Result<Vec<Op
                 alignment: None,
                 pairwise: Some(Pairwise::of(points, kept.len() as u64, NEAR_DUPLICATE, key)?),
             };
-            let values = compared().map(|metric| (metric.read)(&findings).map(|found| found.value));
+            let of = pairs(kept.len() as u64);
+            let values = compared().map(|metric| {
+                let found = (metric.read)(&findings)?.value;
+                Some(if is_count(metric) { found / of } else { found })
+            });
             read.push(values.collect::<Vec<_>>());
         }
         let pairs = read[0].iter().zip(&read[1]);

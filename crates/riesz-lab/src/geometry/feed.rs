@@ -1,5 +1,6 @@
 //! Files and folders of embeddings as one stream of blocks, read ahead on a thread of its own.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,12 +12,13 @@ use crate::embeddings::Dimensions;
 use crate::embeddings::stream::{self, Block, ENDINGS, Stream, Wanted};
 use crate::{Error, Result};
 
-/// A file of embeddings, and the name under which it is told and keyed: its path below what was given.
+/// A file of embeddings, and the name under which it is told and keyed: its path below what was given, and as many of the folders above
+/// as tell it from others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {
     /// Where it is.
     pub path: PathBuf,
-    /// The file's name, or its path below the folder that was given.
+    /// The file's name, or its path below the folder that was given; longer if another is called so, too.
     pub name: String,
     /// Its rows, if they are in memory and not in a file; the path then says of what they are.
     pub held: Option<Arc<Matrix<f32>>>,
@@ -35,7 +37,7 @@ impl Input {
 /// The files that were given, and those in the folders that were given, in the order of their names.
 ///
 /// # Errors
-/// If a path does not exist, or a folder has no file of embeddings.
+/// If a path does not exist, a folder has no file of embeddings, or a file is given twice.
 pub fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>> {
     let mut found = Vec::new();
     for path in paths {
@@ -46,7 +48,50 @@ pub fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>> {
             found.push(Input { path: path.clone(), name, held: None });
         }
     }
+    tell_apart(&mut found)?;
     Ok(found)
+}
+
+/// Lengthens names that several files have by the folders that these are in, until all differ: draws are keyed by names, and rows of
+/// files of one name would be drawn together.
+///
+/// # Errors
+/// If a file is given twice.
+pub(crate) fn tell_apart(inputs: &mut [Input]) -> Result<()> {
+    while let Some(alike) = alike(inputs) {
+        let paths: Vec<PathBuf> =
+            alike.iter().map(|&i| std::path::absolute(&inputs[i].path).unwrap_or_default()).collect();
+        let tail = |path: &Path, parts: usize| {
+            let all = path.components().count();
+            let tail: PathBuf = path.components().skip(all.saturating_sub(parts)).collect();
+            tail.to_string_lossy().into_owned()
+        };
+        // What a name says behind its path.
+        let behind = |i: usize, path: &Path| {
+            let rest = inputs[i].name.strip_prefix(&tail(path, 1)).unwrap_or_default();
+            rest.to_owned()
+        };
+        let behind: Vec<String> = alike.iter().zip(&paths).map(|(&i, path)| behind(i, path)).collect();
+        let most = paths.iter().map(|path| path.components().count()).max().unwrap_or(0);
+        let lengthened = (1..=most).map(|parts| paths.iter().map(|path| tail(path, parts)).collect());
+        let differ = |names: &Vec<String>| names.iter().collect::<BTreeSet<_>>().len() == names.len();
+        let Some(names) = { lengthened }.find(differ) else {
+            let again = (1..paths.len()).find(|&place| paths[..place].contains(&paths[place])).unwrap_or(0);
+            return Err(Error::input("is given twice, and its rows would count twice")
+                .at(inputs[alike[again]].path.display()));
+        };
+        for ((i, name), behind) in alike.into_iter().zip(names).zip(behind) {
+            inputs[i].name = name + &behind;
+        }
+    }
+    Ok(())
+}
+
+/// The inputs of a name that several have.
+fn alike(inputs: &[Input]) -> Option<Vec<usize>> {
+    let mut of_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    inputs.iter().enumerate().for_each(|(i, input)| of_name.entry(&input.name).or_default().push(i));
+    of_name.into_values().find(|alike| alike.len() > 1)
 }
 
 fn in_folder(folder: &Path) -> Result<Vec<Input>> {

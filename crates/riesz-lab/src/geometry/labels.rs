@@ -108,7 +108,7 @@ pub(super) fn measure(
     }
     let of: Vec<u32> = labeled.iter().map(|(_, class)| *class).collect();
     let chosen: Vec<usize> = labeled.iter().map(|(row, _)| *row).collect();
-    let rows = rows.take(&chosen)?;
+    let rows = rows.take(&chosen);
     let points = Points::new(&rows)?;
     let silhouette = silhouette(points, &of)?;
     let lidar = lidar(points, &of)?;

@@ -12,7 +12,6 @@ pub mod partial;
 pub mod table;
 mod verdict;
 
-use riesz::Points;
 use riesz::geometry::{Estimate, Findings, METRICS, Metric, Pairwise, Sampled, Sampling, State};
 use riesz::rng::Key;
 use riesz::sphere::ideal;
@@ -23,6 +22,7 @@ use crate::embeddings::Rows;
 use crate::embeddings::stream::Wanted;
 use crate::progress::Progress;
 use crate::{Error, Result};
+pub(crate) use feed::tell_apart;
 pub use feed::{Input, inputs};
 use matched::{Groups, Matched};
 pub use page::render;
@@ -189,7 +189,7 @@ impl Gathered {
     /// Adds what another has, as if its files came after these.
     ///
     /// # Errors
-    /// If dimension, seed or sample differ, or if both have the rows of one file.
+    /// If dimension, seed or sample differ, or if both have the rows of one file, or files of one name.
     pub fn merge(&mut self, other: Self) -> Result<()> {
         let differ = |what: &str, a: u64, b: u64| {
             Err(Error::input(format!("has {what} {b}, and the parts before have {a}; parts must agree")))
@@ -210,6 +210,16 @@ impl Gathered {
                     return Err(Error::input(format!(
                         "has rows of {} that a part before it has too, and which would count twice",
                         source.map_or("a file", |source| source.name.as_str())
+                    )));
+                }
+                let is_here = |source: &&Source| self.sources.iter().any(|here| here.name == source.name);
+                if let Some(source) = other.sources.iter().find(is_here)
+                    && self.sample > 0
+                {
+                    return Err(Error::input(format!(
+                        "has a file {0}, and so has a part before it; rows are drawn by their file's name, and two files of one name \
+                         would be drawn alike. Measure one of them under another name, as by a link, or the folder above both",
+                        source.name
                     )));
                 }
                 self.state.merge(other.state);
@@ -369,8 +379,9 @@ pub fn report(gathered: Gathered, told: &Told) -> Result<Report> {
         state.finish().map_err(|error| Error::from(error).at(files(&sources)))?;
     let key = Key::new(seed).stream("pairs");
     let looks_at_pairs = metrics.iter().any(|metric| metric.pairwise) && sampled.len() > 1;
-    let pairwise =
-        looks_at_pairs.then(|| pairwise(&sampled, rows, told.duplicate_cosine, key)).transpose()?;
+    let pairwise = looks_at_pairs
+        .then(|| Pairwise::of_sample(&sampled, rows, told.duplicate_cosine, key))
+        .transpose()?;
     let dim = spectrum.dim();
     let labeled = labels::measure(labels.as_ref(), &sampled, &places, key, &mut notes)?;
     let findings = Findings {
@@ -401,7 +412,11 @@ pub fn report(gathered: Gathered, told: &Told) -> Result<Report> {
             .collect();
     }
     let bins = cosines.len();
-    let edge = |bin: usize| ideal::cdf(dim, 2.0 * bin as f64 / bins as f64 - 1.0);
+    // Between the outer edges lies all of the law, at d = 1 at the edges themselves.
+    let edge = |bin: usize| match bin {
+        0 => 0.0,
+        bin => ideal::cdf(dim, 2.0 * bin as f64 / bins as f64 - 1.0),
+    };
     let ideal_cosines = (0..bins).map(|bin| edge(bin + 1) - edge(bin)).collect();
     Ok(Report {
         schema_version: SCHEMA_VERSION,
@@ -423,14 +438,6 @@ pub fn report(gathered: Gathered, told: &Told) -> Result<Report> {
         lengths: findings.lengths.as_ref().map(riesz::geometry::Lengths::histogram).unwrap_or_default(),
         map,
         sources,
-    })
-}
-
-/// Pairwise metrics of unit rows, in their precision.
-pub(crate) fn pairwise(rows: &Sampled, of: u64, duplicate: f64, key: Key) -> Result<Pairwise> {
-    Ok(match rows {
-        Sampled::F32(rows) => Pairwise::of(Points::new(rows)?, of, duplicate, key)?,
-        Sampled::F64(rows) => Pairwise::of(Points::new(rows)?, of, duplicate, key)?,
     })
 }
 
@@ -457,7 +464,7 @@ fn map_of(
     let mut chosen = riesz::rng::permutation(&mut key.stream("rows").rng(), rows.len());
     chosen.truncate(MAPPED);
     chosen.sort_unstable();
-    let places = crate::report::map::layout(&rows.take(&chosen)?.to_f32(), key)?;
+    let places = crate::report::map::layout(&rows.take(&chosen).to_f32(), key)?;
     let spot = |(&[x, y], &i): (&[f64; 2], &usize)| Spot { x, y, place: place(i), class: class(i) };
     Ok(places.iter().zip(&chosen).map(spot).collect())
 }

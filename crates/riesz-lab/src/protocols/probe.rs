@@ -2,7 +2,8 @@
 //!
 //! Rows are standardized by the training rows' mean and deviation. λ is the one of [`PENALTIES`] that is best on a
 //! keyed fifth of the training rows, where the search goes from strong to weak and ends when two in a row were no
-//! better; the fit is then repeated on all rows. This is scikit-learn's `LogisticRegression` with C = 1/(λ n).
+//! better; the fit is then repeated on all rows. This is scikit-learn's `LogisticRegression` with C = 1/(λ n); of two classes,
+//! where that has one vector of weights and not two, with C = 2/(λ n).
 
 use riesz::Matrix;
 use riesz::rng::{Key, permutation};
@@ -214,6 +215,30 @@ mod tests {
         let fit = Fit::new(set(&train), 3, 1e-2, None);
         for (weight, want) in fit.weights.iter().zip(want.as_flattened()) {
             assert!((weight - want).abs() < 2e-3, "{:?}", fit.weights);
+        }
+    }
+
+    /// Of two classes scikit-learn has one vector of weights, here the difference of two: `LogisticRegression(C=2/(penalty*60), tol=1e-12)`.
+    #[test]
+    fn the_optimum_of_two_classes_is_scikit_learns() {
+        let two = |mut labeled: Labeled| {
+            labeled.labels.iter_mut().for_each(|label| *label = u32::from(*label == 2));
+            labeled
+        };
+        let (train, test) = standardized(two(rows(0, 60)), two(rows(60, 300)));
+        let cases = [
+            (1.0, [-0.193_610, -0.244_691, 0.363_260, -0.160_710, 0.0, -0.741_634], [50, 232]),
+            (1e-2, [-0.925_977, -1.273_180, 1.789_277, -0.582_221, 0.0, -1.318_536], [52, 261]),
+            (1e-4, [-1.071_882, -1.464_213, 2.057_261, -0.647_476, 0.0, -1.444_238], [52, 261]),
+        ];
+        for (penalty, want, right) in cases {
+            let fit = Fit::new(set(&train), 2, penalty, None);
+            for (place, want) in want.iter().enumerate() {
+                let weight = fit.weights[6 + place] - fit.weights[place];
+                assert!((weight - want).abs() < 2e-3, "penalty {penalty}: {:?}", fit.weights);
+            }
+            let hits = [&train, &test].map(|rows| fit.hits(set(rows)).iter().filter(|hit| **hit).count());
+            assert_eq!(hits, right, "penalty {penalty}");
         }
     }
 

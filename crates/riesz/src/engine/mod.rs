@@ -1,6 +1,7 @@
 //! Engines evaluate a loss and its gradient on unit rows. [`Reference`] is the definition; [`Fused`] is what runs.
 
 mod cached;
+mod coinciding;
 mod coupling;
 mod fused;
 mod groups;
@@ -272,6 +273,7 @@ impl<'a> Batch<'a> {
             );
         }
         loss.check_grouped(batch.images, batch.views, groups.map(|groups| groups.sizes.as_slice()))?;
+        coinciding::refuse(batch, loss, views)?;
         Ok(batch)
     }
 

@@ -81,9 +81,14 @@ impl Lengths {
         self.most
     }
 
-    /// The bins that are not empty, with their middles: (length, share of all).
+    /// The bins from the first to the last that are not empty, with their middles: (length, share of all). The outermost also have what is
+    /// below 2⁻⁶⁴ or above 2⁶⁴, and then stand at the least or the largest length.
     pub fn histogram(&self) -> Vec<(f64, f64)> {
-        let middle = |bin: usize| ((bin as f64 + 0.5) / FINE - OCTAVES).exp2();
+        let middle = |bin: usize| match bin {
+            0 if self.least < (-OCTAVES).exp2() => self.least,
+            bin if bin == BINS - 1 && self.most > OCTAVES.exp2() => self.most,
+            bin => ((bin as f64 + 0.5) / FINE - OCTAVES).exp2(),
+        };
         let first = self.bins.iter().position(|count| *count > 0).unwrap_or(0);
         let last = self.bins.iter().rposition(|count| *count > 0).unwrap_or(0);
         (first..=last).map(|bin| (middle(bin), self.bins[bin] as f64 / self.count.max(1) as f64)).collect()
@@ -117,7 +122,9 @@ mod tests {
         assert_eq!(whole.bins, left.bins);
         let mut ends = Lengths::new();
         [1e-300, 1e300].into_iter().for_each(|length| ends.push(length));
-        assert_eq!((ends.quantile(0.0), ends.quantile(1.0), ends.histogram().len()), (1e-300, 1e300, BINS));
+        assert_eq!((ends.quantile(0.0), ends.quantile(1.0)), (1e-300, 1e300));
+        let histogram = ends.histogram();
+        assert_eq!((histogram.len(), histogram[0], histogram[BINS - 1]), (BINS, (1e-300, 0.5), (1e300, 0.5)));
         let mut none = Lengths::new();
         none.merge(&Lengths::new());
         assert_eq!(none, Lengths::new());

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
+use crate::points::lengths;
 use crate::rng::Key;
 use crate::{Error, Matrix, Scalar};
 
@@ -81,7 +82,7 @@ impl Sample {
         drawn.into_iter().map(|drawn| (drawn, self.numbers.row(drawn.slot, self.dim)))
     }
 
-    /// The places, and the rows scaled to unit length.
+    /// The places, and the rows with their directions.
     pub(super) fn finish(mut self) -> Result<(Vec<u64>, Sampled), Error> {
         let mut drawn: Vec<Drawn> = std::mem::take(&mut self.drawn).into_vec();
         drawn.sort_unstable_by_key(|drawn| drawn.row);
@@ -97,15 +98,13 @@ impl Sample {
             }
             slots[here] = here;
         }
-        let count = drawn.len();
         let sampled = match self.numbers {
-            Numbers::F32(numbers) if count > DOUBLE && !is_narrow(&numbers, self.dim) => {
-                let mut rows = Matrix::new(numbers, self.dim);
-                crate::normalize(&mut rows)?;
-                Sampled::F32(rows)
+            Numbers::F32(numbers) => {
+                let lengths = lengths(&numbers, self.dim, 0)?;
+                Sampled { dim: self.dim, numbers: Numbers::F32(numbers), lengths }
             }
-            numbers => {
-                let mut rows = Matrix::new(numbers.into_f64(), self.dim);
+            Numbers::F64(numbers) => {
+                let mut rows = Matrix::new(numbers, self.dim);
                 crate::normalize(&mut rows)?;
                 Sampled::of(rows)
             }
@@ -114,11 +113,11 @@ impl Sample {
     }
 }
 
-/// Up to so many sampled rows are handed out in f64.
+/// Cosines of up to so many sampled rows are made in f64.
 const DOUBLE: usize = 4096;
 
-/// Rows whose mean has a squared length above this are handed out in f64, however many they are: they lie so close together that
-/// cosines right to 10⁻⁷ would not tell which are nearest.
+/// So are those of rows whose mean has a squared length above this, however many they are: they lie so close together that cosines
+/// right to 10⁻⁷ would not tell which are nearest.
 const NARROW: f64 = 0.99;
 
 /// Whether the mean of the rows, scaled to unit length, is longer than that. No row may be zero.
@@ -132,27 +131,27 @@ fn is_narrow<T: Scalar>(numbers: &[T], dim: usize) -> bool {
     mean.iter().map(|x| (x / rows).powi(2)).sum::<f64>() > NARROW
 }
 
-/// Sampled unit rows: in f64 if they are few or in a narrow cone, else in f32, whose cosines are right to 10⁻⁷.
+/// Sampled rows, of which all directions are known in f64. Numbers that fit into f32 take no more.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Sampled {
-    /// More than 4,096 rows, whose mean has a squared length of at most 0.99.
-    F32(Matrix<f32>),
-    /// Others.
-    F64(Matrix<f64>),
+pub struct Sampled {
+    dim: usize,
+    /// As they came in f32, or unit rows in f64.
+    numbers: Numbers,
+    /// Of rows in f32.
+    lengths: Vec<f64>,
 }
 
 impl Sampled {
-    /// These unit rows, in the precision that they need.
+    /// These unit rows.
     pub fn of(rows: Matrix<f64>) -> Self {
-        let is_exact = rows.len() <= DOUBLE || is_narrow(rows.as_slice(), rows.dim());
-        if is_exact { Self::F64(rows) } else { Self::F32(rows.to_f32()) }
+        Self { dim: rows.dim(), numbers: Numbers::F64(rows.into_vec()), lengths: Vec::new() }
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        match self {
-            Self::F32(rows) => rows.len(),
-            Self::F64(rows) => rows.len(),
+        match &self.numbers {
+            Numbers::F32(numbers) => numbers.len() / self.dim,
+            Numbers::F64(numbers) => numbers.len() / self.dim,
         }
     }
 
@@ -161,28 +160,58 @@ impl Sampled {
         self.len() == 0
     }
 
-    /// The rows of these places among them, in f64 and of unit length.
+    /// Numbers a row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Writes row `i`, of unit length.
     ///
-    /// # Errors
-    /// If there is none.
-    pub fn take(&self, chosen: &[usize]) -> Result<Matrix<f64>, Error> {
-        let mut rows = match self {
-            Self::F32(rows) => {
-                let data: Vec<f64> =
-                    chosen.iter().flat_map(|&i| rows.row(i)).map(|x| f64::from(*x)).collect();
-                Matrix::new(data, rows.dim())
+    /// # Panics
+    /// If there is none, or `out` is shorter or longer than a row.
+    pub fn direction(&self, i: usize, out: &mut [f64]) {
+        let place = i * self.dim..(i + 1) * self.dim;
+        match &self.numbers {
+            Numbers::F32(numbers) => {
+                let length = self.lengths[i];
+                assert_eq!(out.len(), self.dim, "numbers of a row");
+                out.iter_mut().zip(&numbers[place]).for_each(|(out, x)| *out = f64::from(*x) / length);
             }
-            Self::F64(rows) => {
-                Matrix::new(chosen.iter().flat_map(|&i| rows.row(i)).copied().collect(), rows.dim())
+            Numbers::F64(numbers) => out.copy_from_slice(&numbers[place]),
+        }
+    }
+
+    /// The rows of these places among them, of unit length.
+    ///
+    /// # Panics
+    /// If there is none of a place.
+    pub fn take(&self, chosen: &[usize]) -> Matrix<f64> {
+        let mut rows = Matrix::zeros(chosen.len(), self.dim);
+        chosen.iter().enumerate().for_each(|(place, &i)| self.direction(i, rows.row_mut(place)));
+        rows
+    }
+
+    /// All rows in f32, rounded; `None` if they are so few or so close together that their cosines are to be made in f64.
+    pub(super) fn rounded(&self) -> Option<Matrix<f32>> {
+        let is_exact = self.len() <= DOUBLE
+            || match &self.numbers {
+                Numbers::F32(numbers) => is_narrow(numbers, self.dim),
+                Numbers::F64(numbers) => is_narrow(numbers, self.dim),
+            };
+        let mut here = vec![0.0; self.dim];
+        (!is_exact).then(|| {
+            let mut rows = Matrix::zeros(self.len(), self.dim);
+            for i in 0..self.len() {
+                self.direction(i, &mut here);
+                rows.row_mut(i).iter_mut().zip(&here).for_each(|(out, x)| *out = *x as f32);
             }
-        };
-        crate::normalize(&mut rows)?;
-        Ok(rows)
+            rows
+        })
     }
 }
 
 /// Numbers in f32 as long as that holds them exactly, as those of most files.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Numbers {
     F32(Vec<f32>),
     F64(Vec<f64>),
@@ -239,13 +268,6 @@ impl Numbers {
                 Self::F32(numbers) => numbers.swap(a * dim + k, b * dim + k),
                 Self::F64(numbers) => numbers.swap(a * dim + k, b * dim + k),
             }
-        }
-    }
-
-    fn into_f64(self) -> Vec<f64> {
-        match self {
-            Self::F32(numbers) => numbers.into_iter().map(f64::from).collect(),
-            Self::F64(numbers) => numbers,
         }
     }
 }
@@ -319,13 +341,13 @@ mod tests {
             let want = contents(&sample);
             let (places, found) = sample.finish().unwrap();
             assert_eq!(places, want.iter().map(|(place, _)| *place).collect::<Vec<_>>());
-            assert_eq!(matches!(found, Sampled::F32(_)), capacity == 5000 && side < 0.0);
+            assert_eq!(found.rounded().is_some(), capacity == 5000 && side < 0.0);
             let all: Vec<usize> = (0..found.len()).collect();
-            let taken = found.take(&all).unwrap();
+            let taken = found.take(&all);
             for (i, (_, content)) in want.iter().enumerate() {
                 let ratio = taken.row(i)[1] / taken.row(i)[0];
                 assert!(
-                    (ratio - content[1]).abs() < 2e-7 * content[1].abs().max(1.0),
+                    (ratio - content[1]).abs() < 1e-15 * content[1].abs().max(1.0),
                     "{ratio} for {}",
                     content[1]
                 );
