@@ -1,7 +1,5 @@
 //! Rows that coincide where a kernel is infinite are refused, and no others.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use riesz::Points;
 use riesz::engine::{Engine, Fused, Reference};
 use riesz::loss::{Convention, KclKernel, Loss};
