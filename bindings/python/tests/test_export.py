@@ -1,5 +1,7 @@
-"""What `riesz export` writes, in onnxruntime and torchvision: the rows that `riesz embed` gives, to 1e-4."""
+"""What `riesz export` writes, in onnxruntime and torchvision: the rows that `riesz embed` gives, to 1e-4, and the answers of
+`riesz finetune`."""
 
+import json
 import pathlib
 import shutil
 import subprocess
@@ -53,6 +55,36 @@ def test_onnxruntime_gives_the_rows(run, part, name):
     for count in [len(images), 1]:
         [rows] = session.run([name], {"images": images[:count]})
         close(rows, embedded(folder, part)[:count])
+
+
+def test_onnxruntime_gives_the_answers_of_the_classifier(run, monkeypatch):
+    folder, images = run
+    if not folder.name.startswith(("resnet-small", "resnet18", "vit-tiny")):
+        pytest.skip("a training of a large network takes minutes")
+    lines = [f"{index:03}.png,{['gravel', 'sand', 'moss'][index % 3]}\n" for index in range(len(images))]
+    (folder / "labels.csv").write_text("name,label\n" + "".join(lines))
+    tune = [RIESZ, "finetune", folder / "run", "--labels", folder / "labels.csv", "--steps", "2", "--batch", "8"]
+    subprocess.run([*tune, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    output = folder / "classifier.onnx"
+    subprocess.run([RIESZ, "export", folder / "run", "--classifier", "--output", output], check=True)
+    session = onnxruntime.InferenceSession(str(output))
+    found = json.loads((folder / "run/finetune/finetune.json").read_text())
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == found["classes"]
+    asked = images[[int(pathlib.Path(name).stem) for name in found["names"]]]
+    [logits] = session.run(["logits"], {"images": asked})
+    [answers] = [stage["answers"] for stage in found["stages"] if stage["stage"] == "finetuned"]
+    # The class that riesz said has the largest logit, but for rounding.
+    said = logits[range(len(asked)), answers]
+    numpy.testing.assert_allclose(said, logits.max(1), atol=1e-4 * numpy.abs(logits).max())
+    # The lines of the card say the same of a picture.
+    pytest.importorskip("PIL.Image")
+    shutil.copy(folder / "photos" / found["names"][0], folder / "photo.jpg")
+    lines = (folder / "classifier.md").read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(folder)
+    names = {}
+    exec(lines, names)
+    close(names["logits"][0], logits[0])
+    assert names["answers"] == [found["classes"][names["logits"][0].argmax()]]
 
 
 def test_the_lines_of_the_card_load_the_weights(run, monkeypatch):

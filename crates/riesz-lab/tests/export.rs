@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use riesz::rng::Key;
 use riesz_lab::encoder::{Backbone, EncoderRecipe, ProjectorRecipe, Stem};
 use riesz_lab::export::{Rows, loading, onnx, weights};
+use riesz_lab::network::Network;
 use riesz_lab::tensors::NamedTensor;
 
 /// A field of a message: its number, and the number or bytes that it holds.
@@ -69,8 +70,7 @@ fn recipe(backbone: Backbone) -> EncoderRecipe {
     }
 }
 
-fn drawn(recipe: &EncoderRecipe, size: usize, channels: usize) -> Vec<NamedTensor> {
-    let network = recipe.network(size, channels).unwrap();
+fn drawn(network: &Network) -> Vec<NamedTensor> {
     let named = |spec: riesz_lab::network::Spec| {
         let values = spec.begin(Key::new(3));
         NamedTensor { name: spec.name, shape: spec.shape, values }
@@ -92,11 +92,17 @@ fn every_backbone_becomes_a_sound_graph() {
         (Backbone::VitTiny, 32, 3, &["LayerNormalization", "Softmax", "Erf", "Expand", "Gather"]),
     ] {
         let recipe = recipe(backbone);
-        let (network, tensors) = (recipe.network(size, channels).unwrap(), drawn(&recipe, size, channels));
-        for (layer, normalized) in [(network.representation(), false), (network.layers().len() - 1, true)] {
+        let encoder = recipe.network(size, channels).unwrap();
+        let classifier = recipe.classifier(size, channels, 7).unwrap();
+        let (h, z, logits) =
+            (encoder.representation(), encoder.layers().len() - 1, classifier.layers().len() - 1);
+        for (network, layer, normalized) in
+            [(&encoder, h, false), (&encoder, z, true), (&classifier, logits, false)]
+        {
+            let tensors = drawn(network);
             let rows = Rows { layer, name: "rows".to_owned(), normalized };
             let about = BTreeMap::from([("key".to_owned(), "value".to_owned())]);
-            let model = onnx(&network, &tensors, &rows, &about);
+            let model = onnx(network, &tensors, &rows, &about);
             let [graph] = all(&model, 7)[..] else { panic!("one graph") };
             let mut known: BTreeSet<String> =
                 all(graph, 11).iter().flat_map(|input| texts(input, 1)).collect();
@@ -141,13 +147,13 @@ fn every_backbone_becomes_a_sound_graph() {
 #[test]
 fn weights_have_torchvisions_names_and_lines_that_load_them() {
     let recipe = recipe(Backbone::Resnet18);
-    let own = weights(drawn(&recipe, 32, 3));
+    let own = weights(drawn(&recipe.network(32, 3).unwrap()));
     let names: Vec<&str> = own.iter().map(|tensor| tensor.name.as_str()).collect();
     assert!(names.contains(&"layer4.1.bn2.running_var") && names.contains(&"conv1.weight"), "{names:?}");
     assert!(names.iter().all(|name| !name.contains("backbone") && !name.contains("projector")));
     let lines = loading(&recipe, [32, 3], &own, "w.safetensors");
     assert!(lines.contains("resnet18()") && lines.contains("Conv2d(3, 64, 3, padding=1"), "{lines}");
-    let large = weights(drawn(&recipe, 96, 3));
+    let large = weights(drawn(&recipe.network(96, 3).unwrap()));
     assert!(!loading(&recipe, [96, 3], &large, "w.safetensors").contains("conv1"), "torchvision's own stem");
 }
 

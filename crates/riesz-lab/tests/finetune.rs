@@ -61,6 +61,14 @@ fn three_stages_answer_the_same_images_and_are_the_same_again() {
     let (first, found) = results(&at("a"));
     assert_eq!(found.stages.iter().map(|found| found.stage).collect::<Vec<_>>(), Stage::ALL);
     assert_eq!((found.classes.len(), found.training_images, found.labels.len()), (10, 80, 2000));
+    // Each held-out image is told by the name that `embed` gives it.
+    let list = at("held-out.npy");
+    assert!(riesz(&["embed", &run, "--output", list.to_str().unwrap(), "--quiet"]).status.success());
+    let list = std::fs::read_to_string(list.with_extension("csv")).unwrap();
+    let told_of = found.names.iter().zip(&found.labels).enumerate();
+    let lines = told_of
+        .map(|(index, (name, &label))| format!("{index},{name},{label},{}", found.classes[label as usize]));
+    assert!(lines.eq(list.lines().skip(1)), "{}", found.names[0]);
     for stage in &found.stages {
         let right = stage.answers.iter().zip(&found.labels).filter(|(a, b)| a == b).count();
         assert_eq!(stage.accuracy, right as f64 / 2000.0);
@@ -82,6 +90,11 @@ fn three_stages_answer_the_same_images_and_are_the_same_again() {
     std::fs::create_dir(at("c")).unwrap();
     let cut = Finetuned { stages: found.stages[..1].to_vec(), ..found.clone() };
     std::fs::write(at("c/finetune.json"), serde_json::to_string(&cut).unwrap()).unwrap();
+    assert!(go("c", &["--quiet"]).status.success());
+    assert_eq!(results(&at("c")).0, first);
+    // So does what was left before names were written.
+    let nameless = Finetuned { names: Vec::new(), ..cut };
+    std::fs::write(at("c/finetune.json"), serde_json::to_string(&nameless).unwrap()).unwrap();
     assert!(go("c", &["--quiet"]).status.success());
     assert_eq!(results(&at("c")).0, first);
     // A finished one is only told again, as JSON too.
@@ -112,6 +125,67 @@ fn three_stages_answer_the_same_images_and_are_the_same_again() {
     assert!(told(&refused).contains("results of other settings"), "{}", told(&refused));
     assert!(go("e", &["--seed", "2", "--quiet"]).status.success());
     assert_ne!(results(&at("e")).1.stages[0].answers, found.stages[0].answers);
+}
+
+#[test]
+fn the_classifier_is_exported_with_its_classes_and_a_card() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = trained(folder.path());
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let export = |more: &[&str]| riesz(&[&["export", run.as_str()], more].concat());
+    let refused = |output: Output, expected: &str| {
+        let message = told(&output);
+        assert_eq!((output.status.code(), message.trim_end().lines().count()), (Some(2), 1), "{message}");
+        assert!(message.contains(expected), "{message}");
+    };
+    refused(export(&["--classifier", "--output", &at("c.onnx")]), "`riesz finetune");
+    let tuned = riesz(&["finetune", &run, "--labels-per-class=4", "--steps=2", "--batch=16", "--quiet"]);
+    assert!(tuned.status.success(), "{}", told(&tuned));
+    let made = export(&["--classifier", "--output", &at("c.onnx")]);
+    assert!(made.status.success(), "{}", told(&made));
+    let model = std::fs::read(at("c.onnx")).unwrap();
+    let (_, found) = results(&Path::new(&run).join("finetune"));
+    let classes = serde_json::to_string(&found.classes).unwrap();
+    for part in ["logits", "head.weight", &classes] {
+        assert!(model.windows(part.len()).any(|bytes| bytes == part.as_bytes()), "{part}");
+    }
+    let card = std::fs::read_to_string(at("c.md")).unwrap();
+    let accuracy = format!("{:.1} %", 100.0 * found.stage(Stage::Finetuned).unwrap().accuracy);
+    for part in [
+        "float [batch, 10], one for each class",
+        "Learned from 40 labels (at most 4 a class)",
+        &format!("| finetuned (this file) | {accuracy} |"),
+        "| 9 | Ankle boot | 200 |",
+        "MIT, © 2017 Zalando SE",
+    ] {
+        assert!(card.contains(part), "{part}: {card}");
+    }
+
+    refused(export(&["--classifier", "--output", &at("c.safetensors")]), "must end in .onnx");
+    refused(
+        riesz(&["export", &format!("{run}/finetune"), "--output", &at("d.onnx")]),
+        "`riesz export RUN --classifier=",
+    );
+    // Of another encoder, and one whose two files are of two trainings.
+    let mut other = found.clone();
+    other.settings.encoder = "0".repeat(64);
+    let mut strange = found.clone();
+    strange.classes.swap(0, 1);
+    for (name, found, expected) in [
+        ("other", &other, "was not finetuned from the encoder of"),
+        ("strange", &strange, "do not belong together"),
+    ] {
+        let folder = at(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::copy(
+            format!("{run}/finetune/classifier.safetensors"),
+            format!("{folder}/classifier.safetensors"),
+        )
+        .unwrap();
+        std::fs::write(format!("{folder}/finetune.json"), serde_json::to_string(found).unwrap()).unwrap();
+        refused(export(&[&format!("--classifier={folder}"), "--output", &at("d.onnx")]), expected);
+    }
+    assert!(!Path::new(&at("d.onnx")).exists());
 }
 
 #[test]

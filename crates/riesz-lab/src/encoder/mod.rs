@@ -19,6 +19,7 @@ use crate::tensors::NamedTensor;
 use crate::{Error, Result};
 
 pub use recipe::{Backbone, EncoderRecipe, PixelsRecipe, ProjectorRecipe, Stem, begin};
+pub(crate) use store::read_as;
 pub use store::{FORMAT, Stored, open, read, save};
 
 /// A map from images to rows that can be trained.

@@ -49,19 +49,28 @@ pub struct Stored {
 /// # Errors
 /// If the file is missing, damaged, or not such a file.
 pub fn read(path: &Path) -> Result<Stored> {
+    Ok(read_as(path, FORMAT, "an encoder")?.0)
+}
+
+/// Reads a file of numbers with what to build, of this format, which sentences call `what`; and all of its metadata.
+///
+/// # Errors
+/// If the file is missing, damaged, or of another format.
+pub(crate) fn read_as(path: &Path, format: &str, what: &str) -> Result<(Stored, BTreeMap<String, String>)> {
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, &error))?;
-    let damaged = |why: String| not_an_encoder(path, &why);
+    let damaged = |why: String| not_such(path, what, &why);
     let (tensors, metadata) = from_bytes(&bytes).map_err(|error| damaged(error.to_string()))?;
     let entry = |key: &str| metadata.get(key).ok_or_else(|| damaged(format!("its metadata has no {key}")));
-    if entry("format")? != FORMAT {
-        return Err(damaged(format!("its format is {}; expected {FORMAT}", entry("format")?)));
+    if entry("format")? != format {
+        return Err(damaged(format!("its format is {}; expected {format}", entry("format")?)));
     }
     let number = |key: &str| -> Result<usize> {
         entry(key)?.parse().map_err(|_| damaged(format!("its {key} is not a number")))
     };
     let recipe: EncoderRecipe =
         serde_json::from_str(entry("encoder")?).map_err(|error| damaged(error.to_string()))?;
-    Ok(Stored { recipe, size: number("size")?, channels: number("channels")?, tensors })
+    let stored = Stored { recipe, size: number("size")?, channels: number("channels")?, tensors };
+    Ok((stored, metadata))
 }
 
 /// Opens an encoder that [`save`] wrote with its recipe.
@@ -71,10 +80,10 @@ pub fn read(path: &Path) -> Result<Stored> {
 pub fn open(path: &Path, device: &Device) -> Result<Box<dyn Encoder>> {
     let Stored { recipe, size, channels, tensors } = read(path)?;
     let mut encoder = recipe.build(size, channels, Key::new(0), device)?;
-    encoder.load(&tensors).map_err(|error| not_an_encoder(path, &error.to_string()))?;
+    encoder.load(&tensors).map_err(|error| not_such(path, "an encoder", &error.to_string()))?;
     Ok(encoder)
 }
 
-fn not_an_encoder(path: &Path, why: &str) -> Error {
-    Error::input(format!("{}: not an encoder of riesz ({why})", path.display()))
+fn not_such(path: &Path, what: &str, why: &str) -> Error {
+    Error::input(format!("{}: not {what} of riesz ({why})", path.display()))
 }

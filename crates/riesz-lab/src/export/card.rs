@@ -15,6 +15,8 @@ pub struct Written {
     pub interface: String,
     /// Python that uses it.
     pub usage: String,
+    /// What the card says of it beyond the encoder, as Markdown: nothing, or a section.
+    pub section: String,
 }
 
 /// The card of a run's encoder; `summary` where the run was evaluated.
@@ -28,9 +30,12 @@ pub fn card(
     summary: Option<&Summary>,
     written: &Written,
 ) -> Result<String> {
-    let Written { file, interface, usage } = written;
+    let Written { file, interface, usage, section } = written;
     let mut text =
         format!("# {name}\n\n`{file}`: {encoder}.\n\n## Use\n\n{interface}\n\n```python\n{usage}\n```\n");
+    if !section.is_empty() {
+        let _ = write!(text, "\n{section}");
+    }
     let data = summary.map_or(recipe.data.source.as_str(), |summary| summary.data.as_str());
     let start = recipe.start.as_ref().map_or_else(String::new, |start| {
         format!(" It began with the weights `{}`, whose own data and license count here too.", start.weights)

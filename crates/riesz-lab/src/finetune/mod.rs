@@ -6,8 +6,12 @@
 //! | `task.rs` | the images with labels, the classes, the network |
 //! | `training.rs` | the steps of a classifier |
 //! | `results.rs` | `finetune.json`: what was found, stage by stage |
+//! | `stored.rs` | `classifier.safetensors`: the finetuned network |
+//! | `card.rs` | what a model card says of both |
 
+mod card;
 mod results;
+mod stored;
 mod task;
 mod training;
 
@@ -19,6 +23,7 @@ use crate::data::DataRecipe;
 use crate::lock::Lock;
 use crate::{Error, Result, interrupt};
 pub use results::{Finetuned, Found, SCHEMA_VERSION};
+pub use stored::Classifier;
 pub use task::Task;
 
 /// Everything that determines the results, together with the encoder and the program's commit.
@@ -104,7 +109,7 @@ impl Settings {
 }
 
 /// Where results lie in the folder.
-const RESULTS: &str = "finetune.json";
+pub const RESULTS: &str = "finetune.json";
 /// Where the finetuned network lies in the folder.
 pub const CLASSIFIER: &str = "classifier.safetensors";
 

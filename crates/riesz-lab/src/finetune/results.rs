@@ -24,6 +24,9 @@ pub struct Finetuned {
     pub training_images: usize,
     /// For each held-out image its class, as a place in `classes`; those of no class have the place after the last.
     pub labels: Vec<u32>,
+    /// For each held-out image its name; programs of before names wrote none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
     /// Finished stages, in order.
     pub stages: Vec<Found>,
 }
@@ -83,16 +86,34 @@ impl Finetuned {
             classes: task.classes.clone(),
             training_images: task.labels.len(),
             labels: task.asked.clone(),
+            names: task.names(),
             stages: Vec::new(),
+        }
+    }
+
+    /// Reads results as they are.
+    ///
+    /// # Errors
+    /// If the file is missing, damaged or of another version.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, &error))?;
+        let refused = |why: String| Error::input(why).at(path.display());
+        let found: Self = serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        match found.schema_version {
+            SCHEMA_VERSION => Ok(found),
+            other => {
+                Err(refused(format!("its schema_version is {other}; this program reads {SCHEMA_VERSION}")))
+            }
         }
     }
 
     /// Results that go on: those of the same task.
     pub(super) fn load(path: &Path, task: &Task) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, &error))?;
-        let found: Self = serde_json::from_str(&text)
-            .map_err(|error| Error::input(format!("{}: {error}", path.display())))?;
+        let mut found = Self::read(path)?;
         let same = Self { stages: found.stages.clone(), ..Self::new(task) };
+        if found.names.is_empty() {
+            found.names.clone_from(&same.names);
+        }
         let in_order =
             found.stages.iter().map(|found| found.stage).eq(Stage::ALL.into_iter().take(found.stages.len()));
         if found != same || !in_order {

@@ -8,7 +8,7 @@ use riesz::Matrix;
 use riesz::rng::Key;
 
 use super::results::Found;
-use super::{Settings, Stage};
+use super::{Settings, Stage, stored};
 use crate::augment::{Augment, AugmentRecipe};
 use crate::data::{self, Dataset, Source};
 use crate::device::Device;
@@ -16,9 +16,9 @@ use crate::encoder::{self, Encoder, EncoderRecipe, Stored};
 use crate::network::Network;
 use crate::protocols::{Head, Labeled, draw_items, places};
 use crate::recipe::Recipe;
-use crate::tensors::{NamedTensor, to_bytes};
+use crate::tensors::NamedTensor;
 use crate::train::measure::{Shown, Viewer, readable};
-use crate::{Error, Result, atomic};
+use crate::{Error, Result};
 
 /// Images with labels, classes and a network.
 pub struct Task {
@@ -227,15 +227,13 @@ impl Task {
     /// # Errors
     /// If the disk refuses.
     pub(super) fn save(&self, encoder: &dyn Encoder, path: &Path) -> Result<()> {
-        let json = |value: serde_json::Result<String>| value.map_err(|error| Error::input(error.to_string()));
-        let about = BTreeMap::from([
-            ("format".to_owned(), "riesz classifier 1".to_owned()),
-            ("size".to_owned(), self.augment.size().to_string()),
-            ("channels".to_owned(), self.augment.channels().to_string()),
-            ("encoder".to_owned(), json(serde_json::to_string(&self.encoder))?),
-            ("classes".to_owned(), json(serde_json::to_string(&self.classes))?),
-        ]);
-        atomic::write_bytes(path, &to_bytes(&encoder.named_tensors(), about)?)
+        let shape = [self.augment.size(), self.augment.channels()];
+        stored::save(path, encoder, &self.encoder, shape, &self.classes)
+    }
+
+    /// Names of the held-out images, in their order.
+    pub(super) fn names(&self) -> Vec<String> {
+        (0..self.held_out.len()).map(|item| self.held_out.name(item)).collect()
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use riesz_lab::data::{DataRecipe, open};
 use riesz_lab::embeddings;
+use riesz_lab::finetune::{Classifier, Finetuned};
 use riesz_lab::index::Stored;
 use riesz_lab::pretrained::Weights;
 use riesz_lab::recipe::Recipe;
@@ -39,7 +40,7 @@ const fn reader(
 }
 
 /// All of them.
-pub(crate) const READERS: [Reader; 38] = [
+pub(crate) const READERS: [Reader; 40] = [
     Reader { mend: Some(seeds::mend_png), ..reader("png", "a.png", seeds::png, folder_of) },
     reader("jpeg", "a.jpg", seeds::jpeg, folder_of),
     reader("bmp", "a.bmp", seeds::bmp, folder_of),
@@ -76,6 +77,10 @@ pub(crate) const READERS: [Reader; 38] = [
     reader("grid", "a.toml", seeds::grids, |path| one(Grid::read(path))),
     reader("encoder", "encoder.safetensors", seeds::encoder, |path| {
         one(encoder::open(path, &seeds::device()))
+    }),
+    reader("classifier", "classifier.safetensors", seeds::classifier, |path| one(Classifier::read(path))),
+    reader("finetune", "finetune.json", seeds::finetune, |path| {
+        one(Finetuned::read(path).map(|found| found.card()))
     }),
     reader("weights", "w.safetensors", seeds::weights, |path| {
         one(Weights::read(path).and_then(|weights| weights.recipe_keys()))

@@ -217,7 +217,7 @@ fn riesz(folder: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A finished run of one epoch, its encoder exported, an index of its images, and a state of a geometry.
+/// A finished run of one epoch, its encoder exported, a classifier finetuned from it, an index of its images, and a state of a geometry.
 fn made() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| {
@@ -230,6 +230,7 @@ fn made() -> &'static Path {
         let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/tables/f32.parquet");
         riesz(&folder, &["geometry", table.to_str().unwrap(), "--partial", "a.state", "--quiet"]);
         riesz(&folder, &["export", "run", "--output", "weights.safetensors"]);
+        riesz(&folder, &["finetune", "run", "--steps=1", "--batch=8", "--output", "tuned", "--quiet"]);
         std::fs::create_dir_all(folder.join("photos")).unwrap();
         for (i, bytes) in png().iter().enumerate() {
             std::fs::write(folder.join(format!("photos/{i}.png")), bytes).unwrap();
@@ -245,6 +246,14 @@ fn of_run(name: &str) -> Vec<Vec<u8>> {
 
 pub(crate) fn encoder() -> Vec<Vec<u8>> {
     of_run("encoder.safetensors")
+}
+
+pub(crate) fn classifier() -> Vec<Vec<u8>> {
+    vec![std::fs::read(made().join("tuned/classifier.safetensors")).unwrap()]
+}
+
+pub(crate) fn finetune() -> Vec<Vec<u8>> {
+    vec![std::fs::read(made().join("tuned/finetune.json")).unwrap()]
 }
 
 pub(crate) fn checkpoint() -> Vec<Vec<u8>> {
