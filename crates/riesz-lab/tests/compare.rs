@@ -189,6 +189,11 @@ fn rows_of_other_items_are_refused() {
     let (code, err) = run(&[]);
     assert!(code == Some(2) && err.contains("row 0 is 0.png in a.npy and 1.png in b.npy"), "{err}");
     assert_eq!(run(&["--by-place"]).0, Some(0));
+    // A table that cannot be read may name other items.
+    std::fs::write(here.join("b.csv"), b"index,name\xff\n0,\xff\n").unwrap();
+    let (code, err) = run(&[]);
+    assert!(code == Some(2) && err.contains("b.npy: b.csv beside it cannot be read"), "{err}");
+    assert_eq!(run(&["--by-place"]).0, Some(0));
     // A table of fewer rows, or of more, is not that of the array.
     table("b.csv", "name", 0);
     let whole = std::fs::read_to_string(here.join("b.csv")).unwrap();

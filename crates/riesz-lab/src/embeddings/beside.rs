@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::stream::{Block, Source};
@@ -22,19 +22,13 @@ pub(super) fn with_texts(
     path: &Path,
     texts: &[String],
 ) -> Result<Box<dyn Source>, Failure> {
-    let beside = path.with_extension("csv");
-    let name = beside.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let file = File::open(&beside).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::Content(format!(
+    let name = beside(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let Some((table, header)) = open(path)? else {
+        return Err(Failure::Content(format!(
             "has no column {}: the file holds numbers alone, and no {name} lies beside it; parquet, Arrow and CSV files have columns",
             texts[0]
-        )),
-        _ => Failure::Disk(error),
-    })?;
-    let mut table = csv::Reader::from_reader(file);
-    let header = table.headers().map_err(|error| not_read(&name, &error))?;
-    let header: Vec<String> =
-        header.iter().map(|field| field.trim_start_matches('\u{feff}').trim().to_owned()).collect();
+        )));
+    };
     let place = |text: &String| {
         header.iter().position(|field| field == text).ok_or_else(|| {
             Failure::Content(format!("has no column {text}: {name} beside it has {}", listed(&header)))
@@ -42,6 +36,25 @@ pub(super) fn with_texts(
     };
     let columns = texts.iter().map(place).collect::<Result<_, _>>()?;
     Ok(Box::new(Beside { numbers, table: table.into_records(), name, columns }))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("csv")
+}
+
+/// The table beside the array at `path`, and the names of its columns, if there is one.
+pub(super) fn open(path: &Path) -> Result<Option<(csv::Reader<File>, Vec<String>)>, Failure> {
+    let beside = beside(path);
+    let file = match File::open(&beside) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::Disk(error)),
+    };
+    let name = beside.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut table = csv::Reader::from_reader(file);
+    let header = table.headers().map_err(|error| not_read(&name, &error))?;
+    let header = header.iter().map(|field| field.trim_start_matches('\u{feff}').trim().to_owned()).collect();
+    Ok(Some((table, header)))
 }
 
 fn not_read(name: &str, error: &csv::Error) -> Failure {

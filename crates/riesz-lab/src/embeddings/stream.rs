@@ -142,6 +142,21 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
     Ok(Stream { path: path.to_owned(), source })
 }
 
+/// The names of the columns of the table beside an array, if `path` is an array and there is one.
+///
+/// # Errors
+/// One sentence with the array's path if the table cannot be read.
+pub fn columns_beside(path: &Path) -> Result<Option<Vec<String>>> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
+    match ending.as_deref() {
+        Some("npy" | "npz" | "safetensors") => {
+            let found = beside::open(path).map_err(|failure| told(path, failure))?;
+            Ok(found.map(|(_, header)| header))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Rows that are in memory, as if they were in a file at `path`.
 ///
 /// # Errors

@@ -125,7 +125,7 @@ fn compared() -> impl Iterator<Item = &'static Metric> {
 /// One sentence with the file if it cannot be read, if the numbers of rows differ, or if both name the items of their rows and these
 /// are others.
 pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparison> {
-    let names = if settings.by_place { None } else { items::column([a, b], &settings.names) };
+    let names = if settings.by_place { None } else { items::column([a, b], &settings.names)? };
     let [wanted, other] = settings
         .names
         .clone()

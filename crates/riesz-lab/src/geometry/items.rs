@@ -1,7 +1,7 @@
 //! Whether rows of two sides are of the same items, where both name them.
 
 use super::feed::Input;
-use crate::embeddings::stream::{self, Wanted};
+use crate::embeddings::stream::{self, Wanted, columns_beside};
 use crate::names::quoted;
 use crate::{Error, Result};
 
@@ -9,7 +9,12 @@ use crate::{Error, Result};
 const NAMES: [&str; 5] = ["name", "id", "path", "filename", "file"];
 
 /// The column that names the items on both sides, in every file.
-pub(super) fn column(sides: [&[Input]; 2], numbers: &[Option<String>; 2]) -> Option<&'static str> {
+///
+/// # Errors
+/// If the table beside an array cannot be read, which might name them.
+pub(super) fn column(sides: [&[Input]; 2], numbers: &[Option<String>; 2]) -> Result<Option<&'static str>> {
+    let of_files = sides.iter().flat_map(|side| side.iter()).filter(|input| input.held.is_none());
+    of_files.map(|input| columns_beside(&input.path)).collect::<Result<Vec<_>>>()?;
     let has = |input: &Input, side: usize, name: &str| {
         let wanted = Wanted { name: numbers[side].clone(), texts: vec![name.to_owned()] };
         input.held.is_none() && stream::open(&input.path, &wanted).is_ok()
@@ -17,7 +22,7 @@ pub(super) fn column(sides: [&[Input]; 2], numbers: &[Option<String>; 2]) -> Opt
     let first =
         |name: &str| (0..2).all(|side| sides[side].first().is_some_and(|input| has(input, side, name)));
     let all = |name: &str| (0..2).all(|side| sides[side].iter().skip(1).all(|input| has(input, side, name)));
-    NAMES.into_iter().find(|name| first(name) && all(name))
+    Ok(NAMES.into_iter().find(|name| first(name) && all(name)))
 }
 
 /// Refuses rows whose items have other names on the other side; `first` is the place of the first.
