@@ -107,12 +107,12 @@ impl Pairwise {
         }
         let duplicate = duplicates::bound::<T>(duplicate);
         let left = 1.0 - n as f64 / of.max(n as u64) as f64;
-        // Those of a sample reach as far where a fifth of it is left out.
-        let listed = if left > 0.0 { 2 * NEIGHBORS } else { NEIGHBORS };
+        // Lists of a sample still have enough where a fifth of it is left out.
+        let reach = if left > 0.0 { 2 * NEIGHBORS } else { NEIGHBORS };
         let start = || Seen {
             gaussians: 0.0,
             cosines: Gathered::of(n),
-            nearest: Nearest::new(n, listed.min(n - 1)),
+            nearest: Nearest::new(n, reach.min(n - 1)),
             duplicates: 0,
             partners: vec![0; n],
             listed: Vec::new(),
