@@ -1,7 +1,8 @@
 //! Two encoders, or two checkpoints, on the same items: how alike they are, and how their metrics differ.
 //!
 //! A metric's difference has an interval: what it might be for other items of the same kind. Its standard error is that of a
-//! delete-a-group jackknife (20 groups) over at most 3,000 of the items, scaled to all of them by the root of their numbers.
+//! delete-a-group jackknife (20 groups) over at most 3,000 of the items, scaled to all of them by the root of their numbers; intervals
+//! are Student's with 19 degrees of freedom.
 
 use riesz::geometry::{
     Estimate, Findings, Joint, METRICS, Metric, NEAR_DUPLICATE, Pairwise, Sampled, Sampling, Spectrum, State,
@@ -173,7 +174,8 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
     };
     let [left, right] = [0, 1].map(|i| findings(&likeness.spectra[i], &likeness.samples[i]));
     let (left, right) = (left?, right?);
-    let errors = jackknife(&likeness.samples, key.stream("jackknife"), settings.quiet)?;
+    let groups = JACKKNIFE.1.min(looked_at);
+    let errors = jackknife(&likeness.samples, groups, key.stream("jackknife"), settings.quiet)?;
     let metrics = compared().zip(errors).map(|(metric, error)| {
         let [a, b] = [&left, &right].map(|findings| (metric.read)(findings).map(|found| found.value));
         let of = if metric.pairwise { looked_at as u64 } else { rows };
@@ -181,8 +183,11 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
         let estimate = a.zip(b).map(|(a, b)| match error {
             // Of too few items to leave some out.
             None => Estimate::exact(b - a),
-            Some(error) if is_count(metric) => rare(b - a, error * scale, looked_at as u64, rows),
-            Some(error) => Estimate::with_error(b - a, error * scale),
+            Some(error) if is_count(metric) => {
+                let found = Estimate::with_error_of_groups(b - a, error * scale * pairs(rows), groups);
+                rare(found, looked_at as u64, rows)
+            }
+            Some(error) => Estimate::with_error_of_groups(b - a, error * scale, groups),
         });
         Difference { name: metric.name.to_owned(), a, b, difference: Value::of(metric.name, estimate, of) }
     });
@@ -254,26 +259,20 @@ fn pairs(items: u64) -> f64 {
     items as f64 * (items as f64 - 1.0) / 2.0
 }
 
-/// A difference of two counts of pairs among so many rows, from those looked at; `error` is that of the share of pairs. A few rare pairs
-/// vary as a Poisson count, and that none differs where somebody looked does not prove that none does elsewhere.
-fn rare(difference: f64, error: f64, looked_at: u64, rows: u64) -> Estimate {
+/// The difference of two counts of pairs of so many rows, from those looked at. A few rare pairs vary as a Poisson count, and that none
+/// differs where somebody looked does not prove that none does elsewhere.
+fn rare(found: Estimate, looked_at: u64, rows: u64) -> Estimate {
     let scale = pairs(rows) / pairs(looked_at);
-    let poisson = Estimate::with_error(0.0, ((difference / scale).abs() + 1.0).sqrt());
+    let poisson = Estimate::with_error(0.0, ((found.value / scale).abs() + 1.0).sqrt());
     let least = poisson.interval.map_or(0.0, |[_, high]| (high + 2.0) * scale);
-    let found = Estimate::with_error(difference, error * pairs(rows));
-    Estimate {
-        interval: found
-            .interval
-            .map(|[low, high]| [low.min(difference - least), high.max(difference + least)]),
-        ..found
-    }
+    let wider = |[low, high]: [f64; 2]| [low.min(found.value - least), high.max(found.value + least)];
+    Estimate { interval: found.interval.map(wider), ..found }
 }
 
-/// For each metric the standard error of B − A over the items of the jackknife.
-fn jackknife(samples: &[Matrix<f64>; 2], key: Key, quiet: bool) -> Result<Vec<Option<f64>>> {
+/// For each metric the standard error of B − A over the items of the jackknife, from so many groups.
+fn jackknife(samples: &[Matrix<f64>; 2], groups: usize, key: Key, quiet: bool) -> Result<Vec<Option<f64>>> {
     let mut order = permutation(&mut key.rng(), samples[0].len());
     order.truncate(JACKKNIFE.0);
-    let groups = JACKKNIFE.1.min(order.len());
     let mut differences: Vec<Vec<Option<f64>>> = Vec::new();
     let mut progress = Progress::new("intervals", "groups", 0, groups as u64, quiet);
     for group in 0..groups {

@@ -36,6 +36,7 @@ pub use state::{Parts, State};
 pub use uniformity::{alignment, uniformity};
 pub use wasserstein::wasserstein_uniformity;
 
+use crate::sphere::ideal;
 use crate::{Error, Points, Scalar};
 
 /// A number, and its 95 % interval if it is of a sample.
@@ -59,6 +60,19 @@ impl Estimate {
     /// A number with this standard error.
     pub fn with_error(value: f64, error: f64) -> Self {
         Self { value, interval: Some([value - TWO_SIDED * error, value + TWO_SIDED * error]) }
+    }
+
+    /// A number with a standard error that was found from so many groups: value ± t · error, t the 97.5 % quantile of Student's law with
+    /// groups − 1 degrees of freedom.
+    ///
+    /// # Panics
+    /// If there are fewer than two groups.
+    pub fn with_error_of_groups(value: f64, error: f64, groups: usize) -> Self {
+        assert!(groups > 1, "{groups} groups have no spread");
+        // If s is the cosine of two independent uniform points in ν + 1 dimensions, s√ν/√(1 − s²) has that law with ν degrees of freedom.
+        let s = ideal::quantile(groups, 0.975);
+        let t = s * (groups as f64 - 1.0).sqrt() / (1.0 - s * s).sqrt();
+        Self { value, interval: Some([value - t * error, value + t * error]) }
     }
 
     /// The share of `hits` among `asked` independent questions with Wilson's interval (J. Am. Stat. Assoc. 1927), the p with
@@ -97,6 +111,17 @@ fn at_least_two<T: Scalar>(points: Points<'_, T>) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::rng::{Key, uniform};
+
+    #[test]
+    fn errors_of_groups_are_students() {
+        for (groups, t) in [(2, 12.706_205), (5, 2.776_445), (20, 2.093_024), (1000, 1.962_341)] {
+            let [low, high] = Estimate::with_error_of_groups(3.0, 0.5, groups).interval.unwrap();
+            assert!(
+                (high - 3.0 - 0.5 * t).abs() < 1e-5 && (3.0 - low - 0.5 * t).abs() < 1e-5,
+                "{groups}: {high}"
+            );
+        }
+    }
 
     /// Of 4,000 draws, near to 1 and farther; where all or none are hits, one end is 1 or 0 and the other is not.
     #[test]
