@@ -14,7 +14,7 @@
 //! | [`Loss::dhel`] | −s/τ | within | mean of row log-sum-exp |
 //! | [`Loss::kcl`] | −κ_A | within | γ · mean of κ_U |
 //! | [`Loss::align_uniform`] | ‖u − v‖^α | within | λ · log of mean Gaussian |
-//! | [`Loss::siglip`] | ln(1 + e^{−t s − b}) | cross: ln(1 + e^{t s + b}) | mean of row sums |
+//! | [`Loss::siglip`] | ln(1 + e^{−t s − b}), summed too | cross: ln(1 + e^{t s + b}) | mean of row sums |
 //! | [`Loss::spectral`] | −2s | cross: s² | mean |
 //! | [`Loss::sup_con`], [`Loss::sup_con_in`] (groups) | −s/τ, mean over matched; in or out of the log | all but itself | mean of row log-sum-exp |
 //! | [`Loss::mv_info_nce`] (any number of views) | log of an image's Σ e^{s/τ} | matched ∪ cross (∪ within) | mean of image log-sum-exp |
@@ -420,7 +420,8 @@ impl Loss {
 
     /// SigLIP: each pair (u_i, v_j) is told by itself whether it is a match,
     /// (1/N) Σ_ij ln(1 + e^{−y_ij (t s_ij + b)}) with y = 1 for i = j and −1 otherwise (Zhai et al., ICCV 2023, who begin
-    /// at t = 10, b = −10). Here t = `scale` and b = `offset` are given.
+    /// at t = 10, b = −10). Here t = `scale` and b = `offset` are given. Of K views or groups: the mean over all rows of the sum over
+    /// their pairs, matched and cross.
     ///
     /// # Errors
     /// If `scale` is not above 0 and finite, or `offset` is not finite.
@@ -434,7 +435,7 @@ impl Loss {
         Ok(Self {
             name: "siglip",
             terms: vec![
-                Term::attraction(1.0, Anchors::AllViews, matched),
+                Term { link: Link::RowSum, ..Term::attraction(1.0, Anchors::AllViews, matched) },
                 Term::repulsion(1.0, Link::RowSum, Pairs::CROSS, Anchors::AllViews, cross),
             ],
         })

@@ -258,6 +258,23 @@ fn energies_that_overflow_at_the_start_are_descended_on_by_their_logarithm() {
     assert!(narrower.iter().all(|minimum| matches!(minimum.end, End::Infinite | End::Flat)), "{narrower:?}");
 }
 
+/// The kernel of a high power is more than f64 holds for near points, and less for antipodes; its logarithm is neither. Five points have
+/// two antipodal pairs and a pole at the limit; at p = 1800 the energy is about 2⁻⁹⁰⁰, at 2200 less than f64 holds.
+#[test]
+fn riesz_energies_of_high_powers_are_descended_on_by_their_logarithm() {
+    for exponent in [1000.0, 1800.0] {
+        let minima = search(&energy(KclKernel::Riesz(exponent), 5, 3), 20, 6);
+        let least = minima.iter().map(|minimum| minimum.value).fold(f64::INFINITY, f64::min);
+        assert!((least.log2() + 0.5 * exponent).abs() < 3.0, "{exponent}: {least:e}");
+        for minimum in &minima {
+            assert!(matches!(minimum.end, End::Converged | End::Floor), "{exponent}: {minimum:?}");
+            assert!(minimum.value < 1.001 * least && minimum.gradient < 1e-9 * minimum.value, "{minimum:?}");
+        }
+    }
+    let minima = search(&energy(KclKernel::Riesz(2200.0), 5, 3), 20, 6);
+    assert!(minima.iter().all(|minimum| matches!(minimum.end, End::Infinite | End::Flat)), "{minima:?}");
+}
+
 /// HaoChen et al.'s loss is least at orthonormal sets, −2, and not at the simplex.
 #[test]
 fn the_spectral_loss_prefers_orthonormal_sets() {

@@ -41,6 +41,44 @@ fn raw(views: usize, n: usize, d: usize, key: Key) -> Matrix<f64> {
     Matrix::new((0..views * n * d).map(|i| center[i % (n * d)] + 0.4 * normal(&mut steps)).collect(), d)
 }
 
+/// SigLIP tells each pair by itself: all pairs are summed, those of an image's rows as others, of three views and of groups.
+#[test]
+fn siglip_sums_every_pair_once_for_each_end() {
+    let (views, n, d, scale, offset) = (3, 5, 4, 7.0, -3.0);
+    let rows = raw(views, n, d, Key::new(31));
+    let mut unit = rows.clone();
+    normalize(&mut unit).unwrap();
+    let loss = Loss::siglip(scale, offset).unwrap();
+    let softplus = |x: f64| x.exp().ln_1p();
+    for groups in [[0, 1, 2, 3, 4], [0, 1, 0, 0, 1]] {
+        let (mut pull, mut push) = (0.0, 0.0);
+        for p in 0..views * n {
+            for q in (0..views * n).filter(|&q| q != p) {
+                let s: f64 = unit.row(p).iter().zip(unit.row(q)).map(|(a, b)| a * b).sum();
+                if groups[p % n] == groups[q % n] {
+                    pull += softplus(-scale * s - offset);
+                } else if p / n != q / n {
+                    push += softplus(scale * s + offset);
+                }
+            }
+        }
+        let anchors = (views * n) as f64;
+        for engine in [&Fused as &dyn Engine<f64>, &Reference] {
+            let found = value_and_grad_raw_grouped(engine, &loss, &rows, views, Some(&groups)).unwrap();
+            assert!(
+                (found.attraction - pull / anchors).abs() < 1e-12 * pull,
+                "{groups:?}: {}",
+                found.attraction
+            );
+            assert!(
+                (found.repulsion - push / anchors).abs() < 1e-12 * push,
+                "{groups:?}: {}",
+                found.repulsion
+            );
+        }
+    }
+}
+
 /// With M images at the corners of a simplex, e = e^{1/τ} and b = e^{−1/((M−1)τ)}: the authors' minima.
 #[test]
 fn values_at_the_simplex() {

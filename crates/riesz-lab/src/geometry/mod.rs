@@ -155,7 +155,7 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
         wanted.read_file(classes)?;
         if classes.of.len() as u64 != state.rows() {
             return Err(Error::input(format!(
-                "{}: there are {} labels for {} rows",
+                "{}: there are {} labels for {} rows; a file of labels has one a line, and --labels COLUMN takes a column beside the rows",
                 wanted.place(),
                 classes.of.len(),
                 state.rows()

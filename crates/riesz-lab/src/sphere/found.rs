@@ -205,7 +205,7 @@ impl Found {
             "dim": subject.dim,
             "views": subject.views,
             "starts": self.minima.len(),
-            "tolerance": subject.tolerance,
+            "equal": subject.tolerance,
             "bound": self.bound.map(|bound| json!({ "value": bound.value, "theorem": theorem(bound.theorem) })),
             "certificates": self.certificates().into_iter().map(certificate).collect::<Vec<_>>(),
             "minima": minima,

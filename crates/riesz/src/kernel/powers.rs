@@ -32,6 +32,11 @@ impl Kernel for Riesz {
             (value, p * value / r)
         }
     }
+    /// −(p/2) ln r and p/r, where κ itself may be more than f64 holds, or less.
+    fn ln_at(&self, s: f64) -> (f64, f64) {
+        let (r, p) = (squared_distance(s), self.exponent);
+        if p > 0.0 { (-0.5 * p * r.ln(), p / r) } else { (f64::NAN, f64::NAN) }
+    }
     fn is_positive(&self) -> bool {
         self.exponent > 0.0
     }
@@ -103,6 +108,12 @@ impl Zonal for Riesz {
         let slope = T::from_f64(p) * value / r;
         let meets = p < 0.0 && r == T::from_f64(0.0);
         (value, if meets { T::from_f64(0.0) } else { slope })
+    }
+
+    #[inline(always)]
+    fn ln_pair<T: Real, S: Simd>(&self, s: T) -> (T, T) {
+        let r = square(s);
+        (T::from_f64(-0.5 * self.exponent) * r.ln::<S>(), T::from_f64(self.exponent) / r)
     }
 }
 

@@ -235,9 +235,15 @@ impl Problem {
         let free = minimum(shape, descent, false);
         if Self::is_lost(&free)
             && let Some(found) = self.by_logarithm(shape, shape.columns(&start), settings, watch)
-            && (free.end == End::Infinite || found.value <= (1.0 + 1e-9) * free.value)
         {
-            return found;
+            let is_told = found.end == End::Stopped || found.value.is_normal();
+            if is_told && (free.end == End::Infinite || found.value <= (1.0 + 1e-9) * free.value) {
+                return found;
+            }
+            if !is_told && free.end == End::Floor && free.value.abs() >= lbfgs::VANISHED {
+                // There is less than this, and f64 does not hold it.
+                return Minimum { value: f64::INFINITY, end: End::Infinite, ..free };
+            }
         }
         if tied { self.tie(free, settings) } else { free }
     }
@@ -271,7 +277,7 @@ impl Problem {
     }
 
     /// The descent of an energy whose values are more or less than f64 holds, on its logarithm, which has the same
-    /// minimizers. None if it has none, or what is least is too small for f64.
+    /// minimizers. None if it has none. The value is no normal number where what is least is too small for f64.
     fn by_logarithm(
         &self,
         shape: Shape,
@@ -292,9 +298,6 @@ impl Problem {
         });
         let mut found = minimum(shape, descent, false);
         found.value = energy(found.value);
-        if found.end != End::Stopped && !found.value.is_normal() {
-            return None;
-        }
         if matches!(found.end, End::Floor | End::Flat) && found.gradient <= settings.tolerance {
             found.end = End::Converged;
         }
