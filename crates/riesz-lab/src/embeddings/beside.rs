@@ -42,8 +42,10 @@ fn beside(path: &Path) -> PathBuf {
     path.with_extension("csv")
 }
 
+type Table = csv::Reader<File>;
+
 /// The table beside the array at `path`, and the names of its columns, if there is one.
-pub(super) fn open(path: &Path) -> Result<Option<(csv::Reader<File>, Vec<String>)>, Failure> {
+pub(super) fn open(path: &Path) -> Result<Option<(Table, Vec<String>)>, Failure> {
     let beside = beside(path);
     let file = match File::open(&beside) {
         Ok(file) => file,

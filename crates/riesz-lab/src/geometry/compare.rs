@@ -345,7 +345,6 @@ mod tests {
     /// Samples of two encoders' rows that differ by noise; the truth is the mean over all draws, as the overlap is that of so many rows.
     /// Taken as independent, rows' shares gave intervals that held it in 73 to 87 of 100.
     #[test]
-    #[expect(clippy::print_stdout, reason = "the shares are the page's figures")]
     fn the_overlaps_interval_covers_what_it_says() {
         let (n, kept, draws) = (2000, 300, 200);
         for (d, k, noise) in [(3, 10, 0.2), (8, 10, 0.5), (8, 1, 0.5), (30, 10, 1.0)] {
