@@ -273,7 +273,6 @@ impl<'a> Batch<'a> {
             );
         }
         loss.check_grouped(batch.images, batch.views, groups.map(|groups| groups.sizes.as_slice()))?;
-        coinciding::refuse(batch, loss, views)?;
         Ok(batch)
     }
 
@@ -331,9 +330,17 @@ impl std::ops::AddAssign for Sums {
     }
 }
 
-/// The value, if it and the gradient are finite.
-fn finish<T: Scalar>(loss: &Loss, sums: &[Sums], grads: &[&mut [T]]) -> Result<Value, Error> {
+/// The value, if it and the gradient are finite and it is none that rounding alone keeps finite.
+fn finish<T: Scalar>(
+    batch: Batch<'_>,
+    loss: &Loss,
+    views: &[Points<'_, T>],
+    sums: &[Sums],
+    grads: &[&mut [T]],
+) -> Result<Value, Error> {
     let terms = sums.iter().map(|sums| sums.value).collect();
     let slopes = sums.iter().map(|sums| sums.slope).collect();
-    Value::new(loss, terms, slopes, grads.iter().all(|grad| are_finite(grad)))
+    let value = Value::new(loss, terms, slopes, grads.iter().all(|grad| are_finite(grad)))?;
+    coinciding::refuse(batch, loss, views)?;
+    Ok(value)
 }

@@ -49,7 +49,7 @@ impl<T: Scalar> Engine<T> for Reference {
                 *g += T::from_f64(total);
             }
         }
-        finish(loss, &sums, grads)
+        finish(batch, loss, views, &sums, grads)
     }
 }
 

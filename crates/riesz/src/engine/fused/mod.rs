@@ -113,7 +113,7 @@ fn run<T: Scalar>(
             evaluate();
         }
     });
-    finish(loss, &sums, grads)
+    finish(batch, loss, views, &sums, grads)
 }
 
 /// Matched pairs alone are a few a row, and known, where the batch has no groups.
