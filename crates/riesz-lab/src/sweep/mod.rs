@@ -35,4 +35,4 @@ pub use grid::{Cell, Grid};
 pub use page::{all_comparisons, missing, plain, render};
 pub use results::{Line, QUANTITIES, Quantity, Results};
 pub use select::{Score, Selection};
-pub use statistics::{Paired, holm, student_cdf, student_quantile};
+pub use statistics::{Paired, holm, student_cdf};

@@ -44,7 +44,7 @@ impl Paired {
         Self {
             seeds,
             mean,
-            margin: error.map(|error| student_quantile(0.975, seeds - 1) * error),
+            margin: error.map(|error| ideal::student_quantile(0.975, seeds - 1) * error),
             p: error
                 .map(|error| 2.0 * student_cdf(-(mean / error).abs(), seeds - 1))
                 .or(is_zero.then_some(1.0)),
@@ -57,8 +57,7 @@ impl Paired {
     }
 }
 
-/// P(T ≤ t) for Student's law. If s is the cosine of two independent uniform points in ν + 1 dimensions, then s√ν/√(1 − s²)
-/// has Student's law with ν degrees of freedom, so the ideal law of the sphere serves.
+/// P(T ≤ t) for Student's law, the inverse of [`ideal::student_quantile`], from the ideal law of the sphere as that is.
 ///
 /// # Panics
 /// If `freedom` is 0.
@@ -66,16 +65,6 @@ pub fn student_cdf(t: f64, freedom: usize) -> f64 {
     assert!(freedom > 0, "Student's law needs a degree of freedom");
     let s = t / (freedom as f64 + t * t).sqrt();
     ideal::cdf(freedom + 1, s)
-}
-
-/// The t with P(T ≤ t) = q for Student's law.
-///
-/// # Panics
-/// If `freedom` is 0 or q is not between 0 and 1.
-pub fn student_quantile(q: f64, freedom: usize) -> f64 {
-    assert!(freedom > 0, "Student's law needs a degree of freedom");
-    let s = ideal::quantile(freedom + 1, q);
-    s * (freedom as f64).sqrt() / (1.0 - s * s).sqrt()
 }
 
 /// Holm's corrected p-values, in the order given: sorted from the smallest, the k-th of m is multiplied by m − k + 1, and none is
@@ -114,7 +103,7 @@ mod tests {
         for (freedom, expected) in
             [(1, 12.706_204_74), (2, 4.302_652_73), (3, 3.182_446_31), (9, 2.262_157_16), (100, 1.983_971_52)]
         {
-            let found = student_quantile(0.975, freedom);
+            let found = ideal::student_quantile(0.975, freedom);
             assert!((found - expected).abs() < 1e-7, "{freedom}: {found}");
             assert!((student_cdf(found, freedom) - 0.975).abs() < 1e-12);
         }

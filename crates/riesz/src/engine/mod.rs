@@ -78,7 +78,8 @@ pub trait Engine<T: Scalar>: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// If the loss has pairs of different images and there are fewer than two; if a term over matched pairs is given
     /// one view; if a weight or a focus of a term is out of its range; if value or gradient are not finite (coinciding rows
-    /// under a kernel that is infinite there, a kernel of one's own that gives what is no number).
+    /// under a kernel that is infinite there, a kernel of one's own that gives what is no number), or finite only because the cosine of two
+    /// equal rows was rounded below 1.
     ///
     /// # Panics
     /// If there is no view, or the views' shapes differ; and as [`Loss::check`].

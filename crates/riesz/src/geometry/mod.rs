@@ -69,9 +69,7 @@ impl Estimate {
     /// If there are fewer than two groups.
     pub fn with_error_of_groups(value: f64, error: f64, groups: usize) -> Self {
         assert!(groups > 1, "{groups} groups have no spread");
-        // If s is the cosine of two independent uniform points in ν + 1 dimensions, s√ν/√(1 − s²) has that law with ν degrees of freedom.
-        let s = ideal::quantile(groups, 0.975);
-        let t = s * (groups as f64 - 1.0).sqrt() / (1.0 - s * s).sqrt();
+        let t = ideal::student_quantile(0.975, groups - 1);
         Self { value, interval: Some([value - t * error, value + t * error]) }
     }
 

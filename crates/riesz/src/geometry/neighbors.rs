@@ -15,7 +15,7 @@ use crate::{Error, Points, Scalar};
 
 /// The `k` nearest others of each point: n lists of k places, one after another, each nearest first and of equal ones the first
 /// first. All pairs are looked at, in time O(n² d) and memory O(n k) for each thread. Points whose distance is below 10⁻¹² are equal; of
-/// points that are nearly as far away, with cosines equal to the rounding of `T` and ‖x − y‖² to a hundredth, either may come first.
+/// points that are nearly as far away, with cosines equal to the errors of `T`, which are at most 2 % of 1 − s there, either may come first.
 ///
 /// # Errors
 /// If `k` is 0 or not below the number of points, or there are more than 2³² of them.

@@ -46,6 +46,17 @@ pub fn cdf(dim: usize, s: f64) -> f64 {
     }
 }
 
+/// The t with P(T ≤ t) = q for Student's law with ν = `freedom` degrees of freedom: if s is the cosine of two independent uniform points in
+/// ν + 1 dimensions, s√ν/√(1 − s²) has that law.
+///
+/// # Panics
+/// If `freedom` is 0 or q is not in [0, 1].
+pub fn student_quantile(q: f64, freedom: usize) -> f64 {
+    assert!(freedom > 0, "Student's law needs a degree of freedom");
+    let s = quantile(freedom + 1, q);
+    s * (freedom as f64).sqrt() / (1.0 - s * s).sqrt()
+}
+
 /// The s with F(s) = q, for q in [0, 1]; for d = 1 the atom −1 up to q = ½, then 1.
 ///
 /// # Panics
