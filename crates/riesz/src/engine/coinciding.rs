@@ -1,7 +1,7 @@
 //! Rows that coincide where a kernel is infinite. Their cosine may be rounded below 1, and the kernel is then huge instead; so it is the
 //! rows that are compared.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 use super::Batch;
 use crate::loss::{Anchors, Loss, Term};
@@ -10,25 +10,30 @@ use crate::{Error, Points, Scalar};
 /// A row: view and image.
 type Place = (usize, usize);
 
-/// Refuses a loss one of whose pairs are two equal rows under a kernel that is unbounded there. Time O(m d log m) for m rows, and none for
-/// other losses.
+/// Refuses a loss one of whose pairs are two equal rows under a kernel that is unbounded there. Time O(m d log m), memory O(m)
+/// for m rows, and none for other losses.
 pub(super) fn refuse<T: Scalar>(batch: Batch<'_>, loss: &Loss, views: &[Points<'_, T>]) -> Result<(), Error> {
     let unbounded: Vec<&Term> = loss.terms.iter().filter(|term| term.kernel.is_unbounded()).collect();
     if unbounded.is_empty() {
         return Ok(());
     }
-    let mut equal: BTreeMap<Vec<u64>, Vec<Place>> = BTreeMap::new();
-    for (view, points) in views.iter().enumerate() {
-        for image in 0..points.len() {
-            // 0 and −0 are one number.
-            let numbers = points.row(image).iter().map(|x| (x.to_f64() + 0.0).to_bits()).collect();
-            equal.entry(numbers).or_default().push((view, image));
-        }
-    }
+    let compare = |a: Place, b: Place| {
+        let (left, right) = (views[a.0].row(a.1), views[b.0].row(b.1));
+        // 0 and −0 are one number.
+        let mut orders =
+            left.iter().zip(right).map(|(x, y)| (x.to_f64() + 0.0).total_cmp(&(y.to_f64() + 0.0)));
+        orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    };
+    let mut places: Vec<Place> = views
+        .iter()
+        .enumerate()
+        .flat_map(|(view, points)| (0..points.len()).map(move |image| (view, image)))
+        .collect();
+    places.sort_unstable_by(|&a, &b| compare(a, b).then(a.cmp(&b)));
     let group = |image: usize| batch.groups.map_or(image as u32, |groups| groups.of[image]);
-    for places in equal.values() {
-        for (later, &a) in places.iter().enumerate() {
-            for &b in &places[..later] {
+    for equal in places.chunk_by(|&a, &b| compare(a, b).is_eq()) {
+        for (later, &a) in equal.iter().enumerate() {
+            for &b in &equal[..later] {
                 let is_pair = |term: &&Term| {
                     let is_anchored = term.anchors != Anchors::FirstView || a.0 == 0 || b.0 == 0;
                     is_anchored && term.pairs.contains(false, group(a.1) == group(b.1), a.0 == b.0)
