@@ -12,11 +12,9 @@ use std::path::{Component, Path, PathBuf};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use super::member::MOST_BYTES;
 use super::tree::{Content, Entry, LeftAside, Progress, Tree, is_hidden};
 use crate::{Error, Result};
-
-/// What the files of a compressed archive may take in memory.
-pub(super) const MOST_BYTES: u64 = 2 << 30;
 
 /// Lists the files of the archive at `path`; `None` if it is no tar.
 ///

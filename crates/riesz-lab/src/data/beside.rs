@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::arrange::{in_order, numbered};
+use super::classes::{in_order, numbered};
 use super::tree::Tree;
 use crate::{Error, Result};
 

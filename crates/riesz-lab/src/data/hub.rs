@@ -18,7 +18,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::ColumnDescriptor;
 
-use super::arrange::in_order;
+use super::classes::in_order;
 use super::decode::decode;
 use super::shards;
 use super::tree::Tree;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
-use super::arrange::in_order;
+use super::classes::in_order;
 use crate::{Error, Result};
 
 const NAMES: [&str; 5] = ["path", "filename", "file", "image", "name"];

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::zipped::Zipped;
+use super::member::Zipped;
 use crate::{Error, Result, names};
 
 /// What is told while a folder or an archive is listed: how many files were found so far.

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
-use std::sync::OnceLock;
 
-use super::archive::{self, damaged};
+use super::archive::{damaged, within};
+use super::member::Zipped;
 use super::tree::{Content, Entry, LeftAside, Progress, Tree, is_hidden};
 use crate::zip;
 use crate::{Error, Result};
@@ -27,7 +27,7 @@ pub(super) fn list(path: &Path, progress: Progress<'_>) -> Result<Option<Tree>> 
     let mut entries: Vec<Entry> = Vec::with_capacity(members.len());
     for member in members {
         let name = Path::new(&member.name);
-        match (archive::within(name), member.refusal) {
+        match (within(name), member.refusal) {
             (Ok(name), None) if is_hidden(&name) => {}
             (Ok(path), None) => {
                 entries.push(Entry::new(path, Content::Zipped(Box::new(Zipped::new(&member)))));
@@ -56,43 +56,5 @@ fn starts_as_zip(file: &mut impl Read) -> std::io::Result<bool> {
         Ok(()) => Ok(matches!(start, [b'P', b'K', 3, 4] | [b'P', b'K', 5, 6])),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// A member of a zip.
-pub(super) struct Zipped {
-    size: u64,
-    packed: zip::Packed,
-    /// Its bytes, once parts of it were asked for.
-    whole: OnceLock<Vec<u8>>,
-}
-
-impl Zipped {
-    fn new(member: &zip::Member) -> Self {
-        Self { size: member.size, packed: member.packed, whole: OnceLock::new() }
-    }
-
-    /// Bytes of its content.
-    pub(super) fn length(&self) -> u64 {
-        self.size
-    }
-
-    /// Its bytes, one after another; their end is an error where they are not what the archive promises.
-    pub(super) fn reader(&self, archive: &Path) -> std::io::Result<zip::Content<'static>> {
-        self.packed.open(BufReader::new(File::open(archive)?))
-    }
-
-    /// All its bytes, kept: a packed stream cannot be read from the middle.
-    pub(super) fn whole(&self, archive: &Path) -> std::io::Result<&[u8]> {
-        if self.size > archive::MOST_BYTES {
-            let what = format!("takes more than {} GiB of memory; unpack the zip", archive::MOST_BYTES >> 30);
-            return Err(std::io::Error::other(what));
-        }
-        if let Some(whole) = self.whole.get() {
-            return Ok(whole);
-        }
-        let mut bytes = Vec::new();
-        self.reader(archive)?.read_to_end(&mut bytes)?;
-        Ok(self.whole.get_or_init(|| bytes))
     }
 }

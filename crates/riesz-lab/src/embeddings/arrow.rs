@@ -11,10 +11,11 @@ use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use riesz::{Matrix, Scalar};
 
+use super::arrow_promises;
 use super::arrow_zstd::Unpacked;
-use super::stream::{Block, Source, Wanted};
+use super::rows::Rows;
+use super::source::{Block, Failure, Source, Wanted};
 use super::table::{self, Column, Dimensions, Embedding, Kind};
-use super::{Failure, Rows, arrow_promises};
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -60,7 +61,8 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
     };
     let indices = schema.metadata().get("pandas").map(|note| table::indices(note)).unwrap_or_default();
     let columns: Vec<Column> = schema.fields().iter().map(|field| described(field)).collect();
-    let embedding = table::choose(&columns, wanted, &indices).map_err(Failure::Content)?;
+    let embedding =
+        table::choose(&columns, wanted.name.as_deref(), &wanted.texts, &indices).map_err(Failure::Content)?;
     let texts = wanted.texts.iter().map(|text| {
         schema.index_of(text).map_err(|_| format!("has no column {text}; it has {}", names(&schema)))
     });

@@ -6,7 +6,7 @@ use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 
 use arrow_ipc::{Block, CompressionType, Message, RecordBatch, root_as_footer, root_as_message};
 
-use super::Failure;
+use super::source::Failure;
 
 type Outcome<T> = std::result::Result<T, Failure>;
 

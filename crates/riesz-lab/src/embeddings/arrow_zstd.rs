@@ -7,8 +7,8 @@ use std::io::{self, BufReader, Cursor, ErrorKind, Read};
 use arrow_ipc::{BodyCompression, CompressionType, Message};
 use ruzstd::decoding::StreamingDecoder;
 
-use super::Failure;
 use super::arrow_promises::{Envelope, at, batch, envelope, is_zstd};
+use super::source::Failure;
 
 /// The mark of a buffer that is not compressed, though its batch is.
 const AS_IT_IS: [u8; 8] = (-1_i64).to_le_bytes();

@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::Failure;
-use super::stream::{Block, Source};
+use super::source::{Block, Failure, Source};
 use super::table::listed;
 
 /// Rows of an array, with columns of the table beside it.

@@ -6,9 +6,8 @@ use std::path::Path;
 
 use riesz::{Matrix, Scalar};
 
-use super::numbers::{Layout, Number, matrix_shape, source};
-use super::stream::Source;
-use super::{Failure, write_numbers};
+use super::numbers::{Layout, Number, matrix_shape, source, write_numbers};
+use super::source::{Failure, Source};
 use crate::{Result, atomic};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -155,7 +154,7 @@ fn value_of<'a>(header: &'a str, key: &str) -> std::result::Result<&'a str, Stri
 
 #[cfg(test)]
 mod tests {
-    use super::super::Rows;
+    use super::super::rows::Rows;
     use super::*;
 
     fn file(version: u8, header: &str, numbers: &[u8]) -> Vec<u8> {
@@ -172,7 +171,7 @@ mod tests {
 
     fn read_bytes(bytes: &[u8]) -> std::result::Result<Rows, String> {
         let file = std::io::Cursor::new(bytes.to_vec());
-        let whole = open(file, bytes.len() as u64).and_then(super::super::stream::whole);
+        let whole = open(file, bytes.len() as u64).and_then(super::super::source::whole);
         whole.map_err(|failure| match failure {
             Failure::Disk(error) => error.to_string(),
             Failure::Content(message) => message,

@@ -2,9 +2,9 @@
 
 use std::io::{ErrorKind, Read, Seek};
 
+use super::npy;
 use super::numbers::{ByRows, Layout, source};
-use super::stream::{Block, Source};
-use super::{Failure, npy};
+use super::source::{Block, Failure, Source};
 use crate::zip;
 
 type Outcome<T> = std::result::Result<T, Failure>;

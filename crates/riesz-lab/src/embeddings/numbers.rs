@@ -1,11 +1,11 @@
-//! Numbers as they lie in a file, read block of rows by block.
+//! Numbers as they lie in a file, read block of rows by block, and written.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use riesz::{Matrix, Scalar};
 
-use super::stream::{BLOCK, Block, Source};
-use super::{Failure, Rows};
+use super::rows::Rows;
+use super::source::{BLOCK, Block, Failure, Source};
 
 /// A type of numbers in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,4 +221,23 @@ fn each<const BYTES: usize, T: Scalar>(
         numbers.extend(part.as_chunks().0.iter().map(|bytes| number(*bytes)));
     }
     Ok(numbers)
+}
+
+/// Writes all numbers of a matrix, little-endian, in its own width.
+pub(super) fn write_numbers<T: Scalar>(file: &mut impl Write, rows: &Matrix<T>) -> io::Result<()> {
+    let wide = size_of::<T>() == 8;
+    let mut buffer = Vec::with_capacity(rows.dim() * size_of::<T>());
+    for row in rows.as_slice().chunks(rows.dim()) {
+        buffer.clear();
+        for x in row {
+            if wide {
+                buffer.extend_from_slice(&x.to_f64().to_le_bytes());
+            } else {
+                // Exact: an f32 came from an f32.
+                buffer.extend_from_slice(&(x.to_f64() as f32).to_le_bytes());
+            }
+        }
+        file.write_all(&buffer)?;
+    }
+    Ok(())
 }

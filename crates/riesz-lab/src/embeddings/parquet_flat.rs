@@ -4,8 +4,9 @@ use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
 use riesz::Matrix;
 
-use super::parquet_rows::{half, not_whole};
-use super::{Failure, Rows};
+use super::parquet_values::{half, not_whole};
+use super::rows::Rows;
+use super::source::Failure;
 
 type Outcome<T> = std::result::Result<T, Failure>;
 

@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, FloatType};
-use parquet::errors::ParquetError;
+use parquet::data_type::{DataType, DoubleType, FixedLenByteArrayType, FloatType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 use riesz::{Matrix, Scalar};
 
-use super::stream::{BLOCK, Block, Source, Wanted};
+use super::parquet_flat;
+use super::parquet_values::{half, not_whole, words};
+use super::rows::Rows;
+use super::source::{BLOCK, Block, Failure, Source, Wanted};
 use super::table::{self, Column, Dimensions, Embedding, Kind};
-use super::{Failure, Rows, parquet_flat};
-use crate::parquet_columns::{self, one_line, unread};
+use crate::parquet_columns;
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -48,7 +49,8 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Outcome<Box<dyn Source>> {
     let pandas = notes.filter(|note| note.key == "pandas").find_map(|note| note.value.as_deref());
     let indices = pandas.map(table::indices).unwrap_or_default();
     let columns: Vec<Column> = schema.columns().iter().map(|column| described(column)).collect();
-    let embedding = table::choose(&columns, wanted, &indices).map_err(Failure::Content)?;
+    let embedding =
+        table::choose(&columns, wanted.name.as_deref(), &wanted.texts, &indices).map_err(Failure::Content)?;
     let (name, dim) = match &embedding {
         Embedding::Lists(column) => (root(&schema.column(*column)).to_owned(), 0),
         Embedding::Flat(columns, _) => (String::new(), columns.len()),
@@ -205,12 +207,6 @@ fn lists_of(column: &mut ColumnReader, most: usize, place: &Place<'_>) -> Outcom
     })
 }
 
-/// A half-precision number as it is stored.
-pub(super) fn half(x: &FixedLenByteArray) -> f32 {
-    let bytes = x.data();
-    half::f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
-}
-
 fn lists<D: DataType, T: Scalar>(
     reader: &mut ColumnReaderImpl<D>,
     most: usize,
@@ -241,53 +237,4 @@ fn lists<D: DataType, T: Scalar>(
         return wrong(row, format!("has {has} numbers; the rows before have {dim}"));
     }
     Ok(Some(Matrix::new(values.iter().map(number).collect(), dim)))
-}
-
-/// So many values of a flat column as text; empty where there is none.
-fn words(reader: &mut ColumnReader, count: usize) -> Outcome<Vec<String>> {
-    match reader {
-        ColumnReader::ByteArrayColumnReader(reader) => {
-            values(reader, count, |x| String::from_utf8_lossy(x.data()).into_owned())
-        }
-        ColumnReader::Int32ColumnReader(reader) => values(reader, count, i32::to_string),
-        ColumnReader::Int64ColumnReader(reader) => values(reader, count, i64::to_string),
-        ColumnReader::BoolColumnReader(reader) => values(reader, count, bool::to_string),
-        _ => Err(Failure::Content("a column of text or integers is of another type".to_owned())),
-    }
-}
-
-fn values<D: DataType>(
-    reader: &mut ColumnReaderImpl<D>,
-    count: usize,
-    word: impl Fn(&D::T) -> String,
-) -> Outcome<Vec<String>> {
-    let (mut defined, mut values) = (Vec::new(), Vec::new());
-    let (records, _, _) =
-        reader.read_records(count, Some(&mut defined), None, &mut values).map_err(not_whole)?;
-    if records != count {
-        return Err(Failure::Content("has columns of different lengths; it is damaged".to_owned()));
-    }
-    let mut values = values.iter();
-    // A required column has no levels; of an optional one the highest is a value.
-    if defined.is_empty() {
-        return Ok(values.map(word).collect());
-    }
-    let full = defined.iter().copied().max().unwrap_or(0).max(1);
-    let each = defined.iter().map(|&level| if level == full { values.next().map(&word) } else { None });
-    Ok(each.map(Option::unwrap_or_default).collect())
-}
-
-/// The disk's own error where there is one; a codec that is not built in is called that.
-pub(super) fn not_whole(error: ParquetError) -> Failure {
-    if let Some(what) = unread(&error) {
-        return Failure::Content(what);
-    }
-    let broken = |what: &str| Failure::Content(format!("is not a whole parquet file: {}", one_line(what)));
-    match error {
-        ParquetError::External(source) => match source.downcast::<std::io::Error>() {
-            Ok(disk) => Failure::Disk(*disk),
-            Err(other) => broken(&other.to_string()),
-        },
-        other => broken(&other.to_string()),
-    }
 }

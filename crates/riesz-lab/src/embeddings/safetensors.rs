@@ -8,9 +8,8 @@ use ::safetensors::Dtype;
 use ::safetensors::tensor::{Metadata, TensorInfo};
 use riesz::Matrix;
 
-use super::Failure;
 use super::numbers::{Layout, Number, matrix_shape, source};
-use super::stream::Source;
+use super::source::{Failure, Source};
 use crate::tensors::{self, Numbers, Shaped};
 use crate::{Result, atomic};
 
@@ -129,7 +128,7 @@ fn float(dtype: Dtype) -> Option<Number> {
 mod tests {
     use safetensors::SafeTensors;
 
-    use super::super::Rows;
+    use super::super::rows::Rows;
     use super::*;
 
     fn file(header: &str, numbers: &[u8]) -> Vec<u8> {
@@ -138,7 +137,7 @@ mod tests {
 
     fn read_bytes(bytes: &[u8], name: Option<&str>) -> std::result::Result<Rows, String> {
         let file = std::io::Cursor::new(bytes.to_vec());
-        let whole = open(file, bytes.len() as u64, name).and_then(super::super::stream::whole);
+        let whole = open(file, bytes.len() as u64, name).and_then(super::super::source::whole);
         whole.map_err(|failure| match failure {
             Failure::Disk(error) => error.to_string(),
             Failure::Content(message) => message,

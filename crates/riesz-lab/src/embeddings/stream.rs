@@ -7,50 +7,12 @@ use std::sync::Arc;
 
 use riesz::Matrix;
 
-use super::{Dimensions, Failure, Rows, arrow, beside, npy, npz, parquet_rows, safetensors, text};
+use super::rows::Rows;
+use super::source::{BLOCK, Failure, Source};
+pub use super::source::{Block, Wanted};
+use super::table::Dimensions;
+use super::{arrow, beside, npy, npz, parquet_rows, safetensors, text};
 use crate::{Error, Result, foreign};
-
-/// Numbers of a block, about: 8 MiB of f32.
-pub(super) const BLOCK: usize = 1 << 21;
-
-/// What to take from a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// The array, tensor or column of embeddings, where there are several; of a table of numbers, what the names of its
-    /// columns begin with.
-    pub name: Option<String>,
-    /// Columns beside it, as text: labels, groups. Those of an array alone are in the table that has its name.
-    pub texts: Vec<String>,
-}
-
-/// Some rows, and what the wanted columns say beside each.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Block {
-    /// At least one row.
-    pub rows: Rows,
-    /// One list for each of [`Wanted::texts`].
-    pub texts: Vec<Vec<String>>,
-}
-
-impl Block {
-    pub(super) fn of(rows: Rows) -> Self {
-        Self { rows, texts: Vec::new() }
-    }
-}
-
-/// A format's reader.
-pub(super) trait Source: Send {
-    /// Numbers a row.
-    fn dim(&self) -> usize;
-    /// How many rows, where the file says it before they are read.
-    fn rows(&self) -> Option<u64>;
-    /// The columns of the numbers, if each has one of its own with a name.
-    fn dimensions(&self) -> Option<&Dimensions> {
-        None
-    }
-    /// The next rows, or `None` behind the last.
-    fn next(&mut self) -> std::result::Result<Option<Block>, Failure>;
-}
 
 /// An open file of embeddings.
 pub struct Stream {
@@ -231,17 +193,4 @@ fn told(path: &Path, failure: Failure) -> Error {
         Failure::Disk(error) => Error::io(path, &error),
         Failure::Content(message) => Error::input(message).at(path.display()),
     }
-}
-
-/// All rows of a source.
-#[cfg(test)]
-pub(super) fn whole(mut source: Box<dyn Source>) -> std::result::Result<Rows, Failure> {
-    let mut all: Option<Rows> = None;
-    while let Some(block) = source.next()? {
-        match &mut all {
-            None => all = Some(block.rows),
-            Some(all) => all.extend(block.rows),
-        }
-    }
-    all.ok_or_else(|| Failure::Content("has no rows".to_owned()))
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::stream::Wanted;
-
 /// Columns that are no part of an embedding, in small letters.
 const BESIDE: [&str; 10] =
     ["path", "filename", "file", "image", "name", "id", "index", "label", "class", "target"];
@@ -106,7 +104,12 @@ impl Embedding {
 ///
 /// # Errors
 /// The reason, without the file's name.
-pub(super) fn choose(columns: &[Column], wanted: &Wanted, indices: &[String]) -> Result<Embedding, String> {
+pub(super) fn choose(
+    columns: &[Column],
+    wanted: Option<&str>,
+    texts: &[String],
+    indices: &[String],
+) -> Result<Embedding, String> {
     let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let of = |kind: Kind, is_wanted: &dyn Fn(&str) -> bool| -> Vec<usize> {
         let fits = |&i: &usize| columns[i].kind == kind && is_wanted(&names[i]);
@@ -116,9 +119,9 @@ pub(super) fn choose(columns: &[Column], wanted: &Wanted, indices: &[String]) ->
         let dimensions = Dimensions::new(&names, &taken).whole()?;
         Ok(Embedding::Flat(taken, dimensions))
     };
-    if let Some(name) = &wanted.name {
-        let found = columns.iter().position(|column| column.name == *name || column.path == *name);
-        let dimensions = of(Kind::Number, &|column| column.starts_with(name.as_str()));
+    if let Some(name) = wanted {
+        let found = columns.iter().position(|column| column.name == name || column.path == name);
+        let dimensions = of(Kind::Number, &|column| column.starts_with(name));
         return match found {
             Some(i) if columns[i].kind == Kind::Lists => Ok(Embedding::Lists(i)),
             _ if dimensions.len() > 1 => flat(dimensions),
@@ -132,7 +135,7 @@ pub(super) fn choose(columns: &[Column], wanted: &Wanted, indices: &[String]) ->
     match lists[..] {
         [only] => Ok(Embedding::Lists(only)),
         [] => {
-            let dimensions = of(Kind::Number, &|name| !is_beside(name, indices, &wanted.texts));
+            let dimensions = of(Kind::Number, &|name| !is_beside(name, indices, texts));
             if dimensions.len() > 1 {
                 return flat(dimensions);
             }

@@ -7,9 +7,9 @@ use std::fs::File;
 
 use riesz::Matrix;
 
-use super::stream::{BLOCK, Block, Source, Wanted};
+use super::rows::Rows;
+use super::source::{BLOCK, Block, Failure, Source, Wanted};
 use super::table::{self, Dimensions, listed};
-use super::{Failure, Rows};
 
 type Outcome<T> = std::result::Result<T, Failure>;
 

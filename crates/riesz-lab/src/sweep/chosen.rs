@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use super::compare::{Group, groups};
-use super::results::{Line, QUANTITIES, Results, Settings, rest};
+use super::quantities::QUANTITIES;
+use super::results::{Line, Results, Settings, rest};
 use super::select::Selection;
 use crate::report::mean_and_deviation;
 

@@ -69,7 +69,7 @@ type BySeed = Vec<(u64, f64)>;
 
 /// All pairs of settings of `axis`, at each place of the other axes and on average over the places that both have.
 pub fn comparisons(results: &Results, axis: &str, quantity: usize) -> Vec<Comparison> {
-    let name = super::results::QUANTITIES[quantity].name;
+    let name = super::quantities::QUANTITIES[quantity].name;
     let settings = results.settings(axis);
     let mut places: Vec<Place> = Vec::new();
     for line in &results.lines {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::results::{Line, Quantity, Results, Settings, rest};
+use super::quantities::Quantity;
+use super::results::{Line, Results, Settings, rest, words};
 use crate::report::draw::{Band, Chart, Curve, Extras, chart, chart_with, escape};
 use crate::report::mean_and_deviation;
 
@@ -184,7 +185,7 @@ pub(super) fn spectra(results: &Results, by: &str) -> Vec<Figure> {
                 whole: true,
                 include: None,
             };
-            Figure { caption: super::page::words(&place), svg: chart(&frame, &curves) }
+            Figure { caption: words(&place), svg: chart(&frame, &curves) }
         })
         .collect()
 }

@@ -25,12 +25,12 @@
 //!
 //! `loss` replaces the whole loss; of other tables only the keys that are written change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::results::is_column;
+use super::quantities::is_column;
 use super::select::Selection;
 use crate::pretrained::StartRecipe;
 use crate::recipe::{self, Recipe};
@@ -181,7 +181,9 @@ impl Grid {
                 )));
             }
         }
-        let select = written.select.map(|select| Selection::of(&select, &cells)).transpose()?;
+        let axes: BTreeSet<&str> =
+            cells.iter().flat_map(|cell| cell.settings.iter().map(|(axis, _)| axis.as_str())).collect();
+        let select = written.select.map(|select| Selection::of(&select, &axes)).transpose()?;
         Ok(Self { name, text: text.to_owned(), recipe: base_recipe, select, cells })
     }
 }

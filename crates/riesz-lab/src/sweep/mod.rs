@@ -6,6 +6,7 @@
 //! | `folder.rs` | `sweeps/NAME` and how each cell stands |
 //! | `built_in.rs` | grids that ship with the program |
 //! | `select.rs` | choosing a setting on training images |
+//! | `quantities.rs` | the numbers that each cell has |
 //! | `results.rs` | the table of results, CSV and parquet |
 //! | `statistics.rs` | what seeds tell: paired differences, intervals, corrected tests |
 //! | `compare.rs` | settings against each other |
@@ -22,6 +23,7 @@ mod folder;
 mod grid;
 mod page;
 mod probes;
+mod quantities;
 mod results;
 mod select;
 mod statistics;
@@ -33,6 +35,7 @@ pub use compare::{Comparison, Group, comparisons, groups};
 pub use folder::{Contents, Entry, Folder, State};
 pub use grid::{Cell, Grid};
 pub use page::{all_comparisons, missing, plain, render};
-pub use results::{Line, QUANTITIES, Quantity, Results};
+pub use quantities::{QUANTITIES, Quantity};
+pub use results::{Line, Results};
 pub use select::{Score, Selection};
 pub use statistics::{Paired, holm, student_cdf};

@@ -7,7 +7,8 @@ use minijinja::{Value, context};
 use super::chosen::{Choice, choices};
 use super::compare::{Comparison, Group, comparisons, groups};
 use super::figures::{CLASSES, Places, heat_map, line_axis, numeric_axes, over, spectra};
-use super::results::{QUANTITIES, Quantity, Results};
+use super::quantities::{QUANTITIES, Quantity};
+use super::results::{Results, words};
 use crate::Result;
 use crate::report::mean_and_deviation;
 use crate::report::template::fill;
@@ -19,12 +20,6 @@ const COMPARED: [&str; 4] = ["knn", "probe", "effective_rank", "wasserstein_unif
 /// Quantities of the terminal's table.
 const TOLD: [&str; 6] =
     ["knn", "probe", "few_labels", "recall_at_1_projector", "wasserstein_uniformity", "effective_rank"];
-
-/// Axes and settings in words.
-pub(super) fn words(settings: &[(String, String)]) -> String {
-    let words: Vec<String> = settings.iter().map(|(axis, setting)| format!("{axis} {setting}")).collect();
-    words.join(", ")
-}
 
 /// `79.8 ± 0.3`, or a dash.
 fn told(group: &Group<'_>, quantity: usize) -> String {

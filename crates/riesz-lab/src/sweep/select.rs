@@ -3,10 +3,11 @@
 //! A fifth of the training images that have a label ask, the others answer. The choice and its cost lie beside the run
 //! (`selection.json`), so that a report reads them and no encoder is opened twice.
 
+use std::collections::BTreeSet;
+
 use riesz::rng::{Key, permutation};
 use serde::{Deserialize, Serialize};
 
-use super::grid::Cell;
 use crate::encoder;
 use crate::protocols::{Labeled, knn, share};
 use crate::run::Run;
@@ -41,11 +42,11 @@ pub struct Score {
 }
 
 impl Selection {
-    /// `select = "temperature"`, a list of axes, or a table that also says on which images.
+    /// `select = "temperature"`, a list of axes, or a table that also says on which images; of the `known` axes of the grid.
     ///
     /// # Errors
     /// If no cell has one of the axes, or the choice would be made on the held-out images.
-    pub(super) fn of(written: &toml::Value, cells: &[Cell]) -> Result<Self> {
+    pub(super) fn of(written: &toml::Value, known: &BTreeSet<&str>) -> Result<Self> {
         let (axes, images) = match written {
             toml::Value::Table(table) => {
                 if let Some(key) = table.keys().find(|key| !["axes", "images"].contains(&key.as_str())) {
@@ -64,12 +65,10 @@ impl Selection {
                 images.unwrap_or(written)
             )));
         }
-        let mut known: Vec<&str> =
-            cells.iter().flat_map(|cell| cell.settings.iter().map(|(axis, _)| axis.as_str())).collect();
-        known.sort_unstable();
-        known.dedup();
-        let refuse =
-            || Error::input(format!("select names no axis of the grid; there are {}", known.join(", ")));
+        let refuse = || {
+            let known: Vec<&str> = known.iter().copied().collect();
+            Error::input(format!("select names no axis of the grid; there are {}", known.join(", ")))
+        };
         let axes: Vec<String> = match axes {
             Some(toml::Value::String(axis)) => vec![axis.clone()],
             Some(toml::Value::Array(axes)) => axes
@@ -79,7 +78,7 @@ impl Selection {
                 .ok_or_else(refuse)?,
             _ => return Err(refuse()),
         };
-        if axes.is_empty() || axes.iter().any(|axis| !known.contains(&axis.as_str())) {
+        if axes.is_empty() || axes.iter().any(|axis| !known.contains(axis.as_str())) {
             return Err(refuse());
         }
         Ok(Self { axes })

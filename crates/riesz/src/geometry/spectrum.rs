@@ -4,9 +4,7 @@
 //! m taken off, has the singular values c_j; λ_j = c_j²/n are the eigenvalues of the covariance (a divisor n − 1 is said
 //! where it is used).
 
-use super::state::State;
-use super::{at_least_two, singular, triangle};
-use crate::{Error, Points, Scalar};
+use super::{singular, triangle};
 
 /// The variance along a direction above which it counts for [`Spectrum::rank`]: that of the authors' released code.
 const RANK_TOLERANCE: f64 = 1e-5;
@@ -31,17 +29,6 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
-    /// Of points that are all there. Time O(n d²).
-    ///
-    /// # Errors
-    /// If there are fewer than two points.
-    pub fn of<T: Scalar>(points: Points<'_, T>) -> Result<Self, Error> {
-        at_least_two(points)?;
-        let mut state = State::new(points.dim());
-        state.push(points.as_slice())?;
-        state.spectrum()
-    }
-
     /// From the triangle of the matrix (1 X): its first row is √n (1 m), the triangle behind it is that of X − 1mᵀ, and
     /// both together without the first column have the products of X. Signs of rows mean nothing.
     pub(super) fn of_triangle(joined: &triangle::Triangle, rows: u64) -> Self {
@@ -213,7 +200,7 @@ mod tests {
     use super::*;
     use crate::rng::Key;
     use crate::sphere::sample;
-    use crate::{Matrix, normalize};
+    use crate::{Matrix, Points, normalize};
 
     fn of(rows: &Matrix<f64>) -> Spectrum {
         Spectrum::of(Points::new(rows).unwrap()).unwrap()

@@ -7,13 +7,14 @@
 
 use rayon::prelude::*;
 
+use super::at_least_two;
 use super::lengths::Lengths;
 use super::sample::{Sample, Sampled, Sampling};
 use super::spectrum::Spectrum;
 use super::triangle::{FOLDED, Triangle, turn};
 use crate::points::lengths;
 use crate::rng::Key;
-use crate::{Error, Matrix, Scalar, rows};
+use crate::{Error, Matrix, Points, Scalar, rows};
 
 /// The state of n rows of d numbers. About 8·lanes·d² bytes, and 4·d (8·d for what is no f32) for each row of the sample.
 #[derive(Clone, Debug)]
@@ -284,6 +285,19 @@ fn lanes(dim: usize) -> usize {
         1025..=2048 => 8,
         2049..=4096 => 4,
         _ => 2,
+    }
+}
+
+impl Spectrum {
+    /// Of points that are all there. Time O(n d²).
+    ///
+    /// # Errors
+    /// If there are fewer than two points.
+    pub fn of<T: Scalar>(points: Points<'_, T>) -> Result<Self, Error> {
+        at_least_two(points)?;
+        let mut state = State::new(points.dim());
+        state.push(points.as_slice())?;
+        state.spectrum()
     }
 }
 

@@ -28,6 +28,7 @@
 //! [`Cosines::is_sharp`] and stands in no table.
 
 mod lattices;
+mod made;
 mod points;
 
 use super::cosines::{Cosines, Distinct};

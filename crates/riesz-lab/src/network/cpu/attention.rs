@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use riesz::elementary::{Real, widest};
 use riesz::product::{add_weighted_rows_transposed, rows_by_rows, weighted_rows};
 
-use super::scratch::{Scratch, enough, with_scratch};
+use super::loops::enough;
+use super::scratch::{Scratch, with_scratch};
 use crate::network::Layer;
 
 /// The sizes of one image.

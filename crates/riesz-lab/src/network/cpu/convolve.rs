@@ -13,8 +13,8 @@
 use rayon::prelude::*;
 
 use super::kernels::{self, Gather, Multiply, Panels, Start};
-use super::loops::{self, Cut, Moments, Norm, NormGradient};
-use super::scratch::{Scratch, enough, with_scratch};
+use super::loops::{self, Cut, Moments, Norm, NormGradient, enough};
+use super::scratch::{Scratch, with_scratch};
 use super::tokens;
 use super::winograd::{self, Room, Winograd};
 

@@ -9,8 +9,7 @@
 use std::ops::Range;
 
 use super::attention;
-use super::plan::passes;
-use crate::network::{Network, Op};
+use crate::network::{Layer, Network, Op};
 
 /// What is done at a time of the way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +65,26 @@ fn made_again(network: &Network, block: Range<usize>) -> Vec<usize> {
         }
     }
     inside.filter(|&i| is_needed[i]).collect()
+}
+
+/// Whether layer `i` passes: a normalization or x Φ(x) whose outcome is not written, as its only reader makes it.
+pub(super) fn passes(network: &Network, i: usize) -> bool {
+    let layers = network.layers();
+    let Layer { op, inputs, .. } = &layers[i];
+    let mut readers = network.readers(i);
+    let (Some(reader), None) = (readers.next(), readers.next()) else { return false };
+    let is_multiplied = matches!(layers[reader].op, Op::Convolve { .. } | Op::Linear { .. });
+    let passes = match op {
+        // Added without a max; what is cut off at 0 could not be told from the sum.
+        Op::BatchNorm { relu, .. } => {
+            let is_added = layers[reader].inputs.get(1) == Some(&i) && layers[reader].inputs[0] != i;
+            let adds = matches!(layers[reader].op, Op::BatchNorm { .. });
+            inputs.len() == 1 && (is_multiplied || adds && is_added && !relu)
+        }
+        Op::Gelu => is_multiplied && !passes(network, inputs[0]),
+        _ => false,
+    };
+    passes && i != network.representation()
 }
 
 /// Where the outcome of layer `i` is written: what passes is made by its reader, of what it read.

@@ -6,12 +6,18 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::scratch::enough;
-
 /// Coefficients are repeated up to this width.
 const WIDTH: usize = 64;
 /// Numbers of a lane that are summed in `f32`.
 const BLOCK: usize = 256;
+
+/// The first `count` numbers of `room`, which grows if it has fewer; what is in them is nobody's.
+pub(super) fn enough(room: &mut Vec<f32>, count: usize) -> &mut [f32] {
+    if room.len() < count {
+        room.resize(count, 0.0);
+    }
+    &mut room[..count]
+}
 
 /// One number for each channel, repeated.
 #[derive(Clone, Debug, Default)]

@@ -5,9 +5,9 @@ use rayon::prelude::*;
 use super::batch_norm::BatchNorm;
 use super::convolve::{Convolution, Input, Read, ReadGradient};
 use super::kernels::Panels;
-use super::lives::{Buffers, Turn, way_back};
-use super::loops::{self, Cut, Moments, Norm};
-use super::scratch::{Scratch, enough, with_scratch};
+use super::lives::{Buffers, Turn, passes, way_back};
+use super::loops::{self, Cut, Moments, Norm, enough};
+use super::scratch::{Scratch, with_scratch};
 use super::{Mode, Tensor, attention, pool, tokens};
 use crate::network::{Layer, Network, Op};
 
@@ -42,26 +42,6 @@ enum Work {
     BatchNorm(Box<BatchNorm>),
     /// Which of nine pixels each maximum is.
     MaxPool(Vec<u8>),
-}
-
-/// Whether layer `i` passes: a normalization or x Φ(x) whose outcome is not written, as its only reader makes it.
-pub(super) fn passes(network: &Network, i: usize) -> bool {
-    let layers = network.layers();
-    let Layer { op, inputs, .. } = &layers[i];
-    let mut readers = network.readers(i);
-    let (Some(reader), None) = (readers.next(), readers.next()) else { return false };
-    let is_multiplied = matches!(layers[reader].op, Op::Convolve { .. } | Op::Linear { .. });
-    let passes = match op {
-        // Added without a max; what is cut off at 0 could not be told from the sum.
-        Op::BatchNorm { relu, .. } => {
-            let is_added = layers[reader].inputs.get(1) == Some(&i) && layers[reader].inputs[0] != i;
-            let adds = matches!(layers[reader].op, Op::BatchNorm { .. });
-            inputs.len() == 1 && (is_multiplied || adds && is_added && !relu)
-        }
-        Op::Gelu => is_multiplied && !passes(network, inputs[0]),
-        _ => false,
-    };
-    passes && i != network.representation()
 }
 
 impl Plan {

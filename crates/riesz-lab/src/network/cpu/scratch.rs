@@ -17,14 +17,6 @@ pub(super) struct Scratch {
     pub(super) head: Vec<f32>,
 }
 
-/// The first `count` numbers of `room`, which grows if it has fewer; what is in them is nobody's.
-pub(super) fn enough(room: &mut Vec<f32>, count: usize) -> &mut [f32] {
-    if room.len() < count {
-        room.resize(count, 0.0);
-    }
-    &mut room[..count]
-}
-
 /// Lends `work` this thread's scratch.
 pub(super) fn with_scratch<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
     thread_local! {

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use riesz::elementary::{Real, widest};
 
-use super::scratch::enough;
+use super::loops::enough;
 use crate::network::LAYER_EPSILON as EPSILON;
 
 /// Into how many parts a batch is cut for sums over it.

@@ -13,7 +13,7 @@
 use pulp::Arch;
 
 use super::kernels::{self, Gather, Multiply, Panels, Start};
-use super::scratch::enough;
+use super::loops::enough;
 use super::transforms::{
     CHANNELS, Gradients, IN, Inputs, OUT, Outputs, POINTS, Pack, PackTurned, Taps, Tile, stride,
 };

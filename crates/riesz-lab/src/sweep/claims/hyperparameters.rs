@@ -1,7 +1,8 @@
 //! How much a loss's accuracy depends on its hyperparameters: its range over all settings of a grid.
 
 use super::{Finding, Judgement, POINTS, contrast, loss, told};
-use crate::sweep::results::{Line, QUANTITIES, Quantity, Results};
+use crate::sweep::quantities::{QUANTITIES, Quantity};
+use crate::sweep::results::{Line, Results};
 use crate::sweep::statistics::Paired;
 use crate::{Error, Result};
 

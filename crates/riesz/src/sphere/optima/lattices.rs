@@ -1,6 +1,6 @@
 //! The shortest vectors of the lattice E8 and of the Leech lattice, and the 276 equiangular lines in the latter.
 
-use super::points::{section_along, two_of, unit};
+use super::made::{section_along, two_of, unit};
 use crate::Matrix;
 
 /// The 240 roots: ±e_k ± e_l, and (±½, …, ±½) with an even number of minus signs.
