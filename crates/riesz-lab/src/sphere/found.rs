@@ -177,7 +177,7 @@ impl Found {
         });
         let certificates = self.certificates();
         if certificates.is_empty() {
-            lines.push("certificate  none: nothing proves that no lower value exists".to_owned());
+            lines.push("certificate  none: no theorem that is tried proves this the least".to_owned());
         }
         lines.extend(certificates.into_iter().map(|one| format!("certificate  {}", certificate(one))));
         lines.push(String::new());
@@ -284,6 +284,7 @@ fn theorem(theorem: Theorem) -> String {
             format!("linear programming with a polynomial of degree {degree}")
         }
         Theorem::Elementary => "squares and cosines' ranges".to_owned(),
+        Theorem::Rank => "the rank of the matrix of cosines (tight frames)".to_owned(),
     }
 }
 

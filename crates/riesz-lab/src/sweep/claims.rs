@@ -3,20 +3,19 @@
 //! One number is the effect. Its 95 % interval over seeds decides: above 0 the claim is supported; below the least effect that
 //! would matter it is not supported; otherwise it is undecided at this scale.
 
+mod contrast;
 mod hyperparameters;
-
-use std::collections::BTreeSet;
 
 use super::compare::groups;
 use super::folder::Folder;
-use super::page::chance;
 use super::probes;
 use super::quantities::Quantity;
 use super::results::{Line, Results};
-use super::statistics::{Paired, corrected};
+use super::statistics::Paired;
 use crate::device::Device;
 use crate::report::mean_and_deviation;
 use crate::{Error, Result};
+use contrast::{asked, contrast, each_pair, loss, losses_and_seeds, told};
 
 /// A claim of Koromilas et al. (ICML 2024).
 pub struct Claim {
@@ -57,7 +56,7 @@ pub const CLAIMS: [Claim; 5] = [
     },
     Claim {
         name: "gradients",
-        statement: "Attraction and repulsion are decoupled in DHEL and KCL, and not in NT-Xent and DCL.",
+        statement: "Attraction and repulsion, which DHEL and KCL decouple, work against each other less than in NT-Xent and DCL.",
         grid: "small-batch",
         look: gradients,
     },
@@ -126,70 +125,9 @@ impl Claim {
     }
 }
 
-/// Whether a loss is one that the claims speak for, by its label.
-fn is_ours(label: &str) -> bool {
-    label.starts_with("dhel") || label.starts_with("kcl")
-}
-
-fn loss(line: &Line) -> &str {
-    line.setting("loss").unwrap_or_default()
-}
-
-/// The mean over a loss's cells of a seed, `None` unless it has one at every place (batch) at which `lines` have any: a mean over some
-/// of them would put a difference between batches as one between losses.
-fn over_places(lines: &[&Line], name: &str, seed: u64, value: impl Fn(&Line) -> Option<f64>) -> Option<f64> {
-    let places: BTreeSet<_> = lines.iter().map(|line| line.without("loss")).collect();
-    let here: Vec<&&Line> = lines.iter().filter(|line| line.seed == seed && loss(line) == name).collect();
-    let values: Vec<f64> = here.iter().map(|line| value(line)).collect::<Option<_>>()?;
-    (!values.is_empty() && values.len() == places.len()).then(|| mean_and_deviation(&values).0)
-}
-
-/// Seed by seed: the mean of `value` over ours less that over theirs, where a seed has both.
-fn contrast(lines: &[&Line], value: impl Fn(&Line) -> Option<f64>) -> Result<Paired> {
-    let mut seeds: Vec<u64> = lines.iter().map(|line| line.seed).collect();
-    seeds.sort_unstable();
-    seeds.dedup();
-    // Each loss counts alike, whatever the number of its cells.
-    let mean = |seed: u64, ours: bool| -> Option<f64> {
-        let mut losses: Vec<&str> =
-            lines.iter().map(|line| loss(line)).filter(|loss| is_ours(loss) == ours).collect();
-        losses.sort_unstable();
-        losses.dedup();
-        let of = |name: &&str| over_places(lines, name, seed, &value);
-        let means: Vec<f64> = losses.iter().map(of).collect::<Option<_>>()?;
-        (!means.is_empty()).then(|| mean_and_deviation(&means).0)
-    };
-    let differences: Vec<f64> =
-        seeds.iter().filter_map(|&seed| Some(mean(seed, true)? - mean(seed, false)?)).collect();
-    if differences.is_empty() {
-        return Err(Error::input(
-            "no seed has finished cells of all losses on both sides; finish the grid, and ask again",
-        ));
-    }
-    Ok(Paired::of(&differences))
-}
-
-/// `+1.2 points, 95 % interval 0.3 to 2.1, 3 seeds`.
-fn told(effect: &Paired, scale: f64, unit: &str, digits: usize) -> String {
-    let number = |x: f64| format!("{:.digits$}", scale * x).replace('-', "−");
-    let sign = if effect.mean >= 0.0 { "+" } else { "" };
-    let interval = match effect.interval() {
-        Some((low, high)) => {
-            format!("95 % interval {} to {}, {} seeds", number(low), number(high), effect.seeds)
-        }
-        None if effect.seeds == 1 => "one seed, so no interval".to_owned(),
-        None => format!("the same in all of {} seeds, so no interval", effect.seeds),
-    };
-    format!("{sign}{}{unit}, {interval}", number(effect.mean))
-}
-
 /// The smallest batch of the grid.
 fn smallest_batch(results: &Results) -> Result<String> {
-    results
-        .settings("batch")
-        .first()
-        .cloned()
-        .ok_or_else(|| Error::input("the grid has no finished cell with a batch"))
+    results.planned("batch").first().cloned().ok_or_else(|| Error::input("the grid has no batches"))
 }
 
 const POINTS: &str = " points";
@@ -199,19 +137,21 @@ fn small_batch(results: &Results) -> Result<Finding> {
     let all: Vec<&Line> = results.lines.iter().collect();
     let small: Vec<&Line> =
         all.iter().copied().filter(|line| line.setting("batch") == Some(&smallest)).collect();
+    let (of_all, of_small) = (asked(results, |_| true), asked(results, |batch| batch == Some(&smallest)));
     let knn = |line: &Line| line.values[Quantity::named("knn").0];
-    let effect = contrast(&small, knn)?;
+    let effect = contrast(&of_small, &small, knn)?;
     let over_all = |value: &dyn Fn(&Line) -> Option<f64>| {
-        contrast(&all, value).map_or_else(|error| error.to_string(), |effect| told(&effect, 100.0, POINTS, 2))
+        contrast(&of_all, &all, value)
+            .map_or_else(|error| error.to_string(), |effect| told(&effect, 100.0, POINTS, 2))
     };
     let mut details = vec![format!("kNN, mean over all batches: {}", over_all(&knn))];
     let probe = |line: &Line| line.values[Quantity::named("probe").0];
     details.push(format!(
         "linear probe, batch {smallest}: {}",
-        told(&contrast(&small, probe)?, 100.0, POINTS, 2)
+        told(&contrast(&of_small, &small, probe)?, 100.0, POINTS, 2)
     ));
     details.push(format!("linear probe, all batches: {}", over_all(&probe)));
-    details.extend(each_pair(&small, knn, (&format!("kNN, batch {smallest}"), 100.0, POINTS, 2)));
+    details.extend(each_pair(&of_small, &small, knn, (&format!("kNN, batch {smallest}"), 100.0, POINTS, 2)));
     Ok(Finding {
         judgement: Judgement::of(&effect, 0.005),
         effect: format!(
@@ -222,51 +162,12 @@ fn small_batch(results: &Results) -> Result<Finding> {
     })
 }
 
-/// How a difference is told: of what, times what, with which unit and how many digits.
-type Told<'a> = (&'a str, f64, &'a str, usize);
-
-/// Each of ours against each of theirs, a seed's value the mean over its lines; corrected together.
-fn each_pair(
-    lines: &[&Line],
-    value: impl Fn(&Line) -> Option<f64>,
-    (what, scale, unit, digits): Told<'_>,
-) -> Vec<String> {
-    let (mut losses, mut seeds): (Vec<&str>, Vec<u64>) = (Vec::new(), Vec::new());
-    for line in lines {
-        if !losses.contains(&loss(line)) {
-            losses.push(loss(line));
-        }
-        if !seeds.contains(&line.seed) {
-            seeds.push(line.seed);
-        }
-    }
-    let of = |name: &str, seed: u64| over_places(lines, name, seed, &value);
-    let mut pairs = Vec::new();
-    for ours in losses.iter().copied().filter(|loss| is_ours(loss)) {
-        for theirs in losses.iter().copied().filter(|loss| !is_ours(loss)) {
-            let differences: Vec<f64> =
-                seeds.iter().filter_map(|&seed| Some(of(ours, seed)? - of(theirs, seed)?)).collect();
-            if !differences.is_empty() {
-                pairs.push((ours, theirs, Paired::of(&differences)));
-            }
-        }
-    }
-    let family: Vec<Paired> = pairs.iter().map(|(.., paired)| *paired).collect();
-    pairs
-        .iter()
-        .zip(corrected(&family))
-        .map(|((ours, theirs, paired), p)| {
-            let p = p.map_or_else(String::new, |p| format!(", p {} after Holm", chance(p)));
-            format!("{what}, {ours} less {theirs}: {}{p}", told(paired, scale, unit, digits))
-        })
-        .collect()
-}
-
 fn dimensions(results: &Results) -> Result<Finding> {
     let all: Vec<&Line> = results.lines.iter().collect();
+    let asked = asked(results, |_| true);
     let of = |name: &str| {
         let place = Quantity::named(name).0;
-        contrast(&all, |line| line.values[place])
+        contrast(&asked, &all, |line| line.values[place])
     };
     let effect = of("effective_rank")?;
     let mut details = vec![
@@ -277,7 +178,7 @@ fn dimensions(results: &Results) -> Result<Finding> {
         format!("uniformity (less is more uniform): {}", told(&of("uniformity")?, 1.0, "", 3)),
     ];
     let (place, quantity) = Quantity::named("effective_rank");
-    details.extend(each_pair(&all, |line| line.values[place], ("effective rank", 1.0, "", 2)));
+    details.extend(each_pair(&asked, &all, |line| line.values[place], ("effective rank", 1.0, "", 2)));
     for group in groups(&results.lines) {
         let values = group.values(place);
         if !values.is_empty() {
@@ -307,7 +208,7 @@ const LEAST_BIAS: f64 = 0.1;
 fn batch_independence(results: &Results, folder: &Folder, device: &Device) -> Result<Finding> {
     let (mut supported, mut refuted) = (true, false);
     let (mut details, mut worst) = (Vec::new(), (0.0_f64, f64::INFINITY));
-    for (name, lines) in middle(results)? {
+    for (name, lines) in of_batch(results, &middle_batch(results)?)? {
         let found = lines
             .iter()
             .map(|line| probes::bias(&folder.cell(&line.cell), device))
@@ -356,7 +257,8 @@ fn batch_independence(results: &Results, folder: &Folder, device: &Device) -> Re
 fn gradients(results: &Results, folder: &Folder, device: &Device) -> Result<Finding> {
     let mut moments: Vec<(String, Vec<Line>)> = Vec::new();
     let mut details = Vec::new();
-    for (name, lines) in middle(results)? {
+    let batch = middle_batch(results)?;
+    for (name, lines) in of_batch(results, &batch)? {
         let seen = lines
             .iter()
             .map(|line| probes::gradients(&folder.cell(&line.cell), device))
@@ -391,7 +293,8 @@ fn gradients(results: &Results, folder: &Folder, device: &Device) -> Result<Find
         }
     }
     let (when, last) = moments.last().ok_or_else(|| Error::input("no cell has a checkpoint to look at"))?;
-    let effect = contrast(&last.iter().collect::<Vec<_>>(), |line| line.values[0])?;
+    let asked = asked(results, |one| one == Some(&batch));
+    let effect = contrast(&asked, &last.iter().collect::<Vec<_>>(), |line| line.values[0])?;
     Ok(Finding {
         judgement: Judgement::of(&effect, 0.05),
         effect: format!(
@@ -403,24 +306,35 @@ fn gradients(results: &Results, folder: &Folder, device: &Device) -> Result<Find
     })
 }
 
-/// The cells of each loss at the middle batch.
-fn middle(results: &Results) -> Result<Vec<(String, Vec<&Line>)>> {
-    let batches = results.settings("batch");
-    let batch = batches.get(batches.len() / 2).ok_or_else(|| {
-        Error::input("the grid has no finished cell with a batch; finish it, and ask again")
-    })?;
-    let of = |name: String| {
-        let here =
-            results.lines.iter().filter(|line| loss(line) == name && line.setting("batch") == Some(batch));
-        let here: Vec<&Line> = here.collect();
-        (!here.is_empty()).then_some((name, here))
+/// The middle batch of the grid.
+fn middle_batch(results: &Results) -> Result<String> {
+    let batches = results.planned("batch");
+    batches.get(batches.len() / 2).cloned().ok_or_else(|| Error::input("the grid has no batches"))
+}
+
+/// The finished cells of each loss at a batch.
+///
+/// # Errors
+/// If a loss has none.
+fn of_batch<'a>(results: &'a Results, batch: &str) -> Result<Vec<(String, Vec<&'a Line>)>> {
+    let (losses, _) = losses_and_seeds(&asked(results, |one| one == Some(batch)));
+    let of = |name: &str| {
+        let is_here = |line: &&Line| loss(line) == name && line.setting("batch") == Some(batch);
+        let here: Vec<&Line> = results.lines.iter().filter(is_here).collect();
+        if here.is_empty() {
+            let what =
+                format!("{name} has no finished cell at batch {batch}; finish the grid, and ask again");
+            return Err(Error::input(what));
+        }
+        Ok((name.to_owned(), here))
     };
-    Ok(results.settings("loss").into_iter().filter_map(of).collect())
+    losses.into_iter().map(of).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::results::made;
+    use super::contrast::{Asked, is_ours};
     use super::*;
 
     fn lines(values: &[(&str, u64, f64)]) -> Vec<Line> {
@@ -516,9 +430,17 @@ mod tests {
             ("dhel-paper", 3, 99.0),
         ]);
         let all: Vec<&Line> = all.iter().collect();
-        let found = contrast(&all, |line| line.values[0]).unwrap();
+        let asked: Asked<'_> = ["nt-xent", "dcl", "dhel-paper", "kcl-gaussian"]
+            .into_iter()
+            .flat_map(|loss| [1, 2, 3].map(|seed| (loss, seed)))
+            .collect();
+        let found = contrast(&asked, &all, |line| line.values[0]).unwrap();
         assert_eq!((found.seeds, found.mean), (2, 2.75));
-        assert!(contrast(&all[..2], |line| line.values[0]).is_err());
+        let refused = contrast(&asked, &all[..3], |line| line.values[0]).unwrap_err().to_string();
+        assert!(
+            refused.contains("nt-xent has 1 of 3 cells, ") && refused.contains("gaussian has 0 of 3"),
+            "{refused}"
+        );
 
         // A cell that failed is no reason to compare one loss's small batches with another's large and small ones.
         let whole = results(3, |_, place| 10.0 * place);
@@ -530,13 +452,37 @@ mod tests {
             .filter(|line| (loss(line), line.seed, line.setting("batch")) != failed)
             .collect();
         assert_eq!(lines.len() + 1, whole.lines.len());
-        let found = contrast(&lines, |line| line.values[place]).unwrap();
+        let asked = super::asked(&whole, |_| true);
+        let found = contrast(&asked, &lines, |line| line.values[place]).unwrap();
         assert!(found.seeds == 2 && found.mean.abs() < 0.01, "{found:?}");
-        let told = each_pair(&lines, |line| line.values[place], ("rank", 1.0, "", 2)).join("; ");
+        let told = each_pair(&asked, &lines, |line| line.values[place], ("rank", 1.0, "", 2)).join("; ");
         assert!(
             told.contains("less nt-xent: ") && !told.contains("+1.") && told.contains("2 seeds"),
             "{told}"
         );
+    }
+
+    /// What is not finished is not left out of a claim: a loss, the smallest batch.
+    #[test]
+    fn nothing_is_judged_of_losses_or_batches_without_a_finished_cell() {
+        let better = |loss: &str, batch: f64| 0.5 + if is_ours(loss) { 0.05 } else { 0.0 } * (1.0 + batch);
+        let whole = results(3, better);
+        let without = |is_out: &dyn Fn(&Line) -> bool| {
+            let mut part = whole.clone();
+            part.lines.retain(|line| !is_out(line));
+            part
+        };
+        let no_dcl = without(&|line| loss(line) == "dcl");
+        for refused in [small_batch(&no_dcl), dimensions(&no_dcl)] {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains("dcl has 0 of "), "{refused}");
+        }
+        let refused = of_batch(&no_dcl, &middle_batch(&no_dcl).unwrap()).unwrap_err().to_string();
+        assert!(refused.starts_with("dcl has no finished cell at batch 512"), "{refused}");
+        let large = without(&|line| line.setting("batch") == Some("32"));
+        let refused = small_batch(&large).unwrap_err().to_string();
+        assert!(refused.contains("nt-xent has 0 of 3 cells"), "{refused}");
+        assert!(dimensions(&large).unwrap_err().to_string().contains("nt-xent has 3 of 6 cells"));
     }
 
     #[test]

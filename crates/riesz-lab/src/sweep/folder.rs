@@ -56,6 +56,13 @@ pub struct Entry {
     pub seed: u64,
 }
 
+impl Entry {
+    /// Its setting of an axis.
+    pub fn setting(&self, axis: &str) -> Option<&str> {
+        self.settings.iter().find(|(name, _)| name == axis).map(|(_, setting)| setting.as_str())
+    }
+}
+
 /// How a cell stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {

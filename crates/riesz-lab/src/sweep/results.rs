@@ -153,19 +153,12 @@ impl Results {
 
     /// The settings of an axis that some finished cell has: numbers ascending, words in the grid's order.
     pub fn settings(&self, axis: &str) -> Vec<String> {
-        let mut settings: Vec<String> = Vec::new();
-        for setting in self.lines.iter().filter_map(|line| line.setting(axis)) {
-            if !settings.iter().any(|known| known == setting) {
-                settings.push(setting.to_owned());
-            }
-        }
-        if let Some(numbers) = settings.iter().map(|one| one.parse::<f64>().ok()).collect::<Option<Vec<_>>>()
-        {
-            let mut order: Vec<usize> = (0..settings.len()).collect();
-            order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
-            settings = order.into_iter().map(|i| settings[i].clone()).collect();
-        }
-        settings
+        in_order(self.lines.iter().filter_map(|line| line.setting(axis)))
+    }
+
+    /// The settings of an axis that some cell of the grid has, finished or not, in the same order.
+    pub fn planned(&self, axis: &str) -> Vec<String> {
+        in_order(self.contents.cells.iter().filter_map(|cell| cell.setting(axis)))
     }
 
     /// Whether all settings of an axis are numbers.
@@ -278,6 +271,22 @@ fn common(one: toml::Table, other: &toml::Table) -> toml::Table {
         (one, other) => (one == *other).then_some((key, one)),
     });
     alike.collect()
+}
+
+/// Each setting once: numbers ascending, words as they come.
+fn in_order<'a>(all: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut settings: Vec<String> = Vec::new();
+    for setting in all {
+        if !settings.iter().any(|known| known == setting) {
+            settings.push(setting.to_owned());
+        }
+    }
+    if let Some(numbers) = settings.iter().map(|one| one.parse::<f64>().ok()).collect::<Option<Vec<_>>>() {
+        let mut order: Vec<usize> = (0..settings.len()).collect();
+        order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
+        settings = order.into_iter().map(|i| settings[i].clone()).collect();
+    }
+    settings
 }
 
 fn note(known: &mut Vec<String>, words: String) {

@@ -8,13 +8,16 @@
 //! - **InfoNCE, NT-Xent, DCL, DHEL.** By convexity the loss is at least its value at a regular simplex of aligned pairs,
 //!   whatever M and d are; it is attained exactly there, which needs M ≤ d + 1 (Koromilas et al. 2024). Beyond, the bound
 //!   remains true and is not attained; the logarithm of the row's sum has no linear-programming bound.
-//! - **Spectral.** −2⟨u, v⟩ ≥ −2 and squares are not negative: at least −2, attained by orthonormal sets (M ≤ d).
+//! - **Spectral.** −2⟨u, v⟩ ≥ −2 and squares are not negative: at least −2, attained by orthonormal sets (M ≤ d). Beyond, the matrix
+//!   of cosines A = UVᵀ has rank d at most, so ‖A‖²_F ≥ (tr A)²/d (Cauchy and Schwarz): with t the mean matched cosine the loss is at
+//!   least −2t + (Mt²/d − 1)/(M − 1), which is least at t = 1. Attained exactly by aligned pairs in a tight frame (Welch's bound), and
+//!   such there are for every M ≥ d.
 
 use super::bound::Quadrature;
 use super::cosines::Cosines;
 use super::optima::simplex;
 use crate::kernel::{Cosine, DistancePower, Exponential, Kernel, SquaredCosine};
-use crate::loss::{Link, Loss, Pairs, Term};
+use crate::loss::{Anchors, Link, Loss, Pairs, Term};
 
 /// Why a bound holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub enum Theorem {
     },
     /// No square is negative and no cosine above 1.
     Elementary,
+    /// The squares of a matrix of rank d sum to at least its squared trace over d (Welch).
+    Rank,
 }
 
 /// A value that no points undercut.
@@ -63,6 +68,9 @@ pub fn bound(loss: &Loss, points: usize, dim: usize, views: usize) -> Option<Bou
     if is_contrast(loss) && views == 2 {
         // The closed form needs the simplex's cosines alone, whether or not it fits into ℝᵈ.
         return Some(Bound { value: simplex(points).value(loss, views), theorem: Theorem::Convexity });
+    }
+    if let Some(value) = of_tight_frames(loss, points, dim).filter(|_| views == 2) {
+        return Some(Bound { value, theorem: Theorem::Rank });
     }
     let mut theorem = Theorem::Elementary;
     let mut value = 0.0;
@@ -101,7 +109,9 @@ pub fn certify(value: f64, bound: Option<Bound>, cosines: &Cosines, tolerance: f
     let mut found = Vec::new();
     let near = (value - bound.value).abs() <= tolerance * (1.0 + value.abs().max(bound.value.abs()));
     let possible = places(bound.theorem, cosines.points, cosines.dim);
-    let is_possible = |cosine: f64| possible.iter().any(|place| (cosine - place).abs() < 1e-6);
+    let is_possible = |cosine: f64| {
+        possible.as_ref().is_none_or(|places| places.iter().any(|place| (cosine - place).abs() < 1e-6))
+    };
     if near && cosines.distinct.iter().all(|one| is_possible(one.cosine)) {
         found.push(Certificate::Attained(bound.theorem));
     }
@@ -118,15 +128,32 @@ pub fn certify(value: f64, bound: Option<Bound>, cosines: &Cosines, tolerance: f
     found
 }
 
-/// The cosines of different points at which a bound holds with equality.
-fn places(theorem: Theorem, points: usize, dim: usize) -> Vec<f64> {
-    match theorem {
+/// The cosines of different points at which a bound holds with equality; `None` if any can be, as those of tight frames.
+fn places(theorem: Theorem, points: usize, dim: usize) -> Option<Vec<f64>> {
+    Some(match theorem {
+        Theorem::Rank => return None,
         Theorem::Convexity => vec![-1.0 / (points as f64 - 1.0)],
         Theorem::LinearProgramming { .. } => Quadrature::new(points, dim)
             .map(|quadrature| quadrature.nodes.into_iter().map(|(node, _)| node).collect())
             .unwrap_or_default(),
         Theorem::Elementary => vec![0.0],
-    }
+    })
+}
+
+/// Of w times the mean matched cosine taken from b times the mean square of the others' across two views, for more points than
+/// dimensions: −w + b (M/d − 1)/(M − 1), where w is so large that matches are best at 1.
+fn of_tight_frames(loss: &Loss, points: usize, dim: usize) -> Option<f64> {
+    let [pull, push] = &loss.terms[..] else { return None };
+    let is_so = pull.pairs == Pairs::MATCHED
+        && push.pairs == Pairs::CROSS
+        && [pull, push].iter().all(|term| term.link == Link::Mean && term.focus.is_none())
+        && [pull, push].iter().all(|term| matches!(term.anchors, Anchors::AllViews))
+        && is::<Cosine>(pull)
+        && is::<SquaredCosine>(push);
+    let (m, d) = (points as f64, dim as f64);
+    let (w, b) = (-pull.weight * pull.kernel.at(1.0).0, push.weight);
+    let is_pulled = b >= 0.0 && w >= 2.0 * b * m / (d * (m - 1.0));
+    (is_so && points > dim && is_pulled).then(|| -w + b * (m / d - 1.0) / (m - 1.0))
 }
 
 /// −s⁺/τ in the mean against the log of a row's sum of e^{s/τ}, as the theorem has it: both of the same anchors and
@@ -161,7 +188,7 @@ fn is<K: Kernel>(term: &Term) -> bool {
 /// How often a term's mean over one view counts.
 fn anchors(term: &Term, views: usize) -> f64 {
     match term.anchors {
-        crate::loss::Anchors::EachView => views as f64,
+        Anchors::EachView => views as f64,
         _ => 1.0,
     }
 }
@@ -252,6 +279,22 @@ mod tests {
         }
         let spectral = bound(&Loss::spectral(), 8, 8, 2).unwrap();
         assert_eq!((spectral.value, spectral.theorem), (-2.0, Theorem::Elementary));
+        // Beyond M = d by tight frames: an orthonormal set and its antipodes, the icosahedron, and whatever is found.
+        let spectral = Loss::spectral();
+        for (name, points, dim, is_tight) in [
+            ("cross-polytope", 16, 8, true),
+            ("icosahedron", 12, 3, true),
+            ("simplex", 9, 8, true),
+            ("600-cell", 120, 4, true),
+            ("triangular", 5, 3, false),
+        ] {
+            let certificates = names(&spectral, name, points, dim);
+            let expected = if is_tight { vec![Certificate::Attained(Theorem::Rank)] } else { Vec::new() };
+            assert_eq!(certificates, expected, "{name}");
+        }
+        assert_eq!(bound(&spectral, 10, 4, 2).unwrap().value, -2.0 + 1.5 / 9.0);
+        // In one dimension matches are not best at 1.
+        assert_eq!(bound(&spectral, 2, 1, 2).unwrap().theorem, Theorem::Elementary);
         assert!(orthogonal_simplices(&[2, 4]).value(&Loss::spectral(), 2) > -2.0);
         assert!(cross_polytope(2).value(&Loss::spectral(), 2) > -2.0);
     }

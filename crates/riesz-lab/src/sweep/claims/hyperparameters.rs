@@ -1,6 +1,7 @@
 //! How much a loss's accuracy depends on its hyperparameters: its range over all settings of a grid.
 
-use super::{Finding, Judgement, POINTS, contrast, loss, told};
+use super::contrast::{Asked, contrast, loss, told};
+use super::{Finding, Judgement, POINTS};
 use crate::sweep::quantities::{QUANTITIES, Quantity};
 use crate::sweep::results::{Line, Results};
 use crate::sweep::statistics::Paired;
@@ -59,7 +60,8 @@ pub(super) fn look(results: &Results) -> Result<Finding> {
         )));
     }
     let lines: Vec<&Line> = ranges.iter().collect();
-    let ours_less = contrast(&lines, |line| line.values[place])?;
+    let asked: Asked<'_> = lines.iter().map(|line| (loss(line), line.seed)).collect();
+    let ours_less = contrast(&asked, &lines, |line| line.values[place])?;
     // Positive where ours have the smaller range.
     let effect = Paired { mean: -ours_less.mean, ..ours_less };
     Ok(Finding {
