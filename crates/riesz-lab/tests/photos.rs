@@ -186,6 +186,14 @@ fn what_is_found_is_what_the_rows_say() {
     );
     let from_index = json(here, &format!("duplicates r --index e.parquet --above {above} --json"));
     assert_eq!((&from_index["pairs"], &from_index["copies"]), (&found["pairs"], &found["copies"]));
+    let alone = json(here, &format!("duplicates e.parquet --above {above} --json"));
+    assert_eq!((&alone["groups"], &alone["pairs"]), (&from_index["groups"], &from_index["pairs"]));
+    let alone = json(here, "search e.parquet dogs/007.png --top 5 --json");
+    let others = indexed["queries"][0]["nearest"].as_array().unwrap();
+    let others: Vec<&Value> = others.iter().filter(|hit| hit["name"] != "dogs/007.png").collect();
+    let nearest = alone["queries"][0]["nearest"].as_array().unwrap();
+    let pairs = nearest.iter().zip(&others);
+    assert!(pairs.clone().all(|(a, b)| a["name"] == b["name"]) && nearest.len() == 5, "{alone}");
     // Exact copies are a group even where rounding keeps their cosine below the bound.
     let exact = json(here, "duplicates r --index e.parquet --above 1 --json");
     assert!(exact["groups"].as_array().unwrap().len() >= 2, "{exact}");
@@ -206,6 +214,11 @@ fn what_is_found_is_what_the_rows_say() {
     succeeds(here, &format!("search r {asked} photos --top 4 --output found.html"));
     succeeds(here, "search r photos/cats/002.png --index e.parquet --top 4 --output indexed.html");
     succeeds(here, "duplicates r --index e.parquet --above 0.9999 --output groups.html");
+    succeeds(here, "duplicates e.parquet --above 0.9999 --output alone.html");
+    let page = |name: &str| std::fs::read_to_string(here.join(name)).unwrap().matches("<img").count();
+    assert_eq!(page("alone.html"), page("groups.html"));
+    succeeds(here, "search e.parquet cats/002.png --top 4 --output near.html");
+    assert_eq!(page("near.html"), 5);
     for (sheet, pictures) in [("found.html", 10), ("indexed.html", 5), ("groups.html", groups.concat().len())]
     {
         let page = std::fs::read_to_string(here.join(sheet)).unwrap();
@@ -269,4 +282,77 @@ fn refused(here: &Path) {
     std::fs::write(here.join("broken/a.png"), "").unwrap();
     refuses(here, "embed r broken --output b.parquet --quiet", &["none of 1 images can be read", "a.png"]);
     assert!(!here.join("b.parquet").exists());
+}
+
+/// Rows of any model: an array alone, with names beside it, in f64 beyond what f32 holds.
+#[test]
+fn rows_without_a_run_are_searched_and_grouped() {
+    use riesz::rng::{Key, normal};
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let (n, d) = (200, 8);
+    let mut rng = Key::new(3).rng();
+    let mut rows = Matrix::new((0..n * d).map(|_| normal(&mut rng)).collect(), d);
+    // A copy, the same direction, and one that is near.
+    for (to, from, by) in [(150, 10, 1.0), (160, 10, 7.0), (170, 20, 1.0)] {
+        let row: Vec<f64> = rows.row(from).iter().map(|x| x * by).collect();
+        rows.row_mut(to).copy_from_slice(&row);
+    }
+    rows.row_mut(170)[0] += 1e-4;
+    rows.row_mut(5).iter_mut().for_each(|x| *x *= 1e60);
+    embeddings::write_npy(&here.join("rows.npy"), &rows).unwrap();
+    let found = json(here, "duplicates rows.npy --above 0.999 --json --quiet");
+    assert_eq!(
+        (&found["copies"], &found["near"], &found["pairs"]),
+        (&1.into(), &2.into(), &4.into()),
+        "{found}"
+    );
+    let members = |group: usize| -> Vec<(u64, Option<&str>)> {
+        let images = found["groups"][group]["images"].as_array().unwrap();
+        images.iter().map(|image| (image["row"].as_u64().unwrap(), image["copy_of"].as_str())).collect()
+    };
+    assert_eq!(members(0), [(10, None), (150, Some("row 10")), (160, None)]);
+    assert_eq!(members(1), [(20, None), (170, None)]);
+    let printed = succeeds(here, "duplicates rows.npy --above 0.999 --quiet");
+    assert!(printed.contains("row 150  same numbers as row 10"), "{printed}");
+
+    let mut unit = rows.clone();
+    riesz::normalize(&mut unit).unwrap();
+    let found = json(here, "search rows.npy 33 5 --top 6 --json --quiet");
+    for (answer, row) in found["queries"].as_array().unwrap().iter().zip([33, 5]) {
+        let mut others: Vec<usize> = (0..n).filter(|&i| i != row).collect();
+        others.sort_by(|&a, &b| cosine(&unit, row, b).total_cmp(&cosine(&unit, row, a)));
+        let nearest: Vec<u64> =
+            answer["nearest"].as_array().unwrap().iter().map(|hit| hit["row"].as_u64().unwrap()).collect();
+        assert!(
+            nearest.iter().zip(&others).all(|(a, b)| *a as usize == *b) && nearest.len() == 6,
+            "{answer}"
+        );
+    }
+
+    // Names beside the rows; a name goes before a number.
+    let names: String =
+        (0..n).map(|i| format!("{i},\"text {}\",{}\n", if i == 8 { 7 } else { i }, i % 2)).collect();
+    std::fs::write(here.join("rows.csv"), format!("index,name,label\n{names}")).unwrap();
+    let found = json(here, "search rows.npy 9 --top 1 --json --quiet");
+    assert_eq!(
+        (&found["queries"][0]["query"], found["images"].as_u64()),
+        (&"text 9".into(), Some(200)),
+        "{found}"
+    );
+    let output = finish(here, &["search", "rows.npy", "text 7", "--quiet"]);
+    assert!(told(&output).contains("rows 7 and 8 are both called text 7"), "{}", told(&output));
+    for (command, expected) in [
+        ("search rows.npy 200", "no row is called 200, and it is no number of a row: 0 to 199"),
+        ("search rows.npy 1 --index rows.npy", "--index is of a run folder"),
+        ("duplicates rows.npy --part backbone", "--part is of a run folder"),
+        ("duplicates rows.npy photos", "rows.npy is a file of rows already"),
+        ("duplicates rows.npy --output sheet.html", "a sheet shows pictures: "),
+        ("duplicates rows.npy --column x", "without a name"),
+    ] {
+        refuses(here, command, &[expected]);
+    }
+    rows.row_mut(60).fill(0.0);
+    embeddings::write_npy(&here.join("zero.npy"), &rows).unwrap();
+    refuses(here, "duplicates zero.npy --quiet", &["zero.npy: row 60 has length 0"]);
 }

@@ -8,7 +8,7 @@ use serde_json::to_string_pretty;
 use super::embed::Part;
 use super::outputs;
 use crate::console::{errln, outln};
-use crate::index::{self, Embedder, Searched};
+use crate::index::{self, Embedder, Pictures, Plain, Searched, Stored};
 use crate::{Error, Result, atomic, device};
 
 /// Arguments of both.
@@ -20,6 +20,9 @@ pub struct Asked {
     /// Rows of the backbone or of the projector [default: the index's, else the backbone's]
     #[arg(long, value_enum)]
     part: Option<Part>,
+    /// Of a file of embeddings: the column, the array of an npz or the tensor of a safetensors file; of a CSV, what its columns begin with
+    #[arg(long, visible_alias = "name")]
+    column: Option<String>,
     /// JSON, for machines
     #[arg(long)]
     json: bool,
@@ -47,7 +50,37 @@ impl Asked {
             let named = images.into_iter().chain(queries.iter().map(String::as_str)).map(Path::new);
             outputs::check_page(sheet, named.chain(self.index.as_deref()))?;
         }
+        if let Some(column) = &self.column {
+            return Err(Error::input(format!(
+                "--column {column} is of a file of embeddings, and {} is a run folder",
+                run.display()
+            )));
+        }
         index::open(run, self.index.as_deref(), images, self.part, &device::open(&self.device)?)
+    }
+
+    /// Reads a file of embeddings, which has its rows already, and finds the pictures for a sheet, if one is wanted.
+    ///
+    /// # Errors
+    /// As [`Plain::read`]; if something is asked that is of a run; if a sheet is wanted and the file has no pictures.
+    pub fn open_file(&self, path: &Path) -> Result<(Plain, Option<Pictures<'static>>)> {
+        let of_run = [("--index", self.index.is_some()), ("--part", self.part.is_some())];
+        if let Some((flag, _)) = of_run.iter().find(|(_, is_given)| *is_given) {
+            return Err(Error::input(format!(
+                "{} is a file of rows and {flag} is of a run folder; leave one out",
+                path.display()
+            )));
+        }
+        let pictures = match &self.output {
+            Some(sheet) => {
+                outputs::check_page(sheet, [path])?;
+                let pictures = Stored::open(path).and_then(|stored| stored.pictures());
+                let none = |error: Error| error.at("a sheet shows pictures");
+                Some(Pictures::Small(pictures.map_err(none)?))
+            }
+            None => None,
+        };
+        Ok((Plain::read(path, self.column.as_deref(), self.quiet)?, pictures))
     }
 
     /// Writes the sheet, if there is one, and tells what was found.

@@ -1,31 +1,34 @@
-//! `riesz search`: the nearest images of an image.
+//! `riesz search`: the nearest images of an image, or rows of a row.
 
 use std::path::{Path, PathBuf};
 
 use super::asked::Asked;
 use crate::console::outln;
 use crate::data::image_file;
-use crate::index::Searched;
-use crate::index::search::{self, Found, Query};
+use crate::index::search::{self, Answer, Found, Query};
+use crate::index::{Pictures, Searched};
 use crate::{Error, Result, interrupt};
 
 /// Arguments of `riesz search`.
 #[derive(clap::Args)]
 #[command(
-    override_usage = "riesz search [OPTIONS] <RUN> <QUERY>... <IMAGES>\n       riesz search [OPTIONS] <RUN> <QUERY>... --index <FILE>",
+    override_usage = "riesz search [OPTIONS] <RUN> <QUERY>... <IMAGES>\n       riesz search [OPTIONS] <RUN> <QUERY>... --index <FILE>\n       riesz search [OPTIONS] <EMBEDDINGS> <ROW>...",
     after_help = "Examples:
   riesz search runs/photos query.jpg photos/
   riesz embed runs/photos photos/ --output photos.parquet --thumbnails
   riesz search runs/photos query.jpg other.jpg --index photos.parquet --output sheet.html
   riesz search runs/photos query.jpg --index photos.parquet --top 3 --json
+  riesz search embeddings.npy 17 42                      rows of any model: the nearest of rows 17 and 42, counted from 0
 
 Nearest is the largest cosine of the encoder's rows."
 )]
 pub struct SearchArgs {
-    /// The run folder
+    /// The run folder, or a file of embeddings
+    #[arg(value_name = "RUN|EMBEDDINGS")]
     run: PathBuf,
-    /// Image files that are asked for; then the images to search, anything that `riesz train` takes, unless there is an index
-    #[arg(required = true, value_name = "QUERY|IMAGES")]
+    /// Image files that are asked for; then the images to search, anything that `riesz train` takes, unless there is an index. Of a
+    /// file of embeddings: rows, by a name that stands beside them or by number, counted from 0
+    #[arg(required = true, value_name = "QUERY|IMAGES|ROW")]
     paths: Vec<String>,
     /// How many images
     #[arg(long, default_value_t = 10)]
@@ -42,6 +45,9 @@ pub fn run(args: &SearchArgs) -> Result<()> {
     super::train::set_threads(args.asked.threads)?;
     if args.top == 0 {
         return Err(Error::input("--top is 0; at least 1 is needed"));
+    }
+    if args.run.is_file() {
+        return in_embeddings(args);
     }
     let (queries, source) = match (&args.asked.index, &args.paths[..]) {
         (Some(_), queries) => (queries, None),
@@ -71,6 +77,25 @@ pub fn run(args: &SearchArgs) -> Result<()> {
         }
     };
     let page = pictures.map(|pictures| search::sheet(&found, &queries, &pictures)).transpose()?;
+    drop(searching);
+    args.asked.tell(&found, page, print)
+}
+
+/// Asks a file of embeddings for the nearest of its own rows.
+fn in_embeddings(args: &SearchArgs) -> Result<()> {
+    interrupt::listen();
+    let searching = interrupt::expendable("interrupted; nothing was written".to_owned());
+    let (plain, pictures) = args.asked.open_file(&args.run)?;
+    let rows: Vec<usize> = args.paths.iter().map(|asked| plain.row(asked)).collect::<Result<_>>()?;
+    let found = plain.nearest(&rows, args.top)?;
+    let sheet = |pictures: Pictures<'_>| {
+        let query = |(&row, answer): (&usize, &Answer)| {
+            Ok(Query { name: answer.query.clone(), image: pictures.image(row)? })
+        };
+        let queries: Vec<Query> = rows.iter().zip(&found.queries).map(query).collect::<Result<_>>()?;
+        search::sheet(&found, &queries, &pictures)
+    };
+    let page = pictures.map(sheet).transpose()?;
     drop(searching);
     args.asked.tell(&found, page, print)
 }

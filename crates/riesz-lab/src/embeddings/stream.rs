@@ -119,6 +119,22 @@ pub fn columns_beside(path: &Path) -> Result<Option<Vec<String>>> {
     }
 }
 
+/// Columns that name items, the first that there is counts.
+pub const NAMES: [&str; 5] = ["name", "id", "path", "filename", "file"];
+
+/// The column that names the rows of a file, if there is one; `numbers` is its column, array or tensor of embeddings.
+///
+/// # Errors
+/// If the table beside an array cannot be read.
+pub fn naming(path: &Path, numbers: Option<&str>) -> Result<Option<&'static str>> {
+    columns_beside(path)?;
+    let has = |name: &&str| {
+        let wanted = Wanted { name: numbers.map(str::to_owned), texts: vec![(*name).to_owned()] };
+        open(path, &wanted).is_ok()
+    };
+    Ok(NAMES.into_iter().find(has))
+}
+
 /// Rows that are in memory, as if they were in a file at `path`.
 ///
 /// # Errors

@@ -1,14 +1,11 @@
 //! Whether rows of two sides are of the same items, where both name them.
 
 use super::feed::Input;
-use crate::embeddings::stream::{self, Wanted, columns_beside};
+use crate::embeddings::stream::{self, NAMES, Wanted, columns_beside};
 use crate::names::quoted;
 use crate::{Error, Result};
 
-/// Columns that name items, the first that both sides have counts.
-const NAMES: [&str; 5] = ["name", "id", "path", "filename", "file"];
-
-/// The column that names the items on both sides, in every file.
+/// The column that names the items on both sides, in every file: the first that both have.
 ///
 /// # Errors
 /// If the table beside an array cannot be read, which might name them.

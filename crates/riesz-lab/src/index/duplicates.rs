@@ -21,23 +21,44 @@ const CROWDED: (f64, usize) = (0.01, 10);
 /// By how much a cosine of f32 may differ from the one that was compared with the bound.
 const ROUNDING: f64 = 1e-6;
 
-/// Rows of images, all of them, and what is known of each.
+/// Rows of images, or of anything, all of them, and what is known of each.
 pub struct Gallery {
-    source: String,
-    unreadable: usize,
-    rows: Matrix<f32>,
+    pub(super) source: String,
+    pub(super) unreadable: usize,
+    pub(super) rows: Matrix<f32>,
     /// Place in the source, name, class.
-    images: Vec<(usize, String, Option<String>)>,
-    pixels: Vec<String>,
+    pub(super) images: Vec<(usize, String, Option<String>)>,
+    /// Words that exact copies share.
+    pub(super) same: Vec<String>,
+    pub(super) words: Words,
+}
+
+/// What the rows are of, and what exact copies have in common, in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// One of them.
+    pub one: &'static str,
+    /// What is the same.
+    pub same: &'static str,
+}
+
+impl Words {
+    /// Of images.
+    pub const IMAGES: Self = Self { one: "image", same: "pixels" };
+    /// Of a file of which nothing is known but its rows.
+    pub const ROWS: Self = Self { one: "row", same: "numbers" };
 }
 
 /// What was found; its JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Found {
     schema_version: u32,
+    /// What it is of.
+    #[serde(skip)]
+    pub words: Words,
     /// The images that were looked at, in words.
     pub source: String,
-    /// How many.
+    /// How many, or how many rows of a file.
     pub images: usize,
     /// How many could not be read.
     pub unreadable: usize,
@@ -45,7 +66,7 @@ pub struct Found {
     pub above: f64,
     /// Pairs with such a cosine.
     pub pairs: u64,
-    /// Images with the same pixels as an image before them: these could go.
+    /// Images with the same pixels as an image before them, or rows with the same numbers: these could go.
     pub copies: usize,
     /// Other images that are in a group and not its first: these are only near.
     pub near: usize,
@@ -94,7 +115,8 @@ impl Gallery {
             Ok(())
         })?;
         let source = stored.about().source.clone();
-        Ok(Self { source, unreadable: 0, rows: Matrix::new(numbers, dim), images, pixels })
+        let rows = Matrix::new(numbers, dim);
+        Ok(Self { source, unreadable: 0, rows, images, same: pixels, words: Words::IMAGES })
     }
 
     /// The rows of images, which are embedded for it.
@@ -115,7 +137,8 @@ impl Gallery {
             Ok(())
         })?;
         let (source, unreadable) = (images.name.clone(), unreadable.counts().1);
-        Ok(Self { source, unreadable, rows: Matrix::new(numbers, dim), images: known, pixels })
+        let rows = Matrix::new(numbers, dim);
+        Ok(Self { source, unreadable, rows, images: known, same: pixels, words: Words::IMAGES })
     }
 
     /// How many images there are.
@@ -135,13 +158,13 @@ impl Gallery {
     pub fn groups(mut self, above: f64, progress: Progress) -> Result<Found> {
         normalize(&mut self.rows).map_err(|_| {
             let is_zero = |i: &usize| self.rows.row(*i).iter().all(|x| *x == 0.0);
-            let zero = (0..self.len()).find(is_zero).map_or("an image", |i| &self.images[i].1);
+            let zero = (0..self.len()).find(is_zero).map_or(self.words.one, |i| &self.images[i].1);
             Error::input(format!("{zero}: its row is zero, which has no direction to be compared"))
         })?;
-        // Each image with the first of the same pixels.
+        // Each with the first that is the same.
         let mut firsts: BTreeMap<&str, usize> = BTreeMap::new();
         let first: Vec<usize> =
-            self.pixels.iter().enumerate().map(|(i, word)| *firsts.entry(word).or_insert(i)).collect();
+            self.same.iter().enumerate().map(|(i, word)| *firsts.entry(word).or_insert(i)).collect();
         let same: Vec<(usize, usize)> =
             first.iter().enumerate().map(|(i, &first)| (first, i)).filter(|(first, i)| first < i).collect();
         let progress = Mutex::new((progress, 0));
@@ -158,6 +181,7 @@ impl Gallery {
         groups.sort_by_key(|group| std::cmp::Reverse(group.images.len()));
         Ok(Found {
             schema_version: SCHEMA_VERSION,
+            words: self.words,
             source: self.source,
             images: self.images.len(),
             unreadable: self.unreadable,
@@ -183,16 +207,20 @@ impl Gallery {
     }
 }
 
-fn check_room(images: usize, dim: usize) -> Result<()> {
+/// Refuses rows that do not fit into memory.
+///
+/// # Errors
+/// If they do not.
+pub(super) fn check_room(images: usize, dim: usize) -> Result<()> {
     // Names and digests take about as much as a few numbers.
-    let what = || format!("comparing all of {images} images by rows of {dim} numbers");
+    let what = || format!("comparing all of {images} rows of {dim} numbers");
     room::check(what, room::bytes(4, &[images, dim.saturating_add(64)]))
 }
 
 impl Found {
     /// In a sentence: exact copies first.
     pub fn headline(&self) -> String {
-        let images = counted(self.images, "image");
+        let images = counted(self.images, self.words.one);
         let is = |count: usize| if count == 1 { "is" } else { "are" };
         let groups = self.groups.iter().filter(|group| group.has_near()).count();
         let only = format!("{} only near, in {}", is(self.near), counted(groups, "group"));
@@ -210,15 +238,16 @@ impl Found {
 
     /// What has to be known beside it, in sentences.
     pub fn notes(&self) -> Vec<String> {
+        let one = self.words.one;
         let mut notes = vec![format!(
-            "In {}: a group is what cosines of at least {} ({} pairs) or the same pixels connect, directly or over others.",
-            self.source, self.above, self.pairs
+            "In {}: a group is what cosines of at least {} ({} pairs) or the same {} connect, directly or over others.",
+            self.source, self.above, self.pairs, self.words.same
         )];
         let chains = self.groups.iter().filter(|group| group.is_chain(self.above)).count();
         if chains > 0 {
             let least = self.groups.iter().map(|group| group.least_cosine).fold(1.0, f64::min);
             notes.push(format!(
-                "In {} there are images whose cosine with the first is below the bound, the least {least:.4}: only others between \
+                "In {} there are {one}s whose cosine with the first is below the bound, the least {least:.4}: only others between \
                  connect them. Look before anything but an exact copy goes.",
                 counted(chains, "group")
             ));
@@ -228,7 +257,7 @@ impl Found {
             && largest > CROWDED.1
         {
             notes.push(format!(
-                "The largest group has {largest} images: where rows are so near to each other a bound tells little; raise it, or see `riesz geometry`."
+                "The largest group has {largest} {one}s: where rows are so near to each other a bound tells little; raise it, or see `riesz geometry`."
             ));
         }
         if self.unreadable > 0 {
@@ -284,7 +313,7 @@ pub fn sheet(found: &Found, pictures: &Pictures<'_>) -> Result<String> {
                 .map(|member| pictures.figure(&member.image, member.copy_of.as_deref()))
                 .collect::<Result<_>>()?;
             let more = group.images.len().saturating_sub(SHOWN.1);
-            let title = format!("{} images", group.images.len());
+            let title = format!("{} {}s", group.images.len(), found.words.one);
             let about = format!("Cosines {}.", group.nearness(found.above));
             Ok(context! { title => title, about => about, nearest => images, more => more })
         })
@@ -314,7 +343,8 @@ mod tests {
             unreadable: 0,
             rows: Matrix::new(numbers, 2),
             images: (0..points.len()).map(|i| (i, format!("{i}.jpg"), None)).collect(),
-            pixels: points.iter().map(|(_, pixels)| (*pixels).to_owned()).collect(),
+            same: points.iter().map(|(_, pixels)| (*pixels).to_owned()).collect(),
+            words: Words::IMAGES,
         };
         let progress = Progress::new("comparing", "million pairs", 0, 0, true);
         gallery.groups(10_f64.to_radians().cos(), progress).unwrap()

@@ -1,10 +1,12 @@
 //! Images by their rows: an encoder embeds those of any source ([`Embedder`]), a file keeps the rows ([`Stored`]), and rows are asked
-//! for the nearest of an image ([`search`]) and for images that are nearly the same ([`duplicates`]).
+//! for the nearest of an image ([`search`]) and for images that are nearly the same ([`duplicates`]); so are the rows of any file of
+//! embeddings, whoever's ([`Plain`]).
 //!
 //! Rows of two encoders cannot be compared, so a file says whose they are, and those of another are refused.
 
 pub mod duplicates;
 mod embed;
+mod plain;
 pub mod search;
 mod sheet;
 mod stored;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::Device;
 use crate::{Error, Result};
 pub use embed::{Beside, Chunk, Embedder, Images, Split};
+pub use plain::Plain;
 pub use sheet::Pictures;
 pub use stored::{Rows, Stored};
 

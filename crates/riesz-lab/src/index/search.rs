@@ -24,10 +24,10 @@ pub struct Query {
 /// What was found; its JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Found {
-    schema_version: u32,
+    pub(super) schema_version: u32,
     /// The images that were looked at, in words.
     pub source: String,
-    /// How many.
+    /// How many, or how many rows of a file.
     pub images: usize,
     /// How many could not be read.
     pub unreadable: usize,

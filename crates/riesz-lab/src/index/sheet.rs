@@ -22,12 +22,20 @@ pub enum Pictures<'a> {
 }
 
 impl Pictures<'_> {
+    /// The picture of an image at its place.
+    ///
+    /// # Errors
+    /// If it cannot be read now.
+    pub fn image(&self, row: usize) -> Result<Image> {
+        match self {
+            Self::Small(source) => source.image(row),
+            Self::Whole(source) => source.image(row),
+        }
+    }
+
     /// The figure of an image that was found.
     pub(super) fn figure(&self, hit: &Hit, copy_of: Option<&str>) -> Result<Value> {
-        let image = match self {
-            Self::Small(source) => source.image(hit.row)?,
-            Self::Whole(source) => source.image(hit.row)?,
-        };
+        let image = self.image(hit.row)?;
         Ok(context! {
             name => hit.name.clone(),
             parts => parts(&hit.name),
