@@ -32,7 +32,7 @@ pub use neighbors::nearest;
 pub use pairwise::{BINS, NEIGHBORS, Pairwise};
 pub use sample::{Sampled, Sampling};
 pub use spectrum::Spectrum;
-pub use state::{Parts, State};
+pub use state::{Parts, Source, State};
 pub use uniformity::{alignment, uniformity};
 pub use wasserstein::wasserstein_uniformity;
 
