@@ -128,3 +128,24 @@ def test_many_python_threads_at_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: riesz.numpy.value(losses.dhel(), *ROWS), range(40)))
     assert set(found) == {want}
+
+
+def test_threads_of_an_earlier_number_end() -> None:
+    tasks = "/proc/self/task"
+    if not os.path.isdir(tasks):
+        pytest.skip("no list of threads here")
+    told = run(f"""
+        import os, time
+        import numpy as np, riesz.numpy
+        rows = np.random.default_rng(0).standard_normal((2, 20, 4))
+        for threads in (1, 2, 3, 4, 5, 6, 7, 8):
+            riesz.set_num_threads(threads)
+            before = len(os.listdir({tasks!r})) if threads == 1 else before
+            riesz.numpy.value(riesz.losses.dhel(), *rows)
+        for _ in range(1000):
+            if len(os.listdir({tasks!r})) - before <= 8:
+                break
+            time.sleep(0.01)
+        print(len(os.listdir({tasks!r})) - before)
+    """)
+    assert int(told) == 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import pickle
+import signal
 
 import golden
 import numpy as np
@@ -71,13 +72,25 @@ def test_report_as_text_dict_and_page() -> None:
     told = json.loads(json.dumps(report.to_dict()))
     assert told["metrics"]["alignment"]["value"] == report.alignment and told["rows"] == 3000
     text = repr(report)
-    assert text.startswith("3000 rows of 24 numbers\nThe embeddings are spread")
+    assert text.startswith(f"3000 rows of 24 numbers\n{report.verdict}\n")
+    assert all(sentence in text for _, sentence in report.findings)
     assert all(name in text for name in report.metrics)
     page = report._repr_html_()
     assert "<script" not in page and "http" not in page and "<polyline" in page
     assert all(f"<code>{name}</code>" in page for name in report.metrics)
     collapsed = riesz.geometry(np.ones((50, 4)) + 1e-3 * DRAWS.standard_normal((50, 4)))
-    assert collapsed.verdict.startswith("The embeddings have collapsed")
+    assert collapsed.findings[0][0] == "bad" and collapsed.verdict.startswith("Collapsed: two rows have cosine")
+
+
+def test_the_verdict_is_that_of_the_command() -> None:
+    uniform = riesz.geometry(DRAWS.standard_normal((2000, 24)))
+    assert uniform.findings[-1][0] == "good" and "As good as uniform" in uniform.findings[-1][1]
+    cone = riesz.geometry(DRAWS.standard_normal((500, 24)) + 14.0 * np.eye(24)[0])
+    assert cone.mean_cosine is not None and 0.85 < cone.mean_cosine < 0.95
+    assert cone.findings[0][0] == "mixed" and cone.verdict.startswith("A narrow cone: the mean cosine is 0.")
+    line = riesz.geometry(np.where(np.arange(50) % 2, 1.0, -1.0)[:, None] * np.eye(24)[:1])
+    assert any(sentence.startswith("One direction has 100 %") for _, sentence in line.findings)
+    assert line.findings[0][0] != "good"
 
 
 def near(a: riesz.GeometryReport, b: riesz.GeometryReport) -> None:
@@ -134,6 +147,111 @@ def test_a_pickle_is_the_state() -> None:
     near(empty.merge(state).result(), state.result())
 
 
+def test_a_pickle_halfway_goes_on_as_the_state_does() -> None:
+    """Two sources of the same rows: what of one is drawn must not depend on a pickle, nor be drawn as the other's."""
+
+    def of(source: str, halfway: bool) -> riesz.GeometryState:
+        state = riesz.GeometryState(sample=200, source=source).update(ROWS[:300])
+        if halfway:
+            state = pickle.loads(pickle.dumps(state))
+        return state.update(ROWS[300:])
+
+    near(of("a", True).result(), of("a", False).result())
+    merged = of("a", True).merge(of("b", True))
+    near(merged.result(), of("a", False).merge(of("b", False)).result())
+    # What is merged goes on where the first stood, and takes no rows as the other's.
+    merged.update(ROWS[:9], source="a")
+    with pytest.raises(ValueError, match="source 'b' was already taken"):
+        merged.update(ROWS[:9], source="b")
+    merged.update(ROWS[:9], source="c")
+    assert merged.rows == 6018
+
+
+def test_a_pickle_that_does_not_say_where_its_sample_stands_is_refused() -> None:
+    state = part_of(0).__getstate__()
+    del state["source"]
+    with pytest.raises(ValueError, match="pickled by an earlier riesz"):
+        riesz.GeometryState().__setstate__(state)
+
+
+def test_an_interrupted_state_is_that_of_its_last_block() -> None:
+    rows = np.repeat(ROWS.astype(np.float32), 20, axis=0)
+    classes = np.repeat(CLASSES, 20)
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    interrupted, before = 0, signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for delay in range(1, 40):
+            state = riesz.GeometryState(sample=300)
+            signal.setitimer(signal.ITIMER_REAL, 1e-3 * delay)
+            try:
+                state.update(rows, labels=classes)
+            except KeyboardInterrupt:
+                interrupted += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+            taken = state.rows
+            assert taken == len(rows) or taken % 8192 == 0, taken
+            if taken:
+                assert sum(map(len, state._state.labels)) == taken
+                assert state.result().rows == taken
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 3
+    state = riesz.GeometryState(sample=300)
+    state.update(rows[:taken], labels=classes[:taken])
+    near(
+        state.update(rows[taken:], labels=classes[taken:]).result(),
+        riesz.geometry(rows, labels=classes, sample=300),
+    )
+
+
+def test_other_threads_read_and_wait() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    state, rows = riesz.GeometryState(sample=100), np.repeat(ROWS, 10, axis=0)
+    with ThreadPoolExecutor(4) as pool:
+        updates = [pool.submit(state.update, rows) for _ in range(2)]
+        while not all(update.done() for update in updates):
+            assert state.rows <= 2 * len(rows)
+            _ = pickle.dumps(state) if state.rows else b""
+        for update in updates:
+            update.result()
+    assert state.rows == 2 * len(rows)
+
+
+def test_rows_are_counted_in_the_array_that_was_given() -> None:
+    x = np.repeat(ROWS, 6, axis=0)
+    bad = x.copy()
+    bad[15000, 3] = np.nan
+    for call in (
+        lambda: riesz.geometry(x, pairs=bad),
+        lambda: metrics.alignment(x, bad),
+    ):
+        with pytest.raises(ValueError, match="^pairs: row 15000 has a number that is not finite"):
+            call()
+    for call in (
+        lambda: riesz.geometry(bad),
+        lambda: riesz.geometry(bad, pairs=x),
+        lambda: metrics.alignment(bad, x),
+        lambda: riesz.GeometryState().update(x).update(bad),
+        lambda: riesz.GeometryState().update(x).update(bad, source="b"),
+    ):
+        with pytest.raises(ValueError, match=r"^row 15000 has a number .* \(rows 0 to 8191 were taken\)"):
+            call()
+
+
+def test_pairs_of_another_precision_are_not_rounded() -> None:
+    single = ROWS.astype(np.float32)
+    want = riesz.geometry(ROWS, OTHER).alignment
+    far = riesz.geometry(single, 1e40 * OTHER).alignment
+    assert far is not None and want is not None and abs(far - want) < 1e-6
+    far = riesz.geometry(1e40 * ROWS, OTHER.astype(np.float32)).alignment
+    assert far is not None and abs(far - want) < 1e-6
+
+
 def test_containers() -> None:
     want = riesz.geometry(ROWS.astype(np.float32)).effective_rank
     torch = pytest.importorskip("torch")
@@ -188,6 +306,22 @@ def test_dlpack() -> None:
         (ValueError, "near_duplicate is nan", lambda: riesz.geometry(ROWS[:5], near_duplicate=np.nan)),
         (ValueError, "near_duplicate is 99", lambda: riesz.metrics.near_duplicates(ROWS[:5], 99)),
         (TypeError, "rows is of int64", lambda: riesz.geometry(CLASSES[:, None])),
+        (TypeError, "near_duplicate is 'x'; a number", lambda: riesz.geometry(ROWS[:5], near_duplicate="x")),  # type: ignore[arg-type]
+        (TypeError, "what is merged is a int; a GeometryState", lambda: part_of(0).merge(3)),  # type: ignore[arg-type]
+        (TypeError, "source is 3; a name is expected", lambda: riesz.GeometryState(source=3)),  # type: ignore[arg-type]
+        (TypeError, "labels are of float, str; whole", lambda: riesz.geometry(ROWS[:2], labels=["a", np.nan])),
+        (TypeError, "labels are of NoneType, str; whole", lambda: riesz.geometry(ROWS[:2], labels=["a", None])),
+        (TypeError, "labels are of int, str; whole", lambda: riesz.geometry(ROWS[:2], labels=[1, "1"])),
+        (
+            TypeError,
+            "numbers for some rows and strings for others",
+            lambda: part_of(0).update(ROWS, ROWS, CLASSES.astype(str)),
+        ),
+        (
+            ValueError,
+            "sample is 0, and labels are told of sampled rows",
+            lambda: riesz.geometry(ROWS, labels=CLASSES, sample=0),
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(error: type[Exception], sentence: str, call: object) -> None:

@@ -71,6 +71,14 @@ def test_labels_are_any_names() -> None:
     assert value_and_grad(loss, *ROWS).value != want
 
 
+def test_learnt_numbers_have_their_names() -> None:
+    exponential = losses.kcl("exponential", temperature=0.5)
+    assert list(value_and_grad(exponential, *ROWS).parameter_grads) == ["temperature"]
+    assert list(value_and_grad(losses.dhel(), *ROWS).parameter_grads) == ["temperature"]
+    assert list(value_and_grad(losses.siglip(), *ROWS).parameter_grads) == ["scale", "offset"]
+    assert value_and_grad(losses.kcl(), *ROWS).parameter_grads == {}
+
+
 @pytest.mark.parametrize(
     ("error", "sentence", "call"),
     [
@@ -96,6 +104,8 @@ def test_labels_are_any_names() -> None:
         (TypeError, "view 1 is a str; an array of rows", {"views": ["rows", "rows"]}),
         (TypeError, "labels are of NoneType, str; whole numbers or", {"labels": ["a"] * 39 + [None]}),
         (TypeError, "labels are of int, str", {"labels": np.array([1, "a"] * 20, dtype=object)}),
+        (TypeError, "labels are of int, str", {"labels": [1, "1"] * 20}),
+        (TypeError, "labels are of float, str", {"labels": ["a", float("nan")] * 20}),
         (ValueError, "view 1 has masked numbers", {"views": [np.ma.masked_less(ROWS[0], 0.0), ROWS[1]]}),
         (TypeError, "the loss is the function dhel, without its parentheses", {"loss": losses.dhel}),
         (TypeError, "the loss is a str; one of riesz.losses is expected", {"loss": "dhel"}),
@@ -115,6 +125,13 @@ def test_what_cannot_be_done_is_said(error: type[Exception], sentence: str, call
 def test_losses_refuse_what_they_do_not_have() -> None:
     with pytest.raises(TypeError, match="temperature is 'warm'; a number is expected"):
         losses.dhel("warm")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="temperature is '0.3'; a number is expected"):
+        losses.dhel("0.3")  # type: ignore[arg-type]
+    for truth in (True, np.True_):
+        with pytest.raises(TypeError, match="temperature is .*True.*; a number is expected"):
+            losses.dhel(truth)
+    with pytest.raises(ValueError, match="temperature is beyond the largest number; it must be finite"):
+        losses.dhel(10**400)
     with pytest.raises(ValueError, match="kernel riesz needs its exponent"):
         losses.kcl("riesz")
     with pytest.raises(ValueError, match="kernel gaussian has no exponent; its parameter is width"):

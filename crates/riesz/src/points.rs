@@ -40,9 +40,10 @@ impl<T: Scalar> Matrix<T> {
     /// `rows × dim` zeros.
     ///
     /// # Panics
-    /// If `dim` is 0.
+    /// If `dim` is 0, or there is no room for so many.
     pub fn zeros(rows: usize, dim: usize) -> Self {
-        Self::new(vec![T::default(); rows * dim], dim)
+        let Some(count) = rows.checked_mul(dim) else { panic!("there is no room for {rows} rows of {dim}") };
+        Self::new(vec![T::default(); count], dim)
     }
 
     /// Number of rows.
@@ -65,7 +66,7 @@ impl<T: Scalar> Matrix<T> {
     /// # Panics
     /// If there is none.
     pub fn row(&self, i: usize) -> &[T] {
-        &self.data[i * self.dim..(i + 1) * self.dim]
+        &self.data[place(i, self.dim)]
     }
 
     /// Row `i`, to write.
@@ -73,7 +74,7 @@ impl<T: Scalar> Matrix<T> {
     /// # Panics
     /// If there is none.
     pub fn row_mut(&mut self, i: usize) -> &mut [T] {
-        &mut self.data[i * self.dim..(i + 1) * self.dim]
+        &mut self.data[place(i, self.dim)]
     }
 
     /// All numbers, row-major.
@@ -100,6 +101,12 @@ impl<T: Scalar> Matrix<T> {
     pub fn to_f64(&self) -> Matrix<f64> {
         Matrix { data: self.data.iter().map(|x| x.to_f64()).collect(), dim: self.dim }
     }
+}
+
+/// Where row `i` is. One that is too far for numbers of its size is behind all others, and not at their beginning.
+pub(crate) fn place(i: usize, dim: usize) -> std::ops::Range<usize> {
+    let first = i.saturating_mul(dim);
+    first..first.saturating_add(dim)
 }
 
 /// `n` unit rows: points on the sphere Sᵈ⁻¹.
@@ -171,7 +178,7 @@ impl<'a, T: Scalar> Points<'a, T> {
     /// # Panics
     /// If there is none.
     pub fn row(self, i: usize) -> &'a [T] {
-        &self.data[i * self.dim..(i + 1) * self.dim]
+        &self.data[place(i, self.dim)]
     }
 
     /// All numbers, row-major.
@@ -312,5 +319,23 @@ impl<T: Scalar> UnitViews<T> {
         let unit = self.rows.data.chunks_exact(numbers).zip(self.lengths.chunks_exact(self.images));
         let parts = unit.zip(grads).map(|((unit, lengths), grad)| (unit, lengths, grad.data.as_mut_slice()));
         rows::project(parts, dim);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_wrap_are_not_there() {
+        let far = 1 << (usize::BITS - 1);
+        let rows = Matrix::new(vec![1.0, 0.0], 2);
+        let panics: [&dyn Fn(); 3] =
+            [&|| drop(Matrix::<f64>::zeros(far, 2)), &|| assert_eq!(rows.row(far).len(), 2), &|| {
+                assert_eq!(Points::new(&rows).unwrap().row(far).len(), 2)
+            }];
+        for panics in panics {
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+        }
     }
 }

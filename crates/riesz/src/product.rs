@@ -10,8 +10,8 @@ use crate::elementary::Real;
 /// # Panics
 /// If a slice's length is not what its shape says.
 pub fn rows_by_rows<T: Real>(a: &[T], b: &[T], k: usize, out: &mut [T]) {
-    let (m, n) = (a.len() / k, b.len() / k);
-    assert!(a.len() == m * k && b.len() == n * k && out.len() == m * n, "shapes of a product differ");
+    let (m, n) = (rows_of(a, k), rows_of(b, k));
+    assert!(is(a, m, k) && is(b, n, k) && is(out, m, n), "shapes of a product differ");
     // SAFETY: the three slices hold m·k, n·k and m·n numbers, checked above, and the strides stay inside them.
     #[expect(unsafe_code, reason = "the gemm crate takes pointers and strides")]
     unsafe {
@@ -24,8 +24,8 @@ pub fn rows_by_rows<T: Real>(a: &[T], b: &[T], k: usize, out: &mut [T]) {
 /// # Panics
 /// If a slice's length is not what its shape says.
 pub fn add_weighted_rows<T: Real>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
-    let m = out.len() / n;
-    assert!(w.len() == m * k && x.len() == k * n && out.len() == m * n, "shapes of a product differ");
+    let m = out.len().checked_div(n).unwrap_or_else(|| rows_of(w, k));
+    assert!(is(w, m, k) && is(x, k, n) && is(out, m, n), "shapes of a product differ");
     // SAFETY: the three slices hold m·k, k·n and m·n numbers, checked above, and the strides stay inside them.
     #[expect(unsafe_code, reason = "the gemm crate takes pointers and strides")]
     unsafe {
@@ -38,8 +38,8 @@ pub fn add_weighted_rows<T: Real>(w: &[T], x: &[T], k: usize, n: usize, out: &mu
 /// # Panics
 /// If a slice's length is not what its shape says.
 pub fn weighted_rows<T: Real>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
-    let m = out.len() / n;
-    assert!(w.len() == m * k && x.len() == k * n && out.len() == m * n, "shapes of a product differ");
+    let m = out.len().checked_div(n).unwrap_or_else(|| rows_of(w, k));
+    assert!(is(w, m, k) && is(x, k, n) && is(out, m, n), "shapes of a product differ");
     // SAFETY: the three slices hold m·k, k·n and m·n numbers, checked above, and the strides stay inside them.
     #[expect(unsafe_code, reason = "the gemm crate takes pointers and strides")]
     unsafe {
@@ -52,13 +52,23 @@ pub fn weighted_rows<T: Real>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T
 /// # Panics
 /// If a slice's length is not what its shape says.
 pub fn add_weighted_rows_transposed<T: Real>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
-    let m = out.len() / n;
-    assert!(w.len() == m * k && x.len() == k * n && out.len() == m * n, "shapes of a product differ");
+    let m = out.len().checked_div(n).unwrap_or_else(|| rows_of(w, k));
+    assert!(is(w, k, m) && is(x, k, n) && is(out, m, n), "shapes of a product differ");
     // SAFETY: the three slices hold k·m, k·n and m·n numbers, checked above, and the strides stay inside them.
     #[expect(unsafe_code, reason = "the gemm crate takes pointers and strides")]
     unsafe {
         multiply(m, n, k, out.as_mut_ptr(), true, w.as_ptr(), (1, m), x.as_ptr(), (n, 1));
     }
+}
+
+/// How many rows of `width` numbers these are; none, if rows have no numbers.
+fn rows_of<T>(numbers: &[T], width: usize) -> usize {
+    numbers.len().checked_div(width).unwrap_or(0)
+}
+
+/// Whether these are `rows × columns` numbers.
+fn is<T>(numbers: &[T], rows: usize, columns: usize) -> bool {
+    rows.checked_mul(columns) == Some(numbers.len())
 }
 
 /// `out[m × n] (+)= a · b` with (row stride, column stride) of `a` and `b`; `out` is row-major.
@@ -142,5 +152,32 @@ mod tests {
                 assert!((out[j * k + l] - want).abs() < 1e-13);
             }
         }
+    }
+
+    #[test]
+    fn sizes_that_wrap_are_refused() {
+        let far = 1 << (usize::BITS - 1);
+        let refused = |call: fn(usize, &mut [f64])| {
+            let outcome = std::panic::catch_unwind(|| call(far, &mut [0.0; 4]));
+            assert!(outcome.is_err(), "a product of {far} rows was made");
+        };
+        refused(|far, out| weighted_rows(&[], &[], far, 2, out));
+        refused(|far, out| add_weighted_rows(&[], &[], far, 2, out));
+        refused(|far, out| add_weighted_rows_transposed(&[], &[], far, 2, out));
+        refused(|_, out| rows_by_rows(&[], &[], 0, out));
+    }
+
+    #[test]
+    fn sums_over_nothing_are_0_and_rows_of_nothing_are_none() {
+        let mut out = [3.0; 4];
+        add_weighted_rows::<f64>(&[], &[], 0, 2, &mut out);
+        add_weighted_rows_transposed::<f64>(&[], &[], 0, 2, &mut out);
+        assert_eq!(out, [3.0; 4]);
+        weighted_rows::<f64>(&[], &[], 0, 2, &mut out);
+        assert_eq!(out, [0.0; 4]);
+        weighted_rows::<f64>(&[1.0; 6], &[], 3, 0, &mut []);
+        add_weighted_rows::<f64>(&[1.0; 6], &[], 3, 0, &mut []);
+        add_weighted_rows_transposed::<f64>(&[1.0; 6], &[], 3, 0, &mut []);
+        rows_by_rows::<f64>(&[], &[], 0, &mut []);
     }
 }

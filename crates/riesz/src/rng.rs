@@ -29,6 +29,16 @@ impl Key {
         name.bytes().fold(self.at(name.len() as u64), |key, byte| key.at(u64::from(byte)))
     }
 
+    /// The key in four numbers, for a file: what [`Key::from_words`] takes.
+    pub fn words(self) -> [u64; 4] {
+        self.0
+    }
+
+    /// The key that had these [`words`](Key::words).
+    pub fn from_words(words: [u64; 4]) -> Self {
+        Self(words)
+    }
+
     /// A number of 64 random bits at this key, for where a generator would be too much.
     pub fn number(self) -> u64 {
         self.0[0]

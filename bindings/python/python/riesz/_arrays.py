@@ -36,15 +36,29 @@ def as_labels(labels: Any) -> list[int] | None:
     """Each label's number among the different ones, from 0 on."""
     if labels is None:
         return None
-    array = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
+    array = label_array(labels)
     if array.ndim != 1:
         raise ValueError(f"labels have the shape {list(array.shape)}; one for each image is expected")
-    if array.dtype.kind not in "iubUSO":
-        raise TypeError(f"labels are of {array.dtype}; whole numbers or strings are expected")
-    if array.dtype.kind == "O" and not any(
-        all(isinstance(label, kind) for label in array) for kind in (str, (int, np.integer))
-    ):
-        kinds = ", ".join(sorted({type(label).__name__ for label in array}))
-        raise TypeError(f"labels are of {kinds}; whole numbers or strings are expected, and none may lack")
     _, numbers = np.unique(array, return_inverse=True)
     return numbers.reshape(-1).tolist()
+
+
+def label_array(labels: Any) -> NDArray[Any]:
+    """Labels of one kind, whole numbers or strings, as an array; or ``TypeError`` with one sentence."""
+    array = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
+    if array.dtype.kind not in "iubUSO":
+        raise TypeError(f"labels are of {array.dtype}; whole numbers or strings are expected")
+    # Of a list with one string NumPy makes strings of all others, of a missing one too.
+    elements = labels if array.dtype.kind in "US" and isinstance(labels, (list, tuple)) else array
+    looked_at = array.ndim == 1 and (elements is labels or array.dtype.kind == "O")
+    if looked_at and not any(
+        all(isinstance(label, kind) for label in elements) for kind in (str, bytes, (int, np.integer))
+    ):
+        kinds = ", ".join(sorted({type(label).__name__ for label in elements}))
+        raise TypeError(f"labels are of {kinds}; whole numbers or strings are expected, and none may lack")
+    return array
+
+
+def are_words(labels: NDArray[Any]) -> bool:
+    """Whether labels are strings."""
+    return labels.dtype.kind in "US" or (labels.dtype.kind == "O" and isinstance(labels[:1].tolist()[0], str))

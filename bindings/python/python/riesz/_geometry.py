@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import html
 import math
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from riesz import _riesz
-from riesz._arrays import as_labels, as_rows
+from riesz._arrays import are_words, as_labels, as_rows, label_array
+from riesz._numbers import as_number, as_whole
 from riesz._threads import num_threads
 
 BLOCK = 8192
@@ -42,7 +42,8 @@ class Metric:
 class GeometryReport:
     """What :func:`geometry` found. Every metric is an attribute: ``report.effective_rank``; ``None`` where it is not defined.
 
-    ``metrics`` has them with interval, definition and source; ``verdict`` is one sentence; ``near_duplicate_pairs`` lists
+    ``metrics`` has them with interval, definition and source; ``findings`` is what ``riesz geometry`` says of them, worst first, each
+    (tone, sentence) with the tone "bad", "mixed" or "good", and ``verdict`` its first sentence; ``near_duplicate_pairs`` lists
     (row, row, cosine), nearest first; ``singular_values`` and ``mean`` are those of the unit rows; ``cosines`` counts pairs in
     256 bins of [-1, 1], ``ideal_cosines`` are the shares that uniform points have there.
     """
@@ -51,6 +52,7 @@ class GeometryReport:
     dim: int
     looked_at: int
     verdict: str
+    findings: list[tuple[str, str]]
     metrics: dict[str, Metric]
     near_duplicate_pairs: list[tuple[int, int, float]]
     singular_values: NDArray[np.float64]
@@ -60,7 +62,8 @@ class GeometryReport:
 
     def __init__(self, told: dict[str, Any]) -> None:
         self.rows, self.dim, self.looked_at = told["rows"], told["dim"], told["looked_at"]
-        self.verdict = told["verdict"][0].upper() + told["verdict"][1:] + "."
+        self.findings = told["findings"]
+        self.verdict = self.findings[0][1]
         self.near_duplicate_pairs = told.get("near_duplicate_pairs", [])
         self.singular_values, self.mean = told["singular_values"], told["mean"]
         self.cosines, self.ideal_cosines = told.get("cosines"), told.get("ideal_cosines")
@@ -95,6 +98,7 @@ class GeometryReport:
             "dim": self.dim,
             "looked_at": self.looked_at,
             "verdict": self.verdict,
+            "findings": [list(finding) for finding in self.findings],
             "metrics": {
                 name: {"value": metric.value, "low": metric.low, "high": metric.high, "rows": metric.rows}
                 for name, metric in self.metrics.items()
@@ -104,7 +108,7 @@ class GeometryReport:
         }
 
     def __repr__(self) -> str:
-        lines = [f"{self.rows} rows of {self.dim} numbers", self.verdict, ""]
+        lines = [f"{self.rows} rows of {self.dim} numbers", *(sentence for _, sentence in self.findings), ""]
         for metric in self.metrics.values():
             lines.append(f"{metric.name:34} {_number(metric.value):>12}  {_interval(metric)}".rstrip())
         return "\n".join(lines)
@@ -118,8 +122,9 @@ class GeometryReport:
             f"<td style='text-align:left'>{html.escape(metric.about)}</td></tr>"
             for metric in self.metrics.values()
         )
+        rest = "".join(f"{html.escape(sentence)}<br>" for _, sentence in self.findings[1:])
         return (
-            f"<div><p><strong>{html.escape(self.verdict)}</strong><br>{self.rows:,} rows of {self.dim} numbers"
+            f"<div><p><strong>{html.escape(self.verdict)}</strong><br>{rest}{self.rows:,} rows of {self.dim} numbers"
             f"{self._of_sample()}</p>{self._spectrum_svg()}"
             "<table><thead><tr><th style='text-align:left'>metric</th><th style='text-align:right'>value</th>"
             "<th style='text-align:left'>95 % interval</th><th style='text-align:left'>what it says</th></tr></thead>"
@@ -191,8 +196,11 @@ class GeometryState:
     """What is kept of rows that stream by: enough for every metric, of a size that does not grow with them.
 
     States of parts merge: counts and the sample are then those of the whole to the bit, singular values to 1e-13 of the
-    largest. A state can be pickled, so parts may be done by other processes and machines. Give each part another ``source``
-    (its file's name, say): the draws of the sample depend on it.
+    largest. A state can be pickled, halfway too: so parts may be done by other processes and machines, and go on there. Give each
+    part another ``source`` (its file's name, say): the draws of the sample depend on it.
+
+    Rows are taken in blocks of 8192, each with its pairs and labels or not at all. Interrupted (Ctrl-C) or refused, a state stays
+    what it was after its last block; ``rows`` says how many it has. Other threads may read it meanwhile: they wait for a block.
 
     >>> state = GeometryState(source="part-0")  # doctest: +SKIP
     >>> for batch in batches:
@@ -202,10 +210,9 @@ class GeometryState:
 
     def __init__(self, *, sample: int = 20_000, seed: int = 0, source: str = "") -> None:
         """``sample``: metrics of pairs look at so many rows at most (0: at none)."""
-        self.sample, self.seed = _whole("sample", sample), _whole("seed", seed)
-        self._sources = [source]
+        self.sample, self.seed = as_whole("sample", sample), as_whole("seed", seed)
+        self._source = _name(source)
         self._state: Any = None
-        self._labels: list[Any] = []
 
     @property
     def rows(self) -> int:
@@ -216,79 +223,92 @@ class GeometryState:
         self, rows: Any, pairs: Any = None, labels: Any = None, *, source: str | None = None
     ) -> GeometryState:
         """Takes rows, n x d, of any length but 0. ``pairs`` are the rows' other views, for the alignment; ``labels`` their
-        classes. ``source`` says that these are the first rows of another source. Returns itself."""
+        classes. ``source`` says that these are the first rows of another source. Returns itself.
+
+        An error that names a row counts from 0 in the array that was given, ``rows`` or ``pairs``."""
         block = as_rows("rows", rows)
-        partners = None if pairs is None else as_rows("pairs", pairs).astype(block.dtype, copy=False)
+        partners = None if pairs is None else as_rows("pairs", pairs)
         if block.ndim != 2:
             raise ValueError(f"rows have the shape {list(block.shape)}; rows of numbers are expected, n x d")
         if partners is not None and partners.shape != block.shape:
             raise ValueError(f"pairs have the shape {list(partners.shape)}, and the rows {list(block.shape)}")
-        names = None if labels is None else _names(labels, len(block))
-        if self.rows and bool(self._labels) != (names is not None):
-            raise ValueError("labels for some rows only; give them for all or for none")
-        # On a copy, so that rows that are refused leave the state as it was.
+        names = None if labels is None else _labels_of(labels, len(block))
+        if names is not None and self.sample == 0:
+            raise ValueError("sample is 0, and labels are told of sampled rows; give a sample of some, or no labels")
+        if self.rows:
+            self._check_labels(names is not None, [] if names is None else [names])
         if self._state is None:
             if block.shape[1] == 0:
                 raise ValueError("rows of no numbers")
-            self._state = _riesz.GeometryState(block.shape[1], self.sample, self.seed, self._sources[0])
-        if source is not None and source != self._sources[-1]:
-            if source in self._sources:
+            self._state = _riesz.GeometryState(block.shape[1], self.sample, self.seed, self._source)
+        if source is not None and _name(source) != self._state.source:
+            if source in self._state.sources:
                 raise ValueError(f"source {source!r} was already taken; each part needs a name of its own")
             self._state.begin(source)
-            self._sources.append(source)
+        # Pairs of another precision are not rounded to that of the rows, nor rows to theirs.
+        number = block.dtype if partners is None else np.result_type(block, partners)
         for first in range(0, len(block), BLOCK):
             part = slice(first, first + BLOCK)
-            given = None if partners is None else partners[part]
+            given = None if partners is None else partners[part].astype(number, copy=False)
+            called = None if names is None else names[part]
             try:
-                self._state.push(block[part], given, num_threads())
+                self._state.push(block[part].astype(number, copy=False), given, called, first, num_threads())
             except ValueError as error:
                 if first:
-                    raise ValueError(f"{error} (rows 0 to {first - 1} of this block were taken)") from None
+                    raise ValueError(f"{error} (rows 0 to {first - 1} were taken)") from None
                 raise
-            if names is not None:
-                self._labels.append(names[part])
         return self
 
     def merge(self, other: GeometryState) -> GeometryState:
         """Adds the rows of another state, as if they came after these. Returns itself."""
+        if not isinstance(other, GeometryState):
+            raise TypeError(f"what is merged is a {type(other).__name__}; a GeometryState is expected")
         if (self.sample, self.seed) != (other.sample, other.seed):
             raise ValueError(
                 f"states of sample {self.sample} and {other.sample}, seed {self.seed} and {other.seed}; parts must agree"
             )
-        if other._state is None:
+        if not other.rows:
             return self
-        if self._state is None:
-            self.__setstate__(other.__getstate__())
+        if not self.rows:
+            self._state = _riesz.GeometryState.from_parts(other._state.parts(num_threads()))
             return self
-        if both := sorted(set(self._sources) & set(other._sources)):
+        if both := sorted(set(self._state.sources) & set(other._state.sources)):
             raise ValueError(
                 f"both states have the source {both[0]!r}; give each part its own, as GeometryState(source=...)"
             )
-        if bool(self._labels) != bool(other._labels):
-            raise ValueError("labels in one state only; give them to all or to none")
+        self._check_labels(other._state.labeled, other._state.labels[:1])
         self._state.merge(other._state, num_threads())
-        self._sources += other._sources
-        self._labels += other._labels
         return self
+
+    def _check_labels(self, are_there: bool, others: list[NDArray[Any]]) -> None:
+        """Whether more rows with labels like these, or without, are as those that are here."""
+        if self._state.labeled != are_there:
+            raise ValueError("labels for some rows only; give them for all or for none")
+        if others and are_words(self._state.labels[0]) != are_words(others[0]):
+            raise TypeError("labels are numbers for some rows and strings for others; give one kind")
 
     def result(self, *, near_duplicate: float = 0.99) -> GeometryReport:
         """The report on all rows so far; the state can go on. ``near_duplicate`` is the cosine from which two rows count as
         near duplicates."""
-        if not -1.0 <= near_duplicate <= 1.0:
+        cosine = as_number("near_duplicate", near_duplicate)
+        if not -1.0 <= cosine <= 1.0:
             raise ValueError(f"near_duplicate is {near_duplicate!r}; a cosine is expected, -1 to 1")
         if self._state is None:
             raise ValueError("geometry needs at least 2 points; there are 0")
-        labels = as_labels(np.concatenate(self._labels)) if self._labels else None
-        return GeometryReport(self._state.finish(near_duplicate, labels, num_threads()))
+        names = self._state.labels
+        labels = as_labels(np.concatenate(names)) if names else None
+        return GeometryReport(self._state.finish(cosine, labels, num_threads()))
 
     def __getstate__(self) -> dict[str, Any]:
         parts = None if self._state is None else self._state.parts(num_threads())
-        settings = {"sample": self.sample, "seed": self.seed, "sources": list(self._sources)}
-        return {**settings, "labels": list(self._labels), "parts": parts}
+        return {"sample": self.sample, "seed": self.seed, "source": self._source, "parts": parts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.sample, self.seed = state["sample"], state["seed"]
-        self._sources, self._labels = state["sources"], state["labels"]
+        if "source" not in state:
+            raise ValueError(
+                "the state was pickled by an earlier riesz, which did not keep where its sample stands; make it anew"
+            )
+        self.sample, self.seed, self._source = state["sample"], state["seed"], state["source"]
         parts = state["parts"]
         self._state = None if parts is None else _riesz.GeometryState.from_parts(parts)
 
@@ -296,23 +316,18 @@ class GeometryState:
         return f"GeometryState(rows={self.rows}, sample={self.sample}, seed={self.seed})"
 
 
-def _whole(name: str, number: SupportsIndex) -> int:
-    try:
-        whole = operator.index(number)
-    except TypeError:
-        raise TypeError(f"{name} is {number!r}; a whole number is expected") from None
-    if not 0 <= whole < 2**64:
-        raise ValueError(f"{name} is {number}; it must be at least 0{' and below 2^64' if whole > 0 else ''}")
-    return whole
+def _name(source: object) -> str:
+    if not isinstance(source, str):
+        raise TypeError(f"source is {source!r}; a name is expected")
+    return source
 
 
-def _names(labels: Any, rows: int) -> NDArray[Any]:
-    names = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
+def _labels_of(labels: Any, rows: int) -> NDArray[Any]:
+    names = label_array(labels)
     if names.ndim != 1 or len(names) != rows:
         raise ValueError(
             f"labels have the shape {list(names.shape)}; one for each of {rows} rows is expected"
         )
-    as_labels(names[:1])
     return names
 
 
@@ -329,7 +344,8 @@ def geometry(
 
     Rows of any length are scaled to unit length. ``x`` is a NumPy array, a tensor of torch, or whatever has ``__array__``
     or DLPack. ``pairs`` are the rows' other views; ``labels`` their classes (numbers or strings). Beyond ``sample`` rows the
-    metrics of pairs are those of a keyed sample, with a 95 % interval.
+    metrics of pairs are those of a keyed sample, with a 95 % interval. An error that names a row counts from 0 in the array that was
+    given, ``x`` or ``pairs``.
     """
     state = GeometryState(sample=sample, seed=seed)
     return state.update(x, pairs, labels).result(near_duplicate=near_duplicate)

@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
+from riesz._numbers import as_number
+
 Convention = Literal["paper", "symmetric", "reference"]
 """Which published form: the paper's formula (anchors are the first view only), half of it on (u, v) and half on (v, u), or
 what the authors' released code computes."""
@@ -65,15 +67,8 @@ def as_loss(loss: object) -> Loss:
 
 
 def _with_temperature(name: str, temperature: float) -> Loss:
-    number = _number("temperature", temperature)
+    number = as_number("temperature", temperature)
     return Loss(name, (number,), (("temperature", number),))
-
-
-def _number(name: str, value: float) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}; a number is expected") from None
 
 
 def info_nce(temperature: float = 0.1) -> Loss:
@@ -114,14 +109,14 @@ def dcl_cross(temperature: float = 0.1) -> Loss:
 def dclw(temperature: float = 0.1, sigma: float = 0.5) -> Loss:
     """DCLW: DCL whose matched pair i has the weight 2 - N softmax_i(<u_i, v_i>/sigma), held fixed in the gradient (Yeh et
     al. 2022)."""
-    temperature, sigma = _number("temperature", temperature), _number("sigma", sigma)
+    temperature, sigma = as_number("temperature", temperature), as_number("sigma", sigma)
     return Loss("dclw", (temperature, sigma), (("temperature", temperature), ("sigma", sigma)))
 
 
 def dhel(temperature: float = 0.3, convention: Convention = "paper") -> Loss:
     """DHEL: mean_i( -<u_i, v_i>/t + LSE_{j != i} <u_i, u_j>/t ): attraction and repulsion share no pair (Koromilas et al.,
     ICML 2024). ``"symmetric"`` is its mean on (u, v) and (v, u); ``"reference"`` adds both views' LSE to one attraction."""
-    temperature = _number("temperature", temperature)
+    temperature = as_number("temperature", temperature)
     return Loss(
         f"dhel {convention}", (temperature,), (("temperature", temperature), ("convention", convention))
     )
@@ -157,7 +152,7 @@ def kcl(
     given = {"width": width, "offset": offset, "exponent": exponent, "temperature": temperature}
     number = _kernel_number(kernel, given)
     pull, pull_number = (kernel, number) if attraction is None else _attraction(attraction)
-    pull_number, gamma = _number("attraction", pull_number), _number("gamma", gamma)
+    pull_number, gamma = as_number("attraction", pull_number), as_number("gamma", gamma)
     words: list[tuple[str, float | str]] = [("kernel", kernel)]
     if kernel in _PARAMETERS:
         words.append((_PARAMETERS[kernel][0], number))
@@ -204,20 +199,20 @@ def _kernel_number(kernel: str, given: dict[str, float | None]) -> float:
         number = default
     if number is None:
         raise ValueError(f"kernel {kernel} needs its {name}")
-    return _number(name or "the kernel's parameter", number)
+    return as_number(name or "the kernel's parameter", number)
 
 
 def align_uniform(exponent: float = 2.0, width: float = 2.0, weight: float = 1.0) -> Loss:
     """mean_i ||u_i - v_i||^exponent + weight/2 (U(u) + U(v)), U(x) = ln mean_{i != j} exp(-width ||x_i - x_j||^2) (Wang &
     Isola, ICML 2020)."""
-    numbers = (_number("exponent", exponent), _number("width", width), _number("weight", weight))
+    numbers = (as_number("exponent", exponent), as_number("width", width), as_number("weight", weight))
     return Loss("align-uniform", numbers, tuple(zip(("exponent", "width", "weight"), numbers)), learnable=0)
 
 
 def siglip(scale: float = 10.0, offset: float = -10.0) -> Loss:
     """SigLIP: mean_i of ln(1 + e^{-(t s_ii + b)}) + sum_{j != i} ln(1 + e^{t s_ij + b}), t the scale, b the offset (Zhai et
     al., ICCV 2023)."""
-    numbers = (_number("scale", scale), _number("offset", offset))
+    numbers = (as_number("scale", scale), as_number("offset", offset))
     return Loss("siglip", numbers, tuple(zip(("scale", "offset"), numbers)), learnable=2)
 
 
@@ -240,7 +235,7 @@ def sup_con_in(temperature: float = 0.1) -> Loss:
 def mv_info_nce(temperature: float = 0.5, convention: Convention = "paper") -> Loss:
     """MV-InfoNCE of K >= 2 views: mean over images i of -ln A_i + ln B_i, A_i the sum of e^{s/t} over ordered pairs of i's
     rows, B_i over all pairs anchored in a row of i (Koromilas et al., arXiv 2507.06979)."""
-    temperature = _number("temperature", temperature)
+    temperature = as_number("temperature", temperature)
     return Loss(
         f"mv-info-nce {convention}",
         (temperature,),
@@ -251,7 +246,7 @@ def mv_info_nce(temperature: float = 0.5, convention: Convention = "paper") -> L
 def mv_dhel(temperature: float = 0.5, convention: Convention = "paper") -> Loss:
     """MV-DHEL of K >= 2 views: as :func:`mv_info_nce`, but views repel within themselves alone (Koromilas et al., arXiv
     2507.06979)."""
-    temperature = _number("temperature", temperature)
+    temperature = as_number("temperature", temperature)
     return Loss(
         f"mv-dhel {convention}",
         (temperature,),

@@ -52,7 +52,7 @@ def value_and_grad(loss: Loss, *views: Any, labels: Any = None) -> ValueAndGrad:
     value, attraction, repulsion, terms, learnt, grads = _riesz.value_and_grad(
         loss.sentence, loss.numbers, rows, as_labels(labels), True, num_threads()
     )
-    names = [name for name, _ in loss.words]
+    names = [name for name, value in loss.words if not isinstance(value, str)]
     return ValueAndGrad(value, attraction, repulsion, tuple(terms), tuple(grads), dict(zip(names, learnt)))
 
 

@@ -68,7 +68,8 @@ impl View for &Array {
 /// If the disk refuses; a file that was there is untouched.
 pub fn write(path: &Path, gathered: Gathered) -> Result<()> {
     let Gathered { state, sources, matched, seed, .. } = gathered;
-    let Parts { dim, rows, lengths, triangle, capacity, sample_numbers, sample_places, sample_rows } =
+    // A partial's sources are complete: where the last one stands is not kept.
+    let Parts { dim, rows, lengths, triangle, capacity, sample_numbers, sample_places, sample_rows, .. } =
         state.into_parts();
     // Rows that came as f32 are written as that.
     let narrow = sample_rows.iter().all(|x| f64::from(*x as f32) == *x);
@@ -158,6 +159,7 @@ fn parse(bytes: &[u8]) -> Result<Gathered> {
         rows,
         lengths,
         triangle: f64s("triangle")?,
+        source: None,
         capacity: sample,
         sample_numbers: u64s("sample_numbers")?,
         sample_places: u64s("sample_places")?,

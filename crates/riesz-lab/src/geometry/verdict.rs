@@ -1,21 +1,7 @@
-//! The verdict in words: what was found, its threshold, what it means, what to do.
+//! The verdict of the core as a report keeps it.
 
-use riesz::geometry::{Diagnosis, FEW_DIRECTIONS, Findings, NEARLY_EQUAL, diagnosis};
-use riesz::sphere::ideal;
+use riesz::geometry::{self, Findings};
 use serde::{Deserialize, Serialize};
-
-/// Mean cosine above which the rows are called a cone: a typical pair is at less than 73°.
-const CONE: f64 = 0.3;
-/// Share of the variance in one direction from which it is said to have most.
-const ONE_DIRECTION: f64 = 0.5;
-/// Skewness of 10-occurrences from which a few rows are called hubs.
-const HUBS: f64 = 3.0;
-/// Near duplicates a row from which they are told.
-const REPEATED: f64 = 0.01;
-/// Spread of lengths from which dot products and cosines rank differently.
-const UNEQUAL: f64 = 0.01;
-/// Distance of the law of cosines from the ideal one, in its standard deviations 1/√d, below which rows are as good as uniform.
-const UNIFORM: f64 = 0.1;
 
 /// How things stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,116 +24,15 @@ pub struct Finding {
     pub sentence: String,
 }
 
-/// All findings, worst first; at least one.
+/// All findings of [`geometry::verdict`], worst first; at least one.
 pub fn verdict(findings: &Findings) -> Vec<Finding> {
-    let spectrum = &findings.spectrum;
-    let mut all = Vec::new();
-    let mut find = |tone: Tone, sentence: String| all.push(Finding { tone, sentence });
-    let mean_cosine = spectrum.mean_cosine();
-    let diagnosis = diagnosis(spectrum);
-    match diagnosis {
-        Diagnosis::Collapsed { mean_cosine } => find(
-            Tone::Bad,
-            format!(
-                "Collapsed: two rows have cosine {mean_cosine:.3} on average (above {NEARLY_EQUAL}), so that they can \
-                 hardly be told apart; if the spread that is left matters, subtract the mean, else train anew."
-            ),
-        ),
-        Diagnosis::Dimensional { effective_rank, uniform } => find(
-            Tone::Bad,
-            format!(
-                "Few directions: the effective rank is {effective_rank:.1}, where uniform points have {uniform:.1} (below \
-                 1/{:.0} of it); a smaller dimension holds the same.",
-                1.0 / FEW_DIRECTIONS
-            ),
-        ),
-        Diagnosis::Healthy => {}
-    }
-    if mean_cosine > CONE && mean_cosine <= NEARLY_EQUAL {
-        find(
-            Tone::Mixed,
-            format!(
-                "A narrow cone: the mean cosine is {mean_cosine:.2} (above {CONE}); subtract the mean before cosine search."
-            ),
-        );
-    }
-    let largest = 1.0 / spectrum.ne_sum();
-    if spectrum.ne_sum() > 0.0 && largest > ONE_DIRECTION && spectrum.dim() > 2 {
-        find(
-            Tone::Mixed,
-            format!(
-                "One direction has {:.0} % of the variance (above {:.0} %); cosines tell little but the place along it.",
-                100.0 * largest,
-                100.0 * ONE_DIRECTION
-            ),
-        );
-    }
-    if let Some(pairwise) = &findings.pairwise {
-        if let Some(hubness) = pairwise.hubness.filter(|hubness| hubness.value > HUBS) {
-            find(
-                Tone::Mixed,
-                format!(
-                    "Hubs: how often a row is among the 10 nearest of others has skewness {:.1} (above {HUBS}); a few rows \
-                     answer too many searches. Subtract the mean, or correct for it (CSLS).",
-                    hubness.value
-                ),
-            );
-        }
-        let a_row = pairwise.duplicates.value / spectrum.rows as f64;
-        if a_row > REPEATED && !matches!(diagnosis, Diagnosis::Collapsed { .. }) {
-            find(
-                Tone::Mixed,
-                format!(
-                    "Near duplicates: {:.3} pairs a row (above {REPEATED}); remove them before rows are split into training and \
-                     test.",
-                    a_row
-                ),
-            );
-        }
-    }
-    if let Some(lengths) = &findings.lengths {
-        let spread = lengths.deviation() / lengths.mean;
-        if spread > UNEQUAL {
-            find(
-                Tone::Mixed,
-                format!(
-                    "Lengths differ: {} to {}, with a spread of {:.0} % of their mean (above {:.0} %); dot products and \
-                     cosines rank differently. Everything here is of rows scaled to unit length.",
-                    short(lengths.least),
-                    short(lengths.most),
-                    100.0 * spread,
-                    100.0 * UNEQUAL
-                ),
-            );
-        }
-    }
-    if diagnosis == Diagnosis::Healthy {
-        let uniform =
-            ideal::effective_rank(usize::try_from(spectrum.rows).unwrap_or(usize::MAX), spectrum.dim());
-        let share = 100.0 * spectrum.roy_vetterli() / uniform;
-        let bound = UNIFORM / (spectrum.dim() as f64).sqrt();
-        let distance = findings.pairwise.as_ref().map(|pairwise| pairwise.wasserstein_uniformity.value);
-        match distance {
-            Some(distance) if distance < bound => find(
-                Tone::Good,
-                format!(
-                    "As good as uniform: the law of the cosines is {distance:.4} from the ideal one (below {bound:.4}), and the \
-                     effective rank is {share:.0} % of what uniform points have."
-                ),
-            ),
-            _ => find(
-                Tone::Good,
-                format!(
-                    "No collapse: the effective rank is {share:.0} % of what uniform points have (at least {:.1} %).",
-                    100.0 * FEW_DIRECTIONS
-                ),
-            ),
-        }
-    }
-    all.sort_by_key(|finding| finding.tone);
-    all
-}
-/// Three decimals, or a power of ten where those say nothing.
-fn short(x: f64) -> String {
-    if (1e-2..1e6).contains(&x) { format!("{x:.3}") } else { format!("{x:.2e}") }
+    let kept = |geometry::Finding { tone, sentence }| {
+        let tone = match tone {
+            geometry::Tone::Bad => Tone::Bad,
+            geometry::Tone::Mixed => Tone::Mixed,
+            geometry::Tone::Good => Tone::Good,
+        };
+        Finding { tone, sentence }
+    };
+    geometry::verdict(findings).into_iter().map(kept).collect()
 }

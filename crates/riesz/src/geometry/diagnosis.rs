@@ -13,7 +13,7 @@ pub const FEW_DIRECTIONS: f64 = 0.125;
 /// What [`diagnosis`] saw. Its `Display` is one sentence: what was seen, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Diagnosis {
-    /// Points are spread, in many directions.
+    /// Neither of the two below. Points may still be a cone or lie near few directions: [`verdict`](super::verdict) looks for more.
     Healthy,
     /// All rows are nearly equal.
     Collapsed {
@@ -32,7 +32,12 @@ pub enum Diagnosis {
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Healthy => write!(f, "the embeddings are spread over the sphere in many directions"),
+            Self::Healthy => write!(
+                f,
+                "the embeddings have not collapsed: two of them have cosine {NEARLY_EQUAL} on average at most, and their effective \
+                 rank is at least 1/{:.0} of that of uniform points",
+                1.0 / FEW_DIRECTIONS
+            ),
             Self::Collapsed { mean_cosine } => write!(
                 f,
                 "the embeddings have collapsed: two of them have cosine {mean_cosine:.3} on average, so that images can \
@@ -97,6 +102,8 @@ mod tests {
     fn each_state_is_seen_and_said() {
         let see = |rows: &Matrix<f64>| diagnosis(&Spectrum::of(Points::new(rows).unwrap()).unwrap());
         assert_eq!(see(&squeezed(0, 1.0)), Diagnosis::Healthy);
+        let said = Diagnosis::Healthy.to_string();
+        assert!(said.contains("cosine 0.95 on average at most") && said.contains("at least 1/8"), "{said}");
         assert_eq!(see(&squeezed(32, 0.1)), Diagnosis::Healthy);
         let few = see(&squeezed(3, 0.0));
         assert!(

@@ -3,7 +3,7 @@
 //! n points of ℝᵈ in a view; s = ⟨x, y⟩ a cosine; pairs are unordered pairs of different points. [`METRICS`] has each
 //! number's name, formula and source. A [`State`] takes rows block by block, and states merge; a [`Spectrum`] has the
 //! singular values, and all that follows from them; [`Pairwise`] walks over the pairs, in memory linear in the points.
-//! [`Findings`] joins them. [`nearest`] are the neighbors of each point, [`Duplicates`] are the groups of points that are nearly the same.
+//! [`Findings`] joins them, and [`verdict`] says what they mean. [`nearest`] are the neighbors of each point, [`Duplicates`] are the groups of points that are nearly the same.
 
 mod cosines;
 mod diagnosis;
@@ -20,6 +20,7 @@ mod spectrum;
 mod state;
 mod triangle;
 mod uniformity;
+mod verdict;
 mod wasserstein;
 
 pub use diagnosis::{Diagnosis, FEW_DIRECTIONS, NEARLY_EQUAL, diagnosis};
@@ -32,8 +33,9 @@ pub use neighbors::nearest;
 pub use pairwise::{BINS, NEIGHBORS, Pairwise};
 pub use sample::{Sampled, Sampling};
 pub use spectrum::Spectrum;
-pub use state::{Parts, State};
+pub use state::{Parts, Source, State};
 pub use uniformity::{alignment, uniformity};
+pub use verdict::{Finding, Tone, verdict};
 pub use wasserstein::wasserstein_uniformity;
 
 use crate::sphere::ideal;

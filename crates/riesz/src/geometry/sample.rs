@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::points::lengths;
+use crate::points::{lengths, place};
 use crate::rng::Key;
 use crate::{Error, Matrix, Scalar};
 
@@ -170,7 +170,7 @@ impl Sampled {
     /// # Panics
     /// If there is none, or `out` is shorter or longer than a row.
     pub fn direction(&self, i: usize, out: &mut [f64]) {
-        let place = i * self.dim..(i + 1) * self.dim;
+        let place = place(i, self.dim);
         match &self.numbers {
             Numbers::F32(numbers) => {
                 let length = self.lengths[i];

@@ -26,8 +26,16 @@ pub struct State {
     /// Unit rows behind a 1, not yet folded: less than a round of all lanes.
     pending: Vec<f64>,
     sample: Sample,
-    key: Key,
-    in_source: u64,
+    source: Option<Source>,
+}
+
+/// The source that rows come from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Source {
+    /// Where the sample's draws of it are.
+    pub key: Key,
+    /// Rows that it has given so far.
+    pub rows: u64,
 }
 
 /// A state taken apart, for a file: what [`State::from_parts`] takes.
@@ -41,6 +49,8 @@ pub struct Parts {
     pub lengths: Lengths,
     /// The upper triangle of (1 X), row after row from the diagonal on: (d + 1)(d + 2)/2 numbers.
     pub triangle: Vec<f64>,
+    /// The source that the next rows come from; `None` for a state that takes none before [`State::begin`].
+    pub source: Option<Source>,
     /// Most rows of the sample.
     pub capacity: usize,
     /// Keyed numbers of the sampled rows, in the order of places.
@@ -73,8 +83,7 @@ impl State {
             lanes: Vec::new(),
             pending: Vec::new(),
             sample: Sample::new(sampling.rows, dim),
-            key: sampling.key,
-            in_source: 0,
+            source: Some(Source { key: sampling.key, rows: 0 }),
         }
     }
 
@@ -101,31 +110,46 @@ impl State {
 
     /// The rows pushed from now on are the first of another source, whose draws are at `key`.
     pub fn begin(&mut self, key: Key) {
-        self.key = key;
-        self.in_source = 0;
+        self.source = Some(Source { key, rows: 0 });
     }
 
     /// Takes rows as they come, of any length but 0.
     ///
     /// # Errors
     /// Names the first row, counted from 0 in its source, that holds a number that is not finite or whose length is below
-    /// 10⁻¹²; then none of them was taken.
+    /// 10⁻¹²; then none of them was taken. If the state was put together from parts without a source, and none was begun.
     ///
     /// # Panics
     /// If `data` is not rows of `dim` numbers.
     pub fn push<T: Scalar>(&mut self, data: &[T]) -> Result<(), Error> {
+        self.push_from(data, self.source.map_or(0, |source| source.rows))
+    }
+
+    /// [`push`](Self::push) for a block of rows of which the first is row `first` of what its reader counts: errors count from there.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    ///
+    /// # Panics
+    /// If `data` is not rows of `dim` numbers.
+    pub fn push_from<T: Scalar>(&mut self, data: &[T], first: u64) -> Result<(), Error> {
         let dim = self.dim;
         assert!(data.len().is_multiple_of(dim), "{} numbers are not rows of {dim}", data.len());
         let count = data.len() / dim;
-        let lengths = lengths(data, dim, self.in_source)?;
+        let Some(source) = &mut self.source else {
+            return Err(Error::new(
+                "the state does not tell from which source its last rows came, so none can follow them; begin another source",
+            ));
+        };
+        let lengths = lengths(data, dim, first)?;
         for (row, &length) in data.chunks_exact(dim).zip(&lengths) {
             self.lengths.push(length);
             if self.sample.capacity > 0 {
-                let number = self.key.at(self.in_source).number();
+                let number = source.key.at(source.rows).number();
                 self.sample.offer(number, self.rows, row.iter().map(|x| x.to_f64()));
             }
             self.rows += 1;
-            self.in_source += 1;
+            source.rows += 1;
         }
         let side = dim + 1;
         let round = lanes(dim) * FOLDED;
@@ -239,18 +263,37 @@ impl State {
         let sample_numbers = self.sample.rows().map(|(drawn, _)| drawn.number).collect();
         let sample_places = self.sample.rows().map(|(drawn, _)| drawn.row).collect();
         let sample_rows = self.sample.rows().flat_map(|(_, row)| row).collect();
-        let (dim, rows, lengths, capacity) = (self.dim, self.rows, self.lengths, self.sample.capacity);
-        Parts { dim, rows, lengths, triangle, capacity, sample_numbers, sample_places, sample_rows }
+        Parts {
+            dim: self.dim,
+            rows: self.rows,
+            lengths: self.lengths,
+            triangle,
+            source: self.source,
+            capacity: self.sample.capacity,
+            sample_numbers,
+            sample_places,
+            sample_rows,
+        }
     }
 
-    /// The inverse of [`into_parts`](Self::into_parts).
+    /// The inverse of [`into_parts`](Self::into_parts): rows that follow are drawn as if nothing had happened, and singular values are
+    /// those of rows in one go to 10⁻¹³σ₁.
     ///
     /// # Errors
     /// If the parts do not belong together.
     pub fn from_parts(parts: Parts) -> Result<Self, Error> {
         let wrong = |what: &str| Error::new(format!("the state's {what} does not fit its other parts"));
-        let Parts { dim, rows, lengths, triangle, capacity, sample_numbers, sample_places, sample_rows } =
-            parts;
+        let Parts {
+            dim,
+            rows,
+            lengths,
+            triangle,
+            source,
+            capacity,
+            sample_numbers,
+            sample_places,
+            sample_rows,
+        } = parts;
         if dim == 0 || lengths.bins.len() != super::lengths::BINS || lengths.count != rows {
             return Err(wrong("lengths"));
         }
@@ -267,13 +310,16 @@ impl State {
         if !is_sample {
             return Err(wrong("sample"));
         }
+        if source.is_some_and(|source| source.rows > rows) {
+            return Err(wrong("source"));
+        }
         let mut state = Self::with_sample(dim, Sampling { rows: capacity, key: Key::new(0) });
         for ((number, place), row) in
             sample_numbers.into_iter().zip(sample_places).zip(sample_rows.chunks_exact(dim))
         {
             state.sample.offer(number, place, row.iter().copied());
         }
-        (state.rows, state.lengths, state.lanes) = (rows, lengths, vec![triangle]);
+        (state.rows, state.lengths, state.lanes, state.source) = (rows, lengths, vec![triangle], source);
         Ok(state)
     }
 }
@@ -317,7 +363,7 @@ mod tests {
 
     fn pushed(rows: &[f64], dim: usize, block: usize, from: u64) -> State {
         let mut state = State::with_sample(dim, Sampling { rows: 50, key: Key::new(9) });
-        state.in_source = from;
+        state.source.as_mut().unwrap().rows = from;
         rows.chunks(block * dim).for_each(|block| state.push(block).unwrap());
         state
     }
@@ -346,6 +392,44 @@ mod tests {
         assert!(worst < 1e-14, "{worst:e} σ₁");
     }
 
+    /// The sample, lengths and counts to the bit; the triangle is another of the same singular values.
+    #[test]
+    fn a_state_taken_apart_halfway_goes_on_as_if_it_had_not_been() {
+        let (n, dim) = (3000, 5);
+        let rows = rows(n, dim);
+        let (left, right) = rows.as_slice().split_at(1234 * dim);
+        let gone_on = |again: fn(State) -> State| {
+            let mut state = again(pushed(left, dim, 700, 0));
+            state.push(&right[..900 * dim]).unwrap();
+            // In the middle of a second source.
+            state.begin(Key::new(10));
+            state.push(&right[900 * dim..950 * dim]).unwrap();
+            state = again(state);
+            state.push(&right[950 * dim..]).unwrap();
+            (state.clone().spectrum().unwrap().values, state.into_parts())
+        };
+        let (want, whole) = gone_on(|state| state);
+        let (values, apart) = gone_on(|state| State::from_parts(state.into_parts()).unwrap());
+        assert_eq!(apart.source, Some(Source { key: Key::new(10), rows: 866 }));
+        assert_eq!(Parts { triangle: whole.triangle.clone(), ..apart }, whole);
+        let worst = values.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(worst < 1e-13 * want[0], "{worst:e}");
+    }
+
+    #[test]
+    fn parts_without_a_source_take_no_row_before_one_is_begun() {
+        let left = pushed(rows(100, 3).as_slice(), 3, 100, 0).into_parts();
+        let mut state = State::from_parts(Parts { source: None, ..left }).unwrap();
+        let error = state.push(&[1.0, 2.0, 3.0]).unwrap_err().to_string();
+        assert!(error.contains("begin another source"), "{error}");
+        assert_eq!(state.rows(), 100);
+        state.begin(Key::new(1));
+        state.push(&[1.0, 2.0, 3.0]).unwrap();
+        assert_eq!(state.rows(), 101);
+        let error = state.push_from(&[0.0; 3], 77).unwrap_err().to_string();
+        assert!(error.starts_with("row 77 "), "{error}");
+    }
+
     #[test]
     fn what_has_no_direction_is_refused_with_its_row_and_changes_nothing() {
         let mut state = State::new(2);
@@ -362,13 +446,14 @@ mod tests {
     fn parts_that_do_not_belong_together_are_refused() {
         let good = pushed(rows(60, 3).as_slice(), 3, 60, 0).into_parts();
         assert!(State::from_parts(good.clone()).is_ok());
-        let spoil: [fn(&mut Parts); 6] = [
+        let spoil: [fn(&mut Parts); 7] = [
             |parts| parts.rows += 1,
             |parts| parts.triangle.truncate(3),
             |parts| parts.triangle[0] = f64::NAN,
             |parts| parts.sample_places[0] = parts.sample_places[1],
             |parts| parts.sample_rows.truncate(3),
             |parts| parts.dim = 0,
+            |parts| parts.source = Some(Source { key: Key::new(9), rows: 61 }),
         ];
         for spoil in spoil {
             let mut parts = good.clone();

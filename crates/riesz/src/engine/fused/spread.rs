@@ -96,14 +96,14 @@ impl<'a, T: Scalar> Meeting<'a, T> {
     fn new(batch: Batch<'a>, own: Part<'a, T>, other: Part<'a, T>) -> Self {
         let fits = |part: Part<'_, T>| {
             part.views.len() == batch.views
-                && part.first + part.images() <= batch.images
+                && part.first.saturating_add(part.images()) <= batch.images
                 && part.views.iter().all(|view| view.len() == part.images() && view.dim() == batch.dim)
         };
         assert!(fits(own) && fits(other), "parts are not of one batch");
         let apart = own.first + own.images() <= other.first || other.first + other.images() <= own.first;
         let same = own.first == other.first && own.images() == other.images();
         assert!(apart || same, "two parts share some images, but not all");
-        let size = block_size(batch.views * batch.images, batch.dim);
+        let size = block_size(batch.views.saturating_mul(batch.images), batch.dim);
         let own_blocks = own.blocks(size);
         let mut other_blocks: Vec<(Block, Vec<T>)> = other
             .blocks(size)
