@@ -58,6 +58,7 @@ pub use points::{Matrix, Points, Scalar, UnitViews, normalize, normalize_backwar
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 #[doc = include_str!("../../../docs/losses/align-uniform.md")]
 #[doc = include_str!("../../../docs/losses/dcl.md")]
 #[doc = include_str!("../../../docs/losses/dhel.md")]
