@@ -7,7 +7,7 @@ use riesz::kernel::{Exponential, Gaussian, Kernel};
 use riesz::loss::{Anchors, Convention, Link, Loss, Pairs, Role, Term};
 use riesz::rng::Key;
 use riesz::sphere::{self, certificate, ideal, optima};
-use riesz::{Error, Points};
+use riesz::{Error, Matrix, Points, Scalar};
 
 /// sin 3s, which is below 0 for half of the cosines, and does not say so.
 #[derive(Debug)]
@@ -65,6 +65,68 @@ fn a_kernel_that_is_no_number_is_not_only_blamed_on_rows() {
     for told in both(&own(term(Link::RowLogSum, Pairs::WITHIN, Arc::new(Wave)))) {
         let told = told.unwrap_err().to_string();
         assert!(told.contains("a kernel of one's own gives what is no number"), "{told}");
+    }
+}
+
+/// (1 − s)^1.5, which is no number beyond s = 1.
+#[derive(Debug)]
+struct Edge;
+
+impl Kernel for Edge {
+    fn at(&self, s: f64) -> (f64, f64) {
+        assert!((-1.0..=1.0).contains(&s), "{s} is no cosine");
+        ((1.0 - s).powf(1.5), -1.5 * (1.0 - s).sqrt())
+    }
+    fn is_positive(&self) -> bool {
+        false
+    }
+}
+
+/// 1.1 + s, which is no cosine's either where it has a logarithm.
+#[derive(Debug)]
+struct Slope;
+
+impl Kernel for Slope {
+    fn at(&self, s: f64) -> (f64, f64) {
+        assert!((-1.0..=1.0).contains(&s), "{s} is no cosine");
+        (1.1 + s, 1.0)
+    }
+}
+
+fn equal_rows<T: Scalar>(row: &Matrix<T>) -> Result<(), Error> {
+    let rows = Matrix::new(row.as_slice().repeat(50), row.dim());
+    let points = Points::new(&rows)?;
+    let views = [points, points];
+    for pairs in [Pairs::MATCHED, Pairs::WITHIN, Pairs::ALL] {
+        for engine in [&Fused as &dyn Engine<T>, &Reference] {
+            let told = engine.value_and_grad(&own(term(Link::Mean, pairs, Arc::new(Edge))), &views)?;
+            assert!(told.value.abs() < 1e-7, "{}", told.value);
+            let told = engine.value_and_grad(&own(term(Link::RowLogMean, pairs, Arc::new(Slope))), &views)?;
+            assert!((told.value - 2.1_f64.ln()).abs() < 1e-6, "{}", told.value);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_kernel_is_asked_of_cosines_alone() {
+    for seed in 0..20 {
+        let row = sphere::sample(1, 7, Key::new(seed));
+        equal_rows(&row.to_f32()).unwrap();
+        equal_rows(&row).unwrap();
+    }
+    let settings = sphere::minimize::Settings { iterations: 20, ..Default::default() };
+    for dim in [3, 9] {
+        let loss = own(term(Link::Mean, Pairs::WITHIN, Arc::new(Edge)));
+        let problem = sphere::minimize::Problem::new(
+            Loss { terms: vec![Term { weight: -1.0, ..loss.terms[0].clone() }], ..loss },
+            6,
+            dim,
+            1,
+        );
+        let row = sphere::sample(1, dim, Key::new(3));
+        let start = Matrix::new(row.as_slice().repeat(6), dim);
+        problem.unwrap().descend(start, settings, &mut |_| true);
     }
 }
 

@@ -60,17 +60,20 @@ fn left(loss: &Loss, views: &[Points<'_, f64>; 2]) -> Option<f64> {
         }
         let anchors = points * term.anchor_views(2);
         let share = |anchor: usize| {
-            let power = |other: usize| term.kernel.at(dot(row(anchor), row(other))).0;
-            let is_in = |other: usize| {
+            let ln = |other: usize| term.kernel.ln_at_rounded(dot(row(anchor), row(other))).0;
+            let is_in = |other: &usize| {
                 let same_view = anchor / points == other / points;
-                term.pairs.contains(anchor == other, anchor % points == other % points, same_view)
+                term.pairs.contains(anchor == *other, anchor % points == other % points, same_view)
             };
-            let sum: f64 = (0..2 * points).filter(|&other| is_in(other)).map(power).sum();
-            power((anchor + points) % (2 * points)) / sum
+            // With the largest exponent out, so that none is more than f64 holds, and they do not all vanish.
+            let logarithms: Vec<f64> = (0..2 * points).filter(is_in).map(ln).collect();
+            let top = logarithms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = logarithms.iter().map(|ln| (ln - top).exp()).sum();
+            (ln((anchor + points) % (2 * points)) - top).exp() / sum
         };
         left -= (0..anchors).map(share).sum::<f64>() / anchors as f64;
     }
-    Some(left)
+    Some(left.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -85,6 +88,20 @@ mod tests {
         let u = Matrix::new(vec![1.0, 0.0, 0.0, 1.0], 2);
         let v = Matrix::new(vec![cos, sin, -sin, cos], 2);
         coupling(loss, &[Points::new(&u).unwrap(), Points::new(&v).unwrap()]).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_is_a_number_at_any_temperature() {
+        for temperature in [0.1, 1e-2, 1e-3, 1e-5] {
+            let loss = Loss::nt_xent(temperature).unwrap();
+            let (near, far) = (at(&loss, 0.1).left.unwrap(), at(&loss, 2.0).left.unwrap());
+            assert!(
+                (0.0..=1.0).contains(&near) && (0.0..=1.0).contains(&far),
+                "{temperature}: {near}, {far}"
+            );
+        }
+        let cold = Loss::nt_xent(1e-4).unwrap();
+        assert!(at(&cold, 0.1).left.unwrap() < 1e-12 && at(&cold, 2.0).left.unwrap() > 1.0 - 1e-12);
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn add_term(batch: Batch<'_>, term: &Term, cosines: &[Vec<f64>], slopes: &mut [V
             let weight = focus.as_ref().map_or(1.0, |weights| weights[p]);
             let factor = factor * batch.share(term, p % n) * weight;
             for (p, q) in pairs_of(p) {
-                let (cost, slope) = term.kernel.at(cosines[p][q]);
+                let (cost, slope) = term.kernel.at_rounded(cosines[p][q]);
                 sums += Sums { value: factor * cost, slope: factor * slope };
                 slopes[p][q] += factor * slope;
             }
@@ -92,7 +92,8 @@ fn add_term(batch: Batch<'_>, term: &Term, cosines: &[Vec<f64>], slopes: &mut [V
     };
     for anchors in joined {
         let pairs: Vec<(usize, usize)> = anchors.into_iter().flat_map(pairs_of).collect();
-        let logs: Vec<(f64, f64)> = pairs.iter().map(|&(p, q)| term.kernel.ln_at(cosines[p][q])).collect();
+        let logs: Vec<(f64, f64)> =
+            pairs.iter().map(|&(p, q)| term.kernel.ln_at_rounded(cosines[p][q])).collect();
         let log_sum = log_sum_exp(logs.iter().map(|(ln, _)| *ln));
         let of_count = if term.link.is_log_mean() { (pairs.len() as f64).ln() } else { 0.0 };
         sums.value += factor * (log_sum - of_count);

@@ -77,6 +77,12 @@ pub trait Kernel: Any + Debug + Send + Sync {
         }
     }
 
+    /// Whether [`Kernel::at`] and the tiles are also right a little beyond [−1, 1], where the cosines of rows that are equal or unit to
+    /// 10⁻³ alone may lie. False if not said: engines then take the nearest end.
+    fn takes_rounded(&self) -> bool {
+        false
+    }
+
     /// If κ depends on the cosine through rate · s alone, the rate: 1/τ for kernels with a temperature τ.
     fn rate(&self) -> Option<f64> {
         None
@@ -119,6 +125,23 @@ pub struct Exponent {
     pub offset: f64,
     /// The bound that rounding of the cosine may not exceed; ∞ for none.
     pub most: f64,
+}
+
+impl dyn Kernel {
+    /// A cosine as it was rounded, brought into [−1, 1] for a kernel that is not defined elsewhere.
+    fn within(&self, s: f64) -> f64 {
+        if self.takes_rounded() { s } else { s.clamp(-1.0, 1.0) }
+    }
+
+    /// [`Kernel::at`] a cosine as it was rounded.
+    pub(crate) fn at_rounded(&self, s: f64) -> (f64, f64) {
+        self.at(self.within(s))
+    }
+
+    /// [`Kernel::ln_at`] a cosine as it was rounded.
+    pub(crate) fn ln_at_rounded(&self, s: f64) -> (f64, f64) {
+        self.ln_at(self.within(s))
+    }
 }
 
 /// Squared distance of two unit vectors at cosine `s`; rounding may not make it negative.

@@ -46,6 +46,9 @@ impl Kernel for Riesz {
     fn is_completely_monotone(&self) -> bool {
         self.exponent > -2.0 && self.exponent != 0.0
     }
+    fn takes_rounded(&self) -> bool {
+        true
+    }
     fn tile_f32(&self, cosines: &[f32], value: &mut [f32], slope: &mut [f32]) {
         self.tile(cosines, value, slope);
     }

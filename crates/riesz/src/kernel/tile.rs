@@ -63,6 +63,9 @@ impl<K: Zonal, T: Real> WithSimd for Fill<'_, K, T> {
 /// The four tile methods of a [`Kernel`] that is [`Zonal`].
 macro_rules! tile_forms {
     () => {
+        fn takes_rounded(&self) -> bool {
+            true
+        }
         fn tile_f32(&self, cosines: &[f32], value: &mut [f32], slope: &mut [f32]) {
             tile::fill(self, false, cosines, value, slope);
         }
@@ -81,26 +84,38 @@ pub(super) use tile_forms;
 
 /// The tile methods by the type of the scalar.
 pub trait Tiled: Sized {
-    /// [`Kernel::tile_f32`] or [`Kernel::tile_f64`].
-    fn tile(kernel: &dyn Kernel, cosines: &[Self], value: &mut [Self], slope: &mut [Self]);
-    /// [`Kernel::ln_tile_f32`] or [`Kernel::ln_tile_f64`].
-    fn ln_tile(kernel: &dyn Kernel, cosines: &[Self], ln: &mut [Self], ratio: &mut [Self]);
+    /// [`Kernel::tile_f32`] or [`Kernel::tile_f64`] of cosines as they were rounded, which are brought into [−1, 1] for a kernel that is
+    /// not defined elsewhere.
+    fn tile(kernel: &dyn Kernel, cosines: &mut [Self], value: &mut [Self], slope: &mut [Self]);
+    /// The same of [`Kernel::ln_tile_f32`] or [`Kernel::ln_tile_f64`].
+    fn ln_tile(kernel: &dyn Kernel, cosines: &mut [Self], ln: &mut [Self], ratio: &mut [Self]);
 }
 
 impl Tiled for f32 {
-    fn tile(kernel: &dyn Kernel, cosines: &[Self], value: &mut [Self], slope: &mut [Self]) {
+    fn tile(kernel: &dyn Kernel, cosines: &mut [Self], value: &mut [Self], slope: &mut [Self]) {
+        bring_in(kernel, cosines);
         kernel.tile_f32(cosines, value, slope);
     }
-    fn ln_tile(kernel: &dyn Kernel, cosines: &[Self], ln: &mut [Self], ratio: &mut [Self]) {
+    fn ln_tile(kernel: &dyn Kernel, cosines: &mut [Self], ln: &mut [Self], ratio: &mut [Self]) {
+        bring_in(kernel, cosines);
         kernel.ln_tile_f32(cosines, ln, ratio);
     }
 }
 
 impl Tiled for f64 {
-    fn tile(kernel: &dyn Kernel, cosines: &[Self], value: &mut [Self], slope: &mut [Self]) {
+    fn tile(kernel: &dyn Kernel, cosines: &mut [Self], value: &mut [Self], slope: &mut [Self]) {
+        bring_in(kernel, cosines);
         kernel.tile_f64(cosines, value, slope);
     }
-    fn ln_tile(kernel: &dyn Kernel, cosines: &[Self], ln: &mut [Self], ratio: &mut [Self]) {
+    fn ln_tile(kernel: &dyn Kernel, cosines: &mut [Self], ln: &mut [Self], ratio: &mut [Self]) {
+        bring_in(kernel, cosines);
         kernel.ln_tile_f64(cosines, ln, ratio);
+    }
+}
+
+fn bring_in<T: Real>(kernel: &dyn Kernel, cosines: &mut [T]) {
+    if !kernel.takes_rounded() {
+        let one = T::from_f64(1.0);
+        cosines.iter_mut().for_each(|s| *s = s.larger(-one).smaller(one));
     }
 }

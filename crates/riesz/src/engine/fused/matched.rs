@@ -59,7 +59,7 @@ fn weigh_each(batch: Batch<'_>, term: &Term, matches: &mut [Matches]) -> f64 {
         let focus = term.focus.map(|sigma| focus_weights(cosines, sigma));
         for (i, cell) in cosines.iter_mut().enumerate() {
             let weight = *orders * factor * focus.as_ref().map_or(1.0, |weights| weights[i]);
-            let (cost, slope) = term.kernel.at(*cell);
+            let (cost, slope) = term.kernel.at_rounded(*cell);
             value += weight * cost;
             *cell = weight * slope;
         }
@@ -81,7 +81,7 @@ fn weigh_joined(batch: Batch<'_>, term: &Term, matches: &mut [Matches]) -> f64 {
         for Matches { first, second, cosines, .. } in matches {
             for view in [*first, *second].into_iter().filter(|&view| view < anchors) {
                 for (image, &s) in cosines.iter().enumerate() {
-                    with(place(view, image), term.kernel.ln_at(s).0);
+                    with(place(view, image), term.kernel.ln_at_rounded(s).0);
                 }
             }
         }
@@ -100,7 +100,7 @@ fn weigh_joined(batch: Batch<'_>, term: &Term, matches: &mut [Matches]) -> f64 {
     }
     for Matches { first, second, cosines, .. } in matches {
         for (image, cell) in cosines.iter_mut().enumerate() {
-            let (ln, ratio) = term.kernel.ln_at(*cell);
+            let (ln, ratio) = term.kernel.ln_at_rounded(*cell);
             let ends = [*first, *second].into_iter().filter(|&view| view < anchors);
             let share: f64 =
                 ends.map(|view| place(view, image)).map(|place| (ln - top[place]).exp() / sum[place]).sum();

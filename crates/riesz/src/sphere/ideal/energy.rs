@@ -132,7 +132,7 @@ fn hypergeometric(a: f64, b: f64, c: f64, z: f64) -> f64 {
 }
 
 /// ln Γ(x + p) − ln Γ(x) for x > 0 and x + p > 0.
-fn log_gamma_ratio(mut x: f64, p: f64) -> f64 {
+pub(super) fn log_gamma_ratio(mut x: f64, p: f64) -> f64 {
     let mut log = 0.0;
     while x.min(x + p) < 32.0 {
         log -= (p / x).ln_1p();
@@ -312,6 +312,16 @@ mod tests {
             let got = energy(dim, kernel).unwrap();
             let error = (got - want).abs() / want.abs().max(1e-3);
             assert!(error < 1e-12, "d = {dim}, {kernel:?}: {got} for {want}, off by {error:e}");
+        }
+    }
+
+    /// (1 − e^{−4t})/(4t) in three dimensions.
+    #[test]
+    fn narrow_gaussians_are_held_too() {
+        for width in [1.0_f64, 30.0, 99.0, 101.0, 1e3, 1e6, 1e8, 1e100, 1e308] {
+            let want = -(-4.0 * width).exp_m1() / 4.0 / width;
+            let got = energy(3, Gaussian(width)).unwrap();
+            assert!((got - want).abs() < 1e-12 * want, "{width}: {got:e} for {want:e}");
         }
     }
 

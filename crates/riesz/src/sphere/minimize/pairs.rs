@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 use super::columns::{LANES, Shape, vectors, vectors_mut};
 use super::lbfgs::Objective;
 use crate::elementary::widest;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Tiled};
 
 /// Cosines that are held at once, or one strip if that is longer: 8 KB, and as much for values and slopes each, which
 /// the nearest cache holds.
@@ -99,7 +99,7 @@ impl Objective for PairEnergy<'_> {
             let (cosines, values) = (&mut self.cosines[..numbers], &mut self.values[..numbers]);
             let slopes = &mut self.slopes[..numbers];
             widest(Multiply { shape, strips: from..to, x, cosines });
-            kernel.tile_f64(cosines, values, slopes);
+            f64::tile(kernel, cosines, values, slopes);
             total += widest(Gather { shape, strips: from..to, x, values, slopes, factor, gradient });
             from = to;
         }
