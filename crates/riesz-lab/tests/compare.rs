@@ -41,6 +41,9 @@ fn differences_have_intervals_and_conditions_decide_the_exit_code() {
     let (low, high) = (rank.difference.low.unwrap(), rank.difference.high.unwrap());
     assert!(low < rank.difference.value.unwrap() && high < -1.0, "{rank:?}");
     assert!((rank.b.unwrap() - rank.a.unwrap() - rank.difference.value.unwrap()).abs() < 1e-12);
+    // A count above a bound has no interval that items left out could tell.
+    let count = found.metrics.iter().find(|metric| metric.name == "rank").unwrap();
+    assert!(count.difference.value.is_some() && count.difference.low.is_none(), "{count:?}");
     let likeness: Vec<f64> = found.likeness.iter().map(|value| value.value.unwrap()).collect();
     assert!((0.4..0.9).contains(&likeness[0]) && (0.1..0.6).contains(&likeness[1]), "{likeness:?}");
     assert!((0.1..0.9).contains(&likeness[2]), "{likeness:?}");

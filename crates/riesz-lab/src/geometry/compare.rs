@@ -184,6 +184,8 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
         let estimate = a.zip(b).map(|(a, b)| match error {
             // Of too few items to leave some out.
             None => Estimate::exact(b - a),
+            // A count of directions above a bound: leaving items out says nothing of the next that crosses it.
+            Some(_) if metric.name == "rank" => Estimate::exact(b - a),
             Some(error) if is_count(metric) => {
                 let found = Estimate::with_error_of_groups(b - a, error * scale * pairs(rows), groups);
                 rare(found, looked_at as u64, rows)
