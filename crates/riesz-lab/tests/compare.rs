@@ -236,6 +236,30 @@ fn what_cannot_be_compared_is_one_sentence() {
 }
 
 #[test]
+fn which_columns_were_compared_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, 40);
+    let rows = embeddings::read(&here.join("b.npy"), None).unwrap().into_f32();
+    let line = |i: usize| rows.row(i).iter().map(f32::to_string).collect::<Vec<_>>().join(",");
+    let lines: Vec<String> = (0..40).map(line).collect();
+    let places: Vec<String> = (0..16).map(|place| place.to_string()).collect();
+    std::fs::create_dir_all(here.join("csv")).unwrap();
+    std::fs::write(here.join("csv/1.csv"), format!("{}\n{}\n", places.join(","), lines[..20].join("\n")))
+        .unwrap();
+    std::fs::write(here.join("csv/2.csv"), lines[20..].join("\n")).unwrap();
+    let output = riesz(here, &["compare", "a.npy", "csv", "--json", "--quiet"]);
+    let found: Comparison = serde_json::from_slice(&output.stdout).unwrap();
+    let [first, second] = &found.notes[..] else { panic!("{:?}", found.notes) };
+    assert!(first.starts_with("B: the first line counts from 0 and is taken as a header: "), "{first}");
+    assert!(second.starts_with("B: 2.csv: the first line is taken as a row"), "{second}");
+    let (same, ..) = compare(here, &[]);
+    assert_eq!((same.rows, same.notes), (found.rows, Vec::new()));
+    let told = String::from_utf8(riesz(here, &["compare", "a.npy", "csv", "--quiet"]).stdout).unwrap();
+    assert!(told.contains(&format!("\n{first}\n{second}\n")), "{told}");
+}
+
+#[test]
 fn a_bad_row_is_named_by_its_file_and_memory_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
