@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --features wgpu,burn-nn --example burn_encoder -- runs/burn epochs=5`: the run's folder, then any recipe keys.
 
+use std::process::ExitCode;
+
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData, activation::relu};
 use burn_nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, conv::Conv2d, conv::Conv2dConfig};
@@ -107,7 +109,17 @@ impl Encoder for BurnEncoder {
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match train() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            riesz_lab::console::tell(format_args!("burn_encoder: {error}"));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn train() -> Result<()> {
     let run = std::env::args().nth(1).unwrap_or_else(|| "runs/burn".to_owned());
     let keys: Vec<String> = std::env::args().skip(2).collect();
     let recipe = Recipe::resolve(BUILT_IN[0].text, &keys, "burn_encoder")?;

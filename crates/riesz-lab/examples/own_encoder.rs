@@ -3,6 +3,8 @@
 //! `cargo run --release --example own_encoder -- runs/own loss.temperature=0.2 epochs=5`: the run's folder, then any keys of
 //! the recipe fashion-mnist-12k. The same command goes on with an interrupted run.
 
+use std::process::ExitCode;
+
 use riesz::Matrix;
 use riesz::product::{add_weighted_rows_transposed, rows_by_rows};
 use riesz::rng::{Key, normal};
@@ -70,7 +72,17 @@ impl Encoder for OneLayer {
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match train() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            riesz_lab::console::tell(format_args!("own_encoder: {error}"));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn train() -> Result<()> {
     let run = std::env::args().nth(1).unwrap_or_else(|| "runs/own".to_owned());
     let keys: Vec<String> = std::env::args().skip(2).collect();
     let mut plan = Plan::new(Recipe::resolve(BUILT_IN[0].text, &keys, "own_encoder")?, Device::Cpu)?;

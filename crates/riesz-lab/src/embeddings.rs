@@ -27,6 +27,7 @@ mod parquet_rows;
 mod parquet_values;
 mod rows;
 mod safetensors;
+mod separator;
 mod source;
 pub mod stream;
 mod table;
@@ -240,7 +241,7 @@ mod tests {
             "a.txt",
             b"",
             None,
-            "must end in .npy, .npz, .safetensors, .parquet, .arrow, .feather or .csv",
+            "must end in .npy, .npz, .safetensors, .parquet, .arrow, .feather, .ipc, .csv, .tsv",
         );
         refused("a.npy", b"", Some("x"), "without a name");
         refused("a.npy", b"", None, "too early");

@@ -41,6 +41,9 @@ fn differences_have_intervals_and_conditions_decide_the_exit_code() {
     let (low, high) = (rank.difference.low.unwrap(), rank.difference.high.unwrap());
     assert!(low < rank.difference.value.unwrap() && high < -1.0, "{rank:?}");
     assert!((rank.b.unwrap() - rank.a.unwrap() - rank.difference.value.unwrap()).abs() < 1e-12);
+    // A count above a bound has no interval that items left out could tell.
+    let count = found.metrics.iter().find(|metric| metric.name == "rank").unwrap();
+    assert!(count.difference.value.is_some() && count.difference.low.is_none(), "{count:?}");
     let likeness: Vec<f64> = found.likeness.iter().map(|value| value.value.unwrap()).collect();
     assert!((0.4..0.9).contains(&likeness[0]) && (0.1..0.6).contains(&likeness[1]), "{likeness:?}");
     assert!((0.1..0.9).contains(&likeness[2]), "{likeness:?}");
@@ -230,6 +233,30 @@ fn what_cannot_be_compared_is_one_sentence() {
             "{err}"
         );
     }
+}
+
+#[test]
+fn which_columns_were_compared_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, 40);
+    let rows = embeddings::read(&here.join("b.npy"), None).unwrap().into_f32();
+    let line = |i: usize| rows.row(i).iter().map(f32::to_string).collect::<Vec<_>>().join(",");
+    let lines: Vec<String> = (0..40).map(line).collect();
+    let places: Vec<String> = (0..16).map(|place| place.to_string()).collect();
+    std::fs::create_dir_all(here.join("csv")).unwrap();
+    std::fs::write(here.join("csv/1.csv"), format!("{}\n{}\n", places.join(","), lines[..20].join("\n")))
+        .unwrap();
+    std::fs::write(here.join("csv/2.csv"), lines[20..].join("\n")).unwrap();
+    let output = riesz(here, &["compare", "a.npy", "csv", "--json", "--quiet"]);
+    let found: Comparison = serde_json::from_slice(&output.stdout).unwrap();
+    let [first, second] = &found.notes[..] else { panic!("{:?}", found.notes) };
+    assert!(first.starts_with("B: the first line counts from 0 and is taken as a header: "), "{first}");
+    assert!(second.starts_with("B: 2.csv: the first line is taken as a row"), "{second}");
+    let (same, ..) = compare(here, &[]);
+    assert_eq!((same.rows, same.notes), (found.rows, Vec::new()));
+    let told = String::from_utf8(riesz(here, &["compare", "a.npy", "csv", "--quiet"]).stdout).unwrap();
+    assert!(told.contains(&format!("\n{first}\n{second}\n")), "{told}");
 }
 
 #[test]

@@ -166,6 +166,25 @@ fn the_page_needs_no_network_and_has_every_section() {
     }
 }
 
+/// The table's numbers are the backbone's; those of each epoch are often the projector's, or of fewer images.
+#[test]
+fn charts_of_epochs_say_whose_numbers_they_are() {
+    let title = |text: &str| format!("<figcaption>{text}</figcaption>");
+    let page = render(&good()).unwrap();
+    for text in [
+        "recall@1, projector",
+        "kNN, backbone, 1000 queries against 5000 references",
+        "uniformity, projector",
+        "effective rank, projector",
+    ] {
+        assert!(page.contains(&title(text)), "{text}");
+    }
+    // Older logs do not say how many.
+    let mut old = good();
+    old.epochs.iter_mut().for_each(|epoch| (epoch.knn_queries, epoch.knn_references) = (0, 0));
+    assert!(render(&old).unwrap().contains(&title("kNN, backbone")));
+}
+
 #[test]
 fn what_is_not_there_is_not_shown() {
     let labeled = render(&good()).unwrap();

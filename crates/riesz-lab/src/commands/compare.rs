@@ -142,6 +142,10 @@ fn tell(found: &Comparison) {
             table::with_interval(&metric.difference)
         );
     }
+    if !found.notes.is_empty() {
+        outln!("");
+    }
+    found.notes.iter().for_each(|note| outln!("{note}"));
     if found.looked_at < found.rows {
         outln!(
             "\nPairwise metrics and neighbors: a keyed sample of {} of {} items; --sample looks at more.\n\

@@ -43,6 +43,10 @@ pub(super) trait Source: Send {
     fn dimensions(&self) -> Option<&Dimensions> {
         None
     }
+    /// Where the numbers are, in words, if that was decided by names and first lines.
+    fn told(&self) -> Option<String> {
+        self.dimensions().map(Dimensions::told)
+    }
     /// The next rows, or `None` behind the last.
     fn next(&mut self) -> std::result::Result<Option<Block>, Failure>;
 }

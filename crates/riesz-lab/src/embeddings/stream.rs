@@ -47,6 +47,11 @@ impl Stream {
         self.source.dimensions()
     }
 
+    /// Where the numbers are, in words, if that was decided by names and first lines.
+    pub fn told(&self) -> Option<String> {
+        self.source.told()
+    }
+
     /// The next rows, or `None` behind the last.
     ///
     /// # Errors
@@ -90,9 +95,7 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
         "pt" | "pth" | "pkl" | "pickle" => content(
             "is a pickle, which can run any program when it is read; write the matrix as .npy or .safetensors",
         ),
-        _ => content(
-            "the file's name must end in .npy, .npz, .safetensors, .parquet, .arrow, .feather or .csv",
-        ),
+        _ => content(&format!("the file's name must end in .{}", ENDINGS.join(", ."))),
     };
     let source = match ending {
         "npy" | "npz" | "safetensors" if !wanted.texts.is_empty() => {

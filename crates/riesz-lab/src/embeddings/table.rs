@@ -163,6 +163,13 @@ pub(super) fn listed(names: &[String]) -> String {
     format!("{}{more}", names[..names.len().min(12)].join(", "))
 }
 
+/// Whether a column is called as another is, but for the number at its end.
+pub(super) fn is_in_a_row(names: &[String], column: usize) -> bool {
+    let of = |name: &str| stem(name).map(str::to_owned);
+    let own = of(&names[column]);
+    own.is_some() && names.iter().enumerate().any(|(i, name)| i != column && of(name) == own)
+}
+
 /// Whether a column of such a name is beside the embedding: called so, without a name or what pandas makes of that, an index by what
 /// pandas says of the table, or one of the `texts` that were asked for.
 pub(super) fn is_beside(name: &str, indices: &[String], texts: &[String]) -> bool {
@@ -182,12 +189,14 @@ pub(super) fn indices(pandas: &str) -> Vec<String> {
 
 /// A column that is called as the dimensions are, but for the number at its end, and was left out.
 fn missing(of: &Dimensions) -> Option<&String> {
-    fn stem(name: &str) -> Option<&str> {
-        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-        (stem.len() < name.len()).then_some(stem)
-    }
     let taken: BTreeSet<&str> = of.taken.iter().filter_map(|name| stem(name)).collect();
     of.left.iter().find(|name| stem(name).is_some_and(|stem| taken.contains(stem)))
+}
+
+/// A name without the number at its end, if it has one.
+pub(super) fn stem(name: &str) -> Option<&str> {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    (stem.len() < name.len()).then_some(stem)
 }
 
 #[cfg(test)]
@@ -220,6 +229,8 @@ mod tests {
         assert_eq!(indices(r#"{"index_columns": ["row", {"kind": "range"}]}"#), ["row"]);
         assert!(indices("no json").is_empty());
         assert!(is_beside("Unnamed: 0", &[], &[]) && is_beside("", &[], &[]) && is_beside("Label", &[], &[]));
+        let names = ["idx", "f0", "f1", "g2"].map(str::to_owned);
+        assert_eq!([0, 1, 2, 3].map(|column| is_in_a_row(&names, column)), [false, true, true, false]);
         assert!(is_beside("row", &["row".to_owned()], &[]) && !is_beside("f0", &[], &[]));
     }
 }

@@ -1,27 +1,58 @@
 //! Rows of a table of numbers in text: CSV or TSV, with or without a header.
 //!
 //! Without a name the numbers are in all columns but those that are beside an embedding by their names (`table.rs`) and those that were
-//! asked for as text; a name is what the headers of the numbers begin with.
+//! asked for as text; a name is what the headers of the numbers begin with. A column that counts the rows is no number of an embedding,
+//! and is refused.
 
 use std::fs::File;
 
 use riesz::Matrix;
 
 use super::rows::Rows;
+use super::separator;
 use super::source::{BLOCK, Block, Failure, Source, Wanted};
 use super::table::{self, Dimensions, listed};
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
+/// Rows from which a column that counts them is taken for what it is.
+const COUNTED: usize = 10;
+
+/// What the first line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    /// Names, of which one at least is no number.
+    Header,
+    /// 0, 1, …, as pandas names columns that have no names.
+    Places,
+    /// The first row.
+    Row,
+}
+
+impl First {
+    fn of(fields: &[String]) -> Self {
+        if fields.iter().any(|field| field.parse::<f64>().is_err()) {
+            return Self::Header;
+        }
+        let are_places = fields.iter().enumerate().all(|(place, field)| *field == place.to_string());
+        if are_places { Self::Places } else { Self::Row }
+    }
+}
+
 struct Text {
     records: csv::StringRecordsIntoIter<File>,
+    separator: u8,
     /// The first record, if it was no header.
     first: Option<csv::StringRecord>,
     columns: Vec<usize>,
+    /// Where the numbers are, in words.
+    told: String,
     /// What they are called, if there is a header.
     dimensions: Option<Dimensions>,
+    /// Columns of numbers that nobody named, and that may count the rows.
+    unnamed: Vec<usize>,
+    header: Vec<String>,
     texts: Vec<usize>,
-    width: usize,
     done: u64,
 }
 
@@ -30,20 +61,21 @@ pub(super) fn open(file: File, wanted: &Wanted, separator: u8) -> Outcome<Box<dy
     let reader =
         csv::ReaderBuilder::new().delimiter(separator).has_headers(false).flexible(true).from_reader(file);
     let mut records = reader.into_records();
-    let Some(first) = records.next() else { return Err(Failure::Content("is empty".to_owned())) };
-    let first = first.map_err(not_text)?;
+    let Some(record) = records.next() else { return Err(Failure::Content("is empty".to_owned())) };
+    let record = record.map_err(not_text)?;
     let bare = |field: &str| field.trim_start_matches('\u{feff}').trim().to_owned();
-    let header: Vec<String> = first.iter().map(bare).collect();
-    let is_header = header.iter().any(|field| field.parse::<f64>().is_err());
+    let header: Vec<String> = record.iter().map(bare).collect();
+    let first = First::of(&header);
+    let is_header = first != First::Row;
     if !is_header && (wanted.name.is_some() || !wanted.texts.is_empty()) {
         return Err(Failure::Content("has no header, so that no column can be named".to_owned()));
     }
-    let place = |text: &String| {
-        header
-            .iter()
-            .position(|field| field == text)
-            .ok_or_else(|| Failure::Content(format!("has no column {text}; it has {}", listed(&header))))
+    let none = |what: String| {
+        let other = separator::of_header(&header, separator);
+        Failure::Content(format!("has no column {what}; it has {}{other}", listed(&header)))
     };
+    let place =
+        |text: &String| header.iter().position(|field| field == text).ok_or_else(|| none(text.clone()));
     let texts = wanted.texts.iter().map(place).collect::<Outcome<Vec<usize>>>()?;
     let is_number = |field: &String| match &wanted.name {
         Some(name) => field.starts_with(name.as_str()),
@@ -51,18 +83,71 @@ pub(super) fn open(file: File, wanted: &Wanted, separator: u8) -> Outcome<Box<dy
     };
     let columns: Vec<usize> = (0..header.len()).filter(|&i| is_number(&header[i])).collect();
     if columns.is_empty() {
-        return Err(Failure::Content(format!(
-            "has no column {}; it has {}",
-            wanted
-                .name
-                .as_ref()
-                .map_or_else(|| "of numbers".to_owned(), |name| format!("that begins with {name}")),
-            listed(&header)
-        )));
+        return Err(none(match &wanted.name {
+            Some(name) => format!("that begins with {name}"),
+            None => "of numbers".to_owned(),
+        }));
     }
-    let first = (!is_header).then_some(first);
     let dimensions = is_header.then(|| Dimensions::new(&header, &columns));
-    Ok(Box::new(Text { records, first, columns, dimensions, texts, width: header.len(), done: 0 }))
+    let told = match (&dimensions, first) {
+        (Some(dimensions), First::Header) => format!("the first line is a header: {}", dimensions.told()),
+        (Some(dimensions), _) => {
+            format!("the first line counts from 0 and is taken as a header: {}", dimensions.told())
+        }
+        (None, _) => format!(
+            "the first line is taken as a row, as it has numbers alone: all {} columns are numbers of a row",
+            columns.len()
+        ),
+    };
+    let is_unnamed = |column: &usize| !is_header || !table::is_in_a_row(&header, *column);
+    let unnamed = match wanted.name {
+        None if columns.len() > 1 => columns.iter().copied().filter(is_unnamed).collect(),
+        _ => Vec::new(),
+    };
+    let first = (!is_header).then_some(record);
+    Ok(Box::new(Text {
+        records,
+        separator,
+        first,
+        columns,
+        told,
+        dimensions,
+        unnamed,
+        header,
+        texts,
+        done: 0,
+    }))
+}
+
+impl Text {
+    /// Refuses a column that counts the rows, from the first of them.
+    fn check_counts(&self, numbers: &[f64]) -> Outcome<()> {
+        let dim = self.columns.len();
+        if numbers.len() / dim < COUNTED {
+            return Ok(());
+        }
+        let counts = |column: &&usize| {
+            let place = self.columns.iter().position(|other| other == *column).unwrap_or(0);
+            let mut column = numbers.iter().skip(place).step_by(dim).enumerate();
+            let start = numbers[place];
+            start.fract() == 0.0 && column.all(|(row, x)| *x == start + row as f64)
+        };
+        let Some(&column) = self.unnamed.iter().find(counts) else { return Ok(()) };
+        let place = self.columns.iter().position(|&other| other == column).unwrap_or(0);
+        let start = numbers[place];
+        let counting = format!("counts the rows ({start}, {}, {}, …) and", start + 1.0, start + 2.0);
+        Err(Failure::Content(match &self.dimensions {
+            Some(_) => format!(
+                "column {} {counting} would be a number of the embedding; call it index, or name the others by what their names begin \
+                 with (--column)",
+                self.header[column]
+            ),
+            None => format!(
+                "column {column} {counting} would be a number of the embedding; leave it out, or begin the file with a header in which it \
+                 is called index"
+            ),
+        }))
+    }
 }
 
 impl Source for Text {
@@ -78,8 +163,12 @@ impl Source for Text {
         self.dimensions.as_ref()
     }
 
+    fn told(&self) -> Option<String> {
+        Some(self.told.clone())
+    }
+
     fn next(&mut self) -> Outcome<Option<Block>> {
-        let dim = self.columns.len();
+        let (dim, is_start) = (self.columns.len(), self.done == 0);
         let mut numbers = Vec::new();
         let mut texts = vec![Vec::new(); self.texts.len()];
         while numbers.len() < BLOCK {
@@ -91,18 +180,22 @@ impl Source for Text {
                 },
             };
             let row = self.done;
-            if record.len() != self.width {
+            if record.len() != self.header.len() {
+                let other =
+                    record.iter().map(|field| separator::of_field(field, record.len() == 1, self.separator));
+                let other = other.into_iter().find(|told| !told.is_empty()).unwrap_or_default();
                 return Err(Failure::Content(format!(
-                    "row {row} has {} fields; the first line has {}",
+                    "row {row} has {} fields; the first line has {}{other}",
                     record.len(),
-                    self.width
+                    self.header.len()
                 )));
             }
             for &column in &self.columns {
                 let field = record[column].trim();
                 let number = field.parse::<f64>().map_err(|_| {
                     let shown: String = field.chars().take(40).collect();
-                    Failure::Content(format!("row {row}, column {column}: `{shown}` is not a number"))
+                    let other = separator::of_field(field, record.len() == 1, self.separator);
+                    Failure::Content(format!("row {row}, column {column}: `{shown}` is not a number{other}"))
                 })?;
                 numbers.push(number);
             }
@@ -110,6 +203,9 @@ impl Source for Text {
                 list.push(record[column].trim().to_owned());
             }
             self.done += 1;
+        }
+        if is_start {
+            self.check_counts(&numbers)?;
         }
         if numbers.is_empty() {
             return if self.done == 0 { Err(Failure::Content("has no rows".to_owned())) } else { Ok(None) };
@@ -125,5 +221,132 @@ fn not_text(error: csv::Error) -> Failure {
             Failure::Content(format!("line {}: not UTF-8; save it as UTF-8", pos.map_or(0, |pos| pos.line())))
         }
         other => Failure::Content(format!("is not a table: {other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::whole;
+    use super::*;
+
+    /// Where the numbers are said to be and what they are, or the refusal.
+    fn read(text: &str, separator: u8, name: Option<&str>) -> Result<(String, Rows), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table");
+        std::fs::write(&path, text).unwrap();
+        let wanted = Wanted { name: name.map(str::to_owned), texts: Vec::new() };
+        let read = |source: Box<dyn Source>| Ok((source.told().unwrap(), whole(source)?));
+        open(File::open(&path).unwrap(), &wanted, separator).and_then(read).map_err(|failure| match failure {
+            Failure::Disk(disk) => disk.to_string(),
+            Failure::Content(what) => what,
+        })
+    }
+
+    fn of(rows: &[[f64; 2]]) -> Rows {
+        Rows::F64(Matrix::new(rows.as_flattened().to_vec(), 2))
+    }
+
+    #[test]
+    fn a_first_line_that_counts_from_0_is_a_header_and_whether_there_is_one_is_told() {
+        let want = of(&[[0.5, 1.5], [2.5, 3.5]]);
+        for (text, expected) in [
+            (
+                "0,1\n0.5,1.5\n2.5,3.5\n",
+                "the first line counts from 0 and is taken as a header: the numbers of a row are in 2 columns: 0, 1",
+            ),
+            (
+                ",0,1\n0,0.5,1.5\n1,2.5,3.5\n",
+                "is a header: the numbers of a row are in 2 columns: 0, 1; left out: one without a name",
+            ),
+            (
+                "path,0,1\na,0.5,1.5\nb,2.5,3.5\n",
+                "is a header: the numbers of a row are in 2 columns: 0, 1; left out: path",
+            ),
+            (
+                "0.5,1.5\n2.5,3.5\n",
+                "the first line is taken as a row, as it has numbers alone: all 2 columns",
+            ),
+        ] {
+            let (told, rows) = read(text, b',', None).unwrap();
+            assert!(told.contains(expected) && rows == want, "{text}: {told}");
+        }
+        // Written as fractions, or in another order, they are numbers.
+        for text in ["0.0,1.0\n2,3\n", "1,2\n2,3\n", "1,0\n2,3\n"] {
+            assert!(read(text, b',', None).unwrap().0.contains("taken as a row"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_column_that_counts_the_rows_is_refused_where_nobody_named_it() {
+        let table = |head: &str, rows: usize, start: usize| {
+            let lines = (0..rows).map(|i| format!("{},{},0.5\n", start + i, (i * i) % 7));
+            format!("{head}{}", lines.collect::<String>())
+        };
+        for (head, start, expected) in [
+            (
+                "idx,a,b\n",
+                0,
+                "column idx counts the rows (0, 1, 2, …) and would be a number of the embedding; call it index",
+            ),
+            ("row,f0,f1\n", 1, "column row counts the rows (1, 2, 3, …)"),
+            ("n,f0,f1\n", 700, "column n counts the rows (700, 701, 702, …)"),
+            (
+                "",
+                0,
+                "column 0 counts the rows (0, 1, 2, …) and would be a number of the embedding; leave it out",
+            ),
+        ] {
+            let message = read(&table(head, 20, start), b',', None).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+        // Few rows may do so by chance; one in a row of names is a dimension, and so is one that was named.
+        assert!(read(&table("idx,a,b\n", 9, 0), b',', None).is_ok());
+        assert!(read(&table("f0,f1,f2\n", 20, 0), b',', None).is_ok());
+        assert!(read(&table("idx,ia,ib\n", 20, 0), b',', Some("i")).is_ok());
+        assert_eq!(read(&table("index,a,b\n", 20, 0), b',', None).unwrap().1.dim(), 2);
+    }
+
+    #[test]
+    fn another_separator_is_named() {
+        for (text, own, name, expected) in [
+            (
+                "0.1;0.2\n0.3;0.4\n",
+                b',',
+                None,
+                "`0.3;0.4` is not a number; fields are separated by `;` here, and by `,` in a .csv",
+            ),
+            (
+                "a;b\n0,1;0,2\n",
+                b',',
+                None,
+                "row 0 has 3 fields; the first line has 1; fields are separated by `;` here",
+            ),
+            ("a\tb\n1\t2\n", b',', None, "separated by tabs here, and by `,` in a .csv; call it .tsv"),
+            ("1,2\n3,4\n", b'\t', None, "separated by `,` here, and by tabs in a .tsv; call it .csv"),
+            (
+                "0,5\t0,1\n0,2\t0,3\n",
+                b'\t',
+                None,
+                "`0,2` is not a number; it has a comma where numbers have a point",
+            ),
+            ("a b\n1 2\n", b',', None, "separated by blanks here"),
+            (
+                "e0;e1\n1;2\n",
+                b',',
+                Some("f"),
+                "has no column that begins with f; it has e0;e1; fields are separated by `;` here",
+            ),
+            (
+                "a,b\n\"0,5\",1\n",
+                b',',
+                None,
+                "`0,5` is not a number; it has a comma where numbers have a point",
+            ),
+        ] {
+            let message = read(text, own, name).unwrap_err();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+        let plain = read("a,b\n1,x;y\n", b',', None).unwrap_err();
+        assert!(plain.ends_with("`x;y` is not a number"), "{plain}");
     }
 }

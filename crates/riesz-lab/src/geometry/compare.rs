@@ -12,7 +12,7 @@ use riesz::rng::{Key, permutation};
 use riesz::{Matrix, Points};
 use serde::{Deserialize, Serialize};
 
-use super::feed::{self, Input};
+use super::feed::{self, Input, Reading};
 use super::{SCHEMA_VERSION, Value, items};
 use crate::embeddings::stream::Wanted;
 use crate::progress::Progress;
@@ -70,6 +70,8 @@ pub struct Comparison {
     pub likeness: Vec<Value>,
     /// The metrics.
     pub metrics: Vec<Difference>,
+    /// Where the numbers of both are, where names and first lines decided it.
+    pub notes: Vec<String>,
 }
 
 impl Comparison {
@@ -134,14 +136,19 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
         .map(|name| Wanted { name, texts: names.iter().map(|name| (*name).to_owned()).collect() });
     let key = Key::new(settings.seed).stream("sample");
     let mut joint: Option<Joint> = None;
+    let [mut of_a, mut of_b] = [Reading::default(), Reading::default()];
     let mut rows = 0;
     let mut progress = Progress::new("reading", "MB", 0, feed::bytes(a).div_ceil(1 << 20), settings.quiet);
     let mut bytes = 0;
-    feed::each(a, &wanted, Some((b, &other)), |part| {
+    feed::each(a, &wanted, Some((b, &other)), |mut part| {
+        if let Some(told) = part.told.take() {
+            of_a.add(told, &a[part.input]);
+        }
         let Some(partners) = &part.partners else { return Ok(()) };
         if let Some(names) = part.block.texts.first() {
             items::check_same(rows, [names, &partners.texts], [a, b])?;
         }
+        partners.told.iter().for_each(|(input, told)| of_b.add(told.clone(), &b[*input]));
         let (u, v) = (part.unit(a)?, &partners.rows);
         if joint.is_none() {
             check_memory([u.dim(), v.dim()], settings)?;
@@ -184,6 +191,8 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
         let estimate = a.zip(b).map(|(a, b)| match error {
             // Of too few items to leave some out.
             None => Estimate::exact(b - a),
+            // A count of directions above a bound: leaving items out says nothing of the next that crosses it.
+            Some(_) if metric.name == "rank" => Estimate::exact(b - a),
             Some(error) if is_count(metric) => {
                 let found = Estimate::with_error_of_groups(b - a, error * scale * pairs(rows), groups);
                 rare(found, looked_at as u64, rows)
@@ -204,6 +213,10 @@ pub fn compare(a: &[Input], b: &[Input], settings: &Settings) -> Result<Comparis
             Value::of("knn_overlap", Some(overlap), looked_at as u64),
         ],
         metrics: metrics.collect(),
+        notes: [("A", of_a), ("B", of_b)]
+            .into_iter()
+            .flat_map(|(side, reading)| reading.notes.into_iter().map(move |note| format!("{side}: {note}")))
+            .collect(),
     })
 }
 

@@ -140,8 +140,8 @@ pub(super) struct Part {
     pub first: u64,
     /// How many rows all inputs have, if there is one that says it.
     pub of: Option<u64>,
-    /// With the first rows of a file: the columns of its numbers.
-    pub dimensions: Option<Dimensions>,
+    /// With the first rows of a file: where its numbers are, in words.
+    pub told: Option<String>,
     /// As many rows of the other files.
     pub partners: Option<Partners>,
     /// The share of its file that the block is, in bytes.
@@ -168,6 +168,27 @@ pub(super) struct Partners {
     pub rows: Matrix<f64>,
     /// What the first wanted column says beside each, if any is wanted.
     pub texts: Vec<String>,
+    /// Where the numbers of files are that begin here, in words.
+    pub told: Vec<(usize, String)>,
+}
+
+/// Where the numbers of files are, each said once: of the first file plainly, of a later one that is read otherwise with its name.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    said: Vec<String>,
+    /// As sentences.
+    pub notes: Vec<String>,
+}
+
+impl Reading {
+    pub(super) fn add(&mut self, told: String, input: &Input) {
+        if self.said.contains(&told) {
+            return;
+        }
+        let is_first = self.said.is_empty();
+        self.notes.push(if is_first { told.clone() } else { format!("{}: {told}", input.name) });
+        self.said.push(told);
+    }
 }
 
 /// One file after the other.
@@ -233,16 +254,8 @@ impl<'a> Files<'a> {
                     let first = self.done;
                     self.done += block.rows.len() as u64;
                     let of = stream.rows().filter(|_| self.inputs.len() == 1);
-                    let dimensions = stream.dimensions().filter(|_| first == 0).cloned();
-                    return Ok(Some(Part {
-                        input,
-                        block,
-                        first,
-                        of,
-                        dimensions,
-                        partners: None,
-                        bytes: share,
-                    }));
+                    let told = stream.told().filter(|_| first == 0);
+                    return Ok(Some(Part { input, block, first, of, told, partners: None, bytes: share }));
                 }
                 None => self.open = None,
             }
@@ -298,12 +311,14 @@ struct Others<'a> {
     /// Unit rows that nobody has asked for yet, row after row, and their texts.
     waiting: Vec<f64>,
     texts: Vec<String>,
+    told: Vec<(usize, String)>,
     dim: usize,
 }
 
 impl<'a> Others<'a> {
     fn new(inputs: &'a [Input], wanted: &'a Wanted) -> Self {
-        Self { files: Files::new(inputs, wanted), waiting: Vec::new(), texts: Vec::new(), dim: 1 }
+        let files = Files::new(inputs, wanted);
+        Self { files, waiting: Vec::new(), texts: Vec::new(), told: Vec::new(), dim: 1 }
     }
 
     fn place(&self) -> String {
@@ -312,10 +327,11 @@ impl<'a> Others<'a> {
 
     fn take(&mut self, rows: usize) -> Result<Partners> {
         while self.waiting.len() / self.dim < rows {
-            let Some(part) = self.files.next()? else {
+            let Some(mut part) = self.files.next()? else {
                 return Err(Error::input("has fewer rows than what it is paired with").at(self.place()));
             };
             let unit = part.unit(self.files.inputs)?;
+            self.told.extend(part.told.take().map(|told| (part.input, told)));
             self.dim = unit.dim();
             self.waiting.extend(unit.into_vec());
             self.texts.extend(part.block.texts.into_iter().next().unwrap_or_default());
@@ -325,6 +341,7 @@ impl<'a> Others<'a> {
         Ok(Partners {
             rows: Matrix::new(std::mem::replace(&mut self.waiting, rest), self.dim),
             texts: std::mem::replace(&mut self.texts, later),
+            told: std::mem::take(&mut self.told),
         })
     }
 

@@ -17,11 +17,11 @@ use riesz::rng::Key;
 use riesz::sphere::ideal;
 use serde::{Deserialize, Serialize};
 
-use crate::embeddings::Dimensions;
 use crate::embeddings::Rows;
 use crate::embeddings::stream::Wanted;
 use crate::progress::Progress;
 use crate::{Error, Result};
+use feed::Reading;
 pub(crate) use feed::tell_apart;
 pub use feed::{Input, inputs};
 use matched::{Groups, Matched};
@@ -97,7 +97,7 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
     let mut state: Option<State> = None;
     let mut matched = Matched::default();
     let mut groups = Groups::new(settings.memory / 4);
-    let mut table: Option<Dimensions> = None;
+    let [mut reading, mut of_pairs] = [Reading::default(), Reading::default()];
     let mut classes = settings.labels.as_ref().map(|_| labels::Classes::default());
     let total = feed::bytes(inputs).div_ceil(1 << 20);
     let mut progress = Progress::new("reading", "MB", 0, total, settings.quiet);
@@ -112,7 +112,9 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
             state = Some(State::with_sample(rows.dim(), Sampling { rows: settings.sample, key }));
         }
         let Some(state) = &mut state else { return Ok(()) };
-        table = table.take().or(part.dimensions.take());
+        if let Some(told) = part.told.take() {
+            reading.add(told, input);
+        }
         if part.input != current {
             current = part.input;
             state.begin(key.stream(&input.name));
@@ -124,6 +126,9 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
         .map_err(place)?;
         if let Some(partners) = &part.partners {
             matched.add(&part.unit(inputs)?, &partners.rows)?;
+            for (other, told) in &partners.told {
+                pairs.into_iter().for_each(|pairs| of_pairs.add(told.clone(), &pairs[*other]));
+            }
         }
         let mut texts = part.block.texts.iter();
         if settings.pair_by.is_some()
@@ -148,8 +153,8 @@ pub fn gather(inputs: &[Input], pairs: Option<&[Input]>, settings: &Settings) ->
     })?;
     progress.finish();
     let state = state.ok_or_else(|| Error::input("there are no rows"))?;
-    let mut notes = Vec::new();
-    notes.extend(table.map(|table| table.told()));
+    let mut notes = reading.notes;
+    notes.extend(of_pairs.notes.into_iter().map(|note| format!("--pairs: {note}")));
     notes.extend(groups.note());
     if let (Some(classes), Some(wanted)) = (&mut classes, &settings.labels) {
         wanted.read_file(classes)?;

@@ -188,21 +188,33 @@ fn epoch_charts(epochs: &[Epoch]) -> Value {
         }
     };
     type Measure = Box<dyn Fn(&Epoch) -> f64>;
-    let mut measures: Vec<(&str, Measure)> =
-        vec![("recall@1 of the other view", Box::new(|epoch: &Epoch| epoch.recall_at_1))];
-    if epochs.iter().any(|epoch| epoch.knn.is_some()) {
-        measures.push(("kNN accuracy", Box::new(|epoch: &Epoch| epoch.knn.unwrap_or(f64::NAN))));
+    let mut measures: Vec<(String, Measure)> =
+        vec![("recall@1, projector".to_owned(), Box::new(|epoch: &Epoch| epoch.recall_at_1))];
+    if let Some(asked) = epochs.iter().find(|epoch| epoch.knn.is_some()) {
+        let of = match [asked.knn_queries, asked.knn_references] {
+            [0, _] | [_, 0] => String::new(),
+            [queries, references] => format!(", {queries} queries against {references} references"),
+        };
+        let title = format!("kNN, backbone{of}");
+        measures.push((title, Box::new(|epoch: &Epoch| epoch.knn.unwrap_or(f64::NAN))));
     }
     for name in ["alignment", "uniformity", "wasserstein_uniformity", "effective_rank"] {
-        measures.push((name, Box::new(metric(name))));
+        measures.push((format!("{}, projector", name.replace('_', " ")), Box::new(metric(name))));
     }
     let charts: Vec<Value> = measures
         .into_iter()
         .map(|(name, measure)| {
             let points = epochs.iter().map(|epoch| (epoch.epoch as f64, measure(epoch))).collect();
-            let curve = Curve { name: name.to_owned(), class: "c0", points, filled: false };
-            let frame = Chart { title: name, x_label: "epoch", whole: true, size: (340.0, 190.0), logarithmic: false, include: None };
-            context! { title => name.replace('_', " "), svg => Value::from_safe_string(chart(&frame, &[curve])) }
+            let curve = Curve { name: name.clone(), class: "c0", points, filled: false };
+            let frame = Chart {
+                title: &name,
+                x_label: "epoch",
+                whole: true,
+                size: (340.0, 190.0),
+                logarithmic: false,
+                include: None,
+            };
+            context! { title => name.clone(), svg => Value::from_safe_string(chart(&frame, &[curve])) }
         })
         .collect();
     Value::from(charts)

@@ -20,6 +20,8 @@ use crate::{Error, Result};
 const CHUNK: usize = 250;
 /// Pairs at which the gradients of attraction and repulsion are compared.
 const COUPLED: usize = 128;
+/// The distance up to which two unit rows of f32 are one.
+const ROUNDED: f64 = 1e-6;
 
 /// Readable images of a source with their item numbers, those that have a label first.
 #[derive(Clone)]
@@ -299,7 +301,8 @@ impl<'a> HeldOut<'a> {
     }
 }
 
-/// How the loss's attraction and repulsion stand to each other at the first 128 pairs.
+/// How the loss's attraction and repulsion stand to each other at the first 128 pairs. Where both points of every pair are one but for
+/// rounding, nothing pulls, and the gradients have no angle.
 ///
 /// # Errors
 /// If the rows are not unit.
@@ -309,7 +312,11 @@ pub fn coupled(loss: &Loss, views: &[Matrix<f32>; 2]) -> Result<Coupling> {
         Matrix::new(view.as_slice()[..numbers].iter().map(|&x| f64::from(x)).collect(), view.dim())
     });
     let [u, v] = first.each_ref().map(Points::new);
-    Ok(coupling(loss, &[u?, v?])?)
+    let found = coupling(loss, &[u?, v?])?;
+    let [u, v] = first.each_ref().map(|rows| rows.as_slice().chunks(rows.dim()));
+    let squared = |(u, v): (&[f64], &[f64])| u.iter().zip(v).map(|(u, v)| (u - v).powi(2)).sum::<f64>();
+    let is_pulled = u.zip(v).map(squared).any(|squared| squared > ROUNDED * ROUNDED);
+    Ok(Coupling { cosine: found.cosine.filter(|_| is_pulled), ..found })
 }
 
 /// What [`measure`] finds.
@@ -345,4 +352,28 @@ pub fn unit_rows(rows: &mut Matrix<f32>) -> Result<()> {
 
 fn points<T: Scalar>(rows: &Matrix<T>) -> Result<Points<'_, T>> {
     Ok(Points::new(rows)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use riesz::loss::Convention;
+    use riesz::rng::{Key, normal};
+
+    use super::*;
+
+    #[test]
+    fn what_coincides_is_not_pulled_anywhere() {
+        let loss = Loss::dhel(0.3, Convention::Symmetric).unwrap();
+        let mut rng = Key::new(2).rng();
+        let rows = Matrix::new((0..40 * 7).map(|_| normal(&mut rng) as f32).collect(), 7);
+        let at = |moved: f32| {
+            let mut views = [rows.clone(), rows.clone()];
+            views[1].as_mut_slice().iter_mut().step_by(7).for_each(|x| *x += moved);
+            views.iter_mut().for_each(|view| unit_rows(view).unwrap());
+            coupled(&loss, &views).unwrap()
+        };
+        // The gradient's rounding has an angle, which is not told.
+        assert!(at(0.0).cosine.is_none() && at(0.0).left == Some(1.0), "{:?}", at(0.0));
+        assert!(at(1e-3).cosine.is_some());
+    }
 }
