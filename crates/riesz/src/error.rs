@@ -7,7 +7,14 @@
 pub struct Error(String);
 
 impl Error {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
+    /// With this sentence: what was found, where, what was expected. For [engines](crate::engine::Engine) of one's own, that refuse what they
+    /// cannot evaluate.
+    ///
+    /// ```
+    /// let error = riesz::Error::new("3 views; this engine takes two");
+    /// assert_eq!(error.to_string(), "3 views; this engine takes two");
+    /// ```
+    pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
 }
