@@ -3,8 +3,8 @@
 //! | format | read | written | beside the matrix |
 //! |---|---|---|---|
 //! | `.npy` | f16, f32, f64, integers, booleans; both byte orders, C and Fortran order | f32, f64 | a CSV of names, labels and classes, by [`write_named`] |
-//! | `.npz` | the same, by array name; stored or deflated | – | other arrays |
-//! | `.safetensors` | f16, bf16, f32, f64 by tensor name | f32 | tensor `labels`, i64, −1 where there is none; the same CSV |
+//! | `.npz` | the same, by array name; stored or deflated | – | arrays of one dimension, integers or text; else the same CSV |
+//! | `.safetensors` | f16, bf16, f32, f64 by tensor name | f32 | tensor `labels`, i64, −1 where there is none, or another of one integer a row; the same CSV |
 //! | `.parquet` | a list or fixed-size-list column of f16, f32, f64, or such a number a column | columns `name`, `label`, `class`, `pixels`, `image`, `embedding` | in the file |
 //! | `.arrow`, `.feather`, `.ipc` | the same | – | in the file |
 //! | `.csv`, `.tsv` | columns of numbers | – | in the file |
@@ -32,15 +32,16 @@ mod source;
 pub mod stream;
 mod table;
 mod text;
+mod values;
 
 use std::path::Path;
 
 use crate::{Error, Result};
-pub use named::{Named, TENSOR, is_list_of_rows, write_named};
+pub use named::{Named, is_list_of_rows, write_named};
 pub use npy::write_npy;
 pub use parquet::{Columns, ParquetFile, Part};
 pub use rows::{Rows, check_finite};
-pub use safetensors::write_safetensors;
+pub use safetensors::{TENSOR, write_safetensors};
 use source::{Block, Wanted};
 pub use table::Dimensions;
 

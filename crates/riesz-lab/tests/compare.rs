@@ -222,6 +222,7 @@ fn what_cannot_be_compared_is_one_sentence() {
         (&["a.npy", "zero.npy"], "zero.npy: row 39 has length"),
         (&["a.npy", "b.npy", "--k", "40"], "--k is 40"),
         (&["a.npy", "b.npy", "--fail-if", "rank < 3"], "rank is unknown"),
+        (&["a.npy", "b.npy", "--fail-if", "knn_a < 3"], "knn needs labels, which compare does not take"),
         (&["a.npy", "b.npy", "--fail-if", "rank_a = 3"], "found `= 3`"),
         (&["a.npy", "b.npy", "--fail-if", "alpha_req_a < 3"], "alpha_req_a is not defined"),
         (&["a.npy", "none.npy"], "no such file"),

@@ -49,7 +49,7 @@ pub struct GeometryArgs {
     /// A column whose equal values make two rows a matched pair: alignment; a third row of a value is refused
     #[arg(long, value_name = "COLUMN")]
     pair_by: Option<String>,
-    /// Labels: a text file with one a line, or a column: kNN, linear probe, LiDAR, silhouette
+    /// Labels: a text file with one a line, a column, or an array beside the rows: kNN, linear probe, LiDAR, silhouette
     #[arg(long, value_name = "FILE|COLUMN")]
     labels: Option<String>,
     /// The column of embeddings, the array of an npz or the tensor of a safetensors file; of a CSV, what its columns begin with
@@ -131,7 +131,7 @@ pub fn run(args: &GeometryArgs) -> Result<()> {
         out!("{}", table::list());
         return Ok(());
     }
-    args.telling.check()?;
+    args.telling.check(args.labels.is_some())?;
     super::train::set_threads(args.telling.threads)?;
     interrupt::listen();
     let reading = interrupt::expendable(NOTHING.to_owned());
@@ -182,7 +182,7 @@ fn with_runs(paths: &[PathBuf], part: Part, quiet: bool) -> Result<Vec<Input>> {
 }
 
 fn merge(args: &MergeArgs) -> Result<()> {
-    args.telling.check()?;
+    args.telling.check(false)?;
     super::train::set_threads(args.telling.threads)?;
     interrupt::listen();
     let merging = interrupt::expendable(NOTHING.to_owned());
@@ -250,8 +250,8 @@ fn finish(
 
 impl Telling {
     /// What can be refused before anything is read.
-    fn check(&self) -> Result<()> {
-        geometry::chosen(&self.metrics)?;
+    fn check(&self, has_labels: bool) -> Result<()> {
+        geometry::chosen(&self.metrics, has_labels)?;
         self.output.as_ref().map_or(Ok(()), |page| outputs::check_page(page, []))?;
         if !(-1.0..=1.0).contains(&self.duplicate_cosine) {
             return Err(Error::input(format!(

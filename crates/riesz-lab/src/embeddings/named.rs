@@ -6,6 +6,7 @@ use std::path::Path;
 
 use riesz::Matrix;
 
+use super::safetensors::TENSOR;
 use super::{npy, safetensors};
 use crate::{Result, atomic};
 
@@ -19,9 +20,6 @@ pub struct Named<'a> {
     /// Names of the classes, in the order of their numbers; none where they have no names.
     pub classes: &'a [String],
 }
-
-/// The tensor of the rows in a safetensors file.
-pub const TENSOR: &str = "embeddings";
 
 /// The CSV's columns; the last only where classes have names.
 const HEADER: [&str; 4] = ["index", "name", "label", "class"];

@@ -8,6 +8,7 @@ use riesz::{Matrix, Scalar};
 
 use super::numbers::{Layout, Number, matrix_shape, source, write_numbers};
 use super::source::{Failure, Source};
+use super::values::{Kind, Values};
 use crate::{Result, atomic};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -62,6 +63,12 @@ pub(super) fn open<R: Read + Seek + Send + 'static>(
 
 /// Reads what comes before the numbers: how they lie, and its own length.
 pub(super) fn read_header(file: &mut impl Read) -> std::result::Result<(Layout, u64), Failure> {
+    let (header, start) = header_of(file)?;
+    Ok((parse(&header).map_err(Failure::Content)?, start))
+}
+
+/// The header's text, and the length of all that comes before the numbers.
+fn header_of(file: &mut impl Read) -> std::result::Result<(String, u64), Failure> {
     let mut start = [0; 8];
     file.read_exact(&mut start)?;
     if &start[..6] != MAGIC {
@@ -90,17 +97,51 @@ pub(super) fn read_header(file: &mut impl Read) -> std::result::Result<(Layout, 
     }
     let mut header = vec![0; header_length];
     file.read_exact(&mut header)?;
-    let layout = parse(&String::from_utf8_lossy(&header)).map_err(Failure::Content)?;
-    Ok((layout, (prefix + header_length) as u64))
+    Ok((String::from_utf8_lossy(&header).into_owned(), (prefix + header_length) as u64))
 }
 
-/// Number type, order and shape that a header tells.
+/// One value a row, of an npy file of `length` bytes: integers, booleans, or text of a fixed width.
+pub(super) fn read_values(file: &mut impl Read, length: u64) -> std::result::Result<Values, Failure> {
+    let (header, start) = header_of(file)?;
+    let Fields { descr, shape, .. } = fields(&header).map_err(Failure::Content)?;
+    let &[count] = &shape[..] else {
+        return Err(Failure::Content(format!("has the shape {shape:?}; expected one value a row")));
+    };
+    let (order, kind) = descr.split_at_checked(1).unwrap_or_default();
+    let (letter, size) = kind.split_at_checked(1).unwrap_or_default();
+    let is_number = ["1", "2", "4", "8"].contains(&size);
+    let (kind, letters) = match letter {
+        "i" if is_number => (Kind::Signed, 1),
+        "u" if is_number => (Kind::Unsigned, 1),
+        "b" if size == "1" => (Kind::Unsigned, 1),
+        "U" => (Kind::Unicode, 4),
+        "S" => (Kind::Bytes, 1),
+        _ => {
+            return Err(Failure::Content(format!(
+                "holds values of type {descr}; expected integers, or text of a fixed width (numpy's astype(int), astype(str))"
+            )));
+        }
+    };
+    let size: usize = size.parse().map_err(|_| Failure::Content(format!("holds values of type {descr}")))?;
+    Values::read(
+        file,
+        kind,
+        order == ">",
+        [size.saturating_mul(letters), count],
+        length.saturating_sub(start),
+    )
+}
+
+/// What a header tells.
+struct Fields<'a> {
+    descr: &'a str,
+    by_columns: bool,
+    shape: Vec<usize>,
+}
+
+/// Number type, order and shape of a matrix.
 fn parse(header: &str) -> std::result::Result<Layout, String> {
-    let descr = value_of(header, "descr")?;
-    let descr = descr
-        .strip_prefix(['\'', '"'])
-        .and_then(|rest| rest.split(['\'', '"']).next())
-        .ok_or("is a structured array; expected a matrix of numbers")?;
+    let Fields { descr, by_columns, shape } = fields(header)?;
     let (order, kind) = descr.split_at_checked(1).unwrap_or_default();
     let number = match kind {
         "f2" => Number::F16,
@@ -127,6 +168,16 @@ fn parse(header: &str) -> std::result::Result<Layout, String> {
         "|" if number.bytes() == 1 => false,
         _ => return Err(format!("holds values of type {descr}, which has no byte order; it is damaged")),
     };
+    let (rows, dim) = matrix_shape(&shape)?;
+    Ok(Layout { number, big_endian, by_columns, rows, dim })
+}
+
+fn fields(header: &str) -> std::result::Result<Fields<'_>, String> {
+    let descr = value_of(header, "descr")?;
+    let descr = descr
+        .strip_prefix(['\'', '"'])
+        .and_then(|rest| rest.split(['\'', '"']).next())
+        .ok_or("is a structured array; expected a matrix of numbers")?;
     let fortran = value_of(header, "fortran_order")?;
     let by_columns = match (fortran.starts_with("True"), fortran.starts_with("False")) {
         (false, false) => return Err("has a header whose order cannot be read; it is damaged".to_owned()),
@@ -138,8 +189,7 @@ fn parse(header: &str) -> std::result::Result<Layout, String> {
         .map(|(inside, _)| inside.split(',').map(str::trim).filter(|part| !part.is_empty()))
         .and_then(|parts| parts.map(|part| part.trim_end_matches('L').parse().ok()).collect())
         .ok_or("has a header whose shape cannot be read; it is damaged")?;
-    let (rows, dim) = matrix_shape(&shape)?;
-    Ok(Layout { number, big_endian, by_columns, rows, dim })
+    Ok(Fields { descr, by_columns, shape })
 }
 
 /// What follows `'key':` in the header.

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Seek};
 use super::npy;
 use super::numbers::{ByRows, Layout, source};
 use super::source::{Block, Failure, Source};
+use super::values::Found;
 use crate::zip;
 
 type Outcome<T> = std::result::Result<T, Failure>;
@@ -44,6 +45,23 @@ pub(super) fn open<R: Read + Seek + Send + 'static>(
         return source(std::io::Cursor::new(numbers), layout);
     }
     Ok(Box::new(Member { name: array.name.clone(), numbers: ByRows::new(content, layout) }))
+}
+
+/// The array of that name as one value a row, or the names of all arrays if there is none.
+pub(super) fn values(mut file: impl Read + Seek + Send, length: u64, name: &str) -> Outcome<Found> {
+    let arrays = arrays(&mut file, length)?;
+    let Some(array) = arrays.iter().find(|array| array.name == name) else {
+        return Ok(Found::Names(arrays.into_iter().map(|array| array.name).collect()));
+    };
+    let in_array = |failure| match failure {
+        Failure::Content(message) => Failure::Content(format!("array {name} {message}")),
+        Failure::Disk(disk) => of_array(name, disk),
+    };
+    let mut content = array.open(file)?;
+    let values = npy::read_values(&mut content, array.member.size).map_err(in_array)?;
+    // The end itself, where the checksum is looked at.
+    content.read(&mut [0]).map_err(|error| of_array(name, error))?;
+    Ok(Found::Values(values))
 }
 
 /// An array, whose checksum is looked at when its last row was read.

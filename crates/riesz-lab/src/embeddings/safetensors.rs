@@ -10,8 +10,15 @@ use riesz::Matrix;
 
 use super::numbers::{Layout, Number, matrix_shape, source};
 use super::source::{Failure, Source};
+use super::values::{Found, Kind, Values};
 use crate::tensors::{self, Numbers, Shaped};
 use crate::{Result, atomic};
+
+/// The tensor of the rows in a safetensors file of riesz.
+pub const TENSOR: &str = "embeddings";
+
+/// The tensor of labels that riesz writes beside rows.
+const LABELS: &str = "labels";
 
 /// The longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -45,7 +52,7 @@ pub(super) fn write(
     };
     if let Some(labels) = labels {
         let numbers = labels.iter().map(|label| label.map_or(-1, i64::from)).collect();
-        add("labels", vec![labels.len()], Numbers::I64(numbers));
+        add(LABELS, vec![labels.len()], Numbers::I64(numbers));
     }
     for (name, rows) in matrices {
         assert!(
@@ -65,6 +72,59 @@ pub(super) fn open<R: Read + Seek + Send + 'static>(
     length: u64,
     name: Option<&str>,
 ) -> std::result::Result<Box<dyn Source>, Failure> {
+    let (metadata, start) = read_header(&mut file, length)?;
+    let (name, info) = choose(&metadata, name).map_err(Failure::Content)?;
+    let number = float(info.dtype).ok_or_else(|| {
+        Failure::Content(format!("tensor {name} holds {}; expected F16, BF16, F32 or F64", info.dtype))
+    })?;
+    let (rows, dim) =
+        matrix_shape(&info.shape).map_err(|what| Failure::Content(format!("tensor {name} {what}")))?;
+    file.seek(SeekFrom::Start(start + info.data_offsets.0 as u64))?;
+    source(file, Layout { number, big_endian: false, by_columns: false, rows, dim })
+}
+
+/// The tensor of that name as one integer a row, or the names of all tensors if there is none. In the `labels` that riesz writes beside its
+/// `embeddings` −1 stands for none.
+pub(super) fn values(
+    mut file: impl Read + Seek,
+    length: u64,
+    name: &str,
+) -> std::result::Result<Found, Failure> {
+    let (metadata, start) = read_header(&mut file, length)?;
+    let Some(info) = metadata.info(name) else {
+        let mut names = metadata.offset_keys();
+        names.sort();
+        return Ok(Found::Names(names));
+    };
+    let in_tensor = |what: String| Failure::Content(format!("tensor {name} {what}"));
+    let (kind, size) = match info.dtype {
+        Dtype::I8 => (Kind::Signed, 1),
+        Dtype::I16 => (Kind::Signed, 2),
+        Dtype::I32 => (Kind::Signed, 4),
+        Dtype::I64 => (Kind::Signed, 8),
+        Dtype::BOOL | Dtype::U8 => (Kind::Unsigned, 1),
+        Dtype::U16 => (Kind::Unsigned, 2),
+        Dtype::U32 => (Kind::Unsigned, 4),
+        Dtype::U64 => (Kind::Unsigned, 8),
+        other => return Err(in_tensor(format!("holds {other}; expected integers"))),
+    };
+    let &[count] = &info.shape[..] else {
+        return Err(in_tensor(format!("has the shape {:?}; expected one value a row", info.shape)));
+    };
+    file.seek(SeekFrom::Start(start + info.data_offsets.0 as u64))?;
+    let found = (info.data_offsets.1 - info.data_offsets.0) as u64;
+    let mut values =
+        Values::read(&mut file, kind, false, [size, count], found).map_err(|failure| match failure {
+            Failure::Content(what) => in_tensor(what),
+            disk @ Failure::Disk(_) => disk,
+        })?;
+    let is_own = name == LABELS && info.dtype == Dtype::I64 && metadata.info(TENSOR).is_some();
+    values.none = is_own.then_some("-1");
+    Ok(Found::Values(values))
+}
+
+/// What the header of a file of `length` bytes says, and where the numbers start.
+fn read_header(file: &mut impl Read, length: u64) -> std::result::Result<(Metadata, u64), Failure> {
     let damaged = |what: String| Failure::Content(format!("is not a whole safetensors file: {what}"));
     let mut header_length = [0; 8];
     file.read_exact(&mut header_length)?;
@@ -80,14 +140,7 @@ pub(super) fn open<R: Read + Seek + Send + 'static>(
     if metadata.data_len() as u64 != found {
         return Err(damaged(format!("its tensors are {} bytes, but it has {found}", metadata.data_len())));
     }
-    let (name, info) = choose(&metadata, name).map_err(Failure::Content)?;
-    let number = float(info.dtype).ok_or_else(|| {
-        Failure::Content(format!("tensor {name} holds {}; expected F16, BF16, F32 or F64", info.dtype))
-    })?;
-    let (rows, dim) =
-        matrix_shape(&info.shape).map_err(|what| Failure::Content(format!("tensor {name} {what}")))?;
-    file.seek(SeekFrom::Start(8 + header_length + info.data_offsets.0 as u64))?;
-    source(file, Layout { number, big_endian: false, by_columns: false, rows, dim })
+    Ok((metadata, 8 + header_length))
 }
 
 fn choose<'a>(

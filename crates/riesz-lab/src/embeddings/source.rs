@@ -14,7 +14,8 @@ pub struct Wanted {
     /// The array, tensor or column of embeddings, where there are several; of a table of numbers, what the names of its
     /// columns begin with.
     pub name: Option<String>,
-    /// Columns beside it, as text: labels, groups. Those of an array alone are in the table that has its name.
+    /// Columns beside it, as text: labels, groups. Those of an array are in the table that has its name, or arrays of one dimension in its
+    /// file.
     pub texts: Vec<String>,
 }
 

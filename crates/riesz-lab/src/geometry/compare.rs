@@ -13,6 +13,7 @@ use riesz::{Matrix, Points};
 use serde::{Deserialize, Serialize};
 
 use super::feed::{self, Input, Reading};
+use super::labels::OF_LABELS;
 use super::{SCHEMA_VERSION, Value, items};
 use crate::embeddings::stream::Wanted;
 use crate::progress::Progress;
@@ -110,6 +111,12 @@ pub fn check_name(name: &str) -> Result<()> {
 }
 
 fn unknown(name: &str) -> Error {
+    if let Some(metric) = OF_LABELS.iter().find(|metric| name.starts_with(metric.name)) {
+        return Error::input(format!(
+            "--fail-if: {name} is unknown, as {0} needs labels, which compare does not take; `riesz geometry --labels` tells {0}",
+            metric.name
+        ));
+    }
     let names: Vec<&str> = compared().map(|metric| metric.name).collect();
     Error::input(format!(
         "--fail-if: {name} is unknown; {} and these with _a or _b behind: {}",

@@ -24,6 +24,8 @@ use crate::{Error, Result};
 use feed::Reading;
 pub(crate) use feed::tell_apart;
 pub use feed::{Input, inputs};
+pub use labels::OF_LABELS;
+use labels::OfLabels;
 use matched::{Groups, Matched};
 pub use page::render;
 pub use verdict::{Finding, Tone, verdict};
@@ -358,18 +360,44 @@ pub struct Told {
     pub map: bool,
 }
 
-/// The metrics of these names, or all.
+/// Which numbers are told.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// Of rows alone.
+    pub metrics: Vec<&'static Metric>,
+    /// Of rows and their labels.
+    pub of_labels: Vec<&'static OfLabels>,
+}
+
+/// The numbers of these names, or all that can be told with labels or without.
 ///
 /// # Errors
-/// If there is none of a name.
-pub fn chosen(names: &[String]) -> Result<Vec<&'static Metric>> {
-    if let Some(strange) = names.iter().find(|name| METRICS.iter().all(|metric| metric.name != name.as_str()))
-    {
-        let known: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
-        return Err(Error::input(format!("{strange} is no metric; those are {}", known.join(", "))));
+/// If there is none of a name, or if it needs labels that are not given.
+pub fn chosen(names: &[String], has_labels: bool) -> Result<Chosen> {
+    let of_rows: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
+    let of_labels: Vec<&str> = OF_LABELS.iter().map(|metric| metric.name).collect();
+    for name in names.iter().map(String::as_str) {
+        match (of_rows.contains(&name), of_labels.contains(&name)) {
+            (false, false) => {
+                return Err(Error::input(format!(
+                    "{name} is no metric; those are {}, and with --labels {}",
+                    of_rows.join(", "),
+                    of_labels.join(", ")
+                )));
+            }
+            (false, true) if !has_labels => {
+                return Err(Error::input(format!(
+                    "{name} needs labels: --labels FILE or COLUMN gives them; states of --partial keep none"
+                )));
+            }
+            _ => {}
+        }
     }
-    let is_chosen = |metric: &&Metric| names.is_empty() || names.iter().any(|name| name == metric.name);
-    Ok(METRICS.iter().filter(is_chosen).collect())
+    let is_chosen = |name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
+    Ok(Chosen {
+        metrics: METRICS.iter().filter(|metric| is_chosen(metric.name)).collect(),
+        of_labels: OF_LABELS.iter().filter(|metric| has_labels && is_chosen(metric.name)).collect(),
+    })
 }
 
 /// Finishes the state and tells all.
@@ -378,7 +406,7 @@ pub fn chosen(names: &[String]) -> Result<Vec<&'static Metric>> {
 /// If there are fewer than two rows.
 pub fn report(gathered: Gathered, told: &Told) -> Result<Report> {
     let Gathered { state, sources, matched, seed, labels, mut notes, .. } = gathered;
-    let metrics = chosen(&told.metrics)?;
+    let Chosen { metrics, of_labels } = chosen(&told.metrics, labels.is_some())?;
     let rows = state.rows();
     let (lengths, spectrum, places, sampled) =
         state.finish().map_err(|error| Error::from(error).at(files(&sources)))?;
@@ -388,7 +416,10 @@ pub fn report(gathered: Gathered, told: &Told) -> Result<Report> {
         .then(|| Pairwise::of_sample(&sampled, rows, told.duplicate_cosine, key))
         .transpose()?;
     let dim = spectrum.dim();
-    let labeled = labels::measure(labels.as_ref(), &sampled, &places, key, &mut notes)?;
+    let labeled = match &labels {
+        Some(classes) => labels::measure(classes, &sampled, &places, &of_labels, key, &mut notes)?,
+        None => Vec::new(),
+    };
     let findings = Findings {
         spectrum,
         lengths: Some(lengths),
@@ -397,7 +428,8 @@ pub fn report(gathered: Gathered, told: &Told) -> Result<Report> {
     };
     let place = |sample: usize| place_of(&sources, places[sample]);
     let class = |sample: usize| {
-        labels.as_ref().map(|classes| classes.names[classes.of[places[sample] as usize] as usize].clone())
+        let name = labels.as_ref().map(|classes| classes.name(places[sample]).to_owned());
+        name.filter(|name| !name.is_empty())
     };
     let map =
         if told.map { map_of(&sampled, &place, &class, Key::new(seed).stream("map"))? } else { Vec::new() };

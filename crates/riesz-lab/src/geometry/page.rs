@@ -3,9 +3,8 @@
 use std::fmt::Write;
 
 use minijinja::{Value, context};
-use riesz::geometry::METRICS;
 
-use super::table::{figure, interval};
+use super::table::{described, figure, interval};
 use super::verdict::Tone;
 use super::{Place, Report, files};
 use crate::Result;
@@ -81,14 +80,14 @@ pub fn render(report: &Report) -> Result<String> {
 fn metrics(report: &Report) -> Value {
     let told = report.metrics.iter().chain(&report.labeled).filter(|value| value.value.is_some());
     let lines = told.map(|value| {
-        let metric = METRICS.iter().find(|metric| metric.name == value.name);
+        let [about, formula, source] = described(&value.name);
         context! {
             name => value.name.replace('_', " "),
             value => value.value.map_or_else(|| "–".to_owned(), figure),
             interval => interval(value).unwrap_or_else(|| if value.value.is_some() { "exact".to_owned() } else { String::new() }),
-            about => metric.map_or("", |metric| metric.about),
-            formula => metric.map_or("", |metric| metric.formula),
-            source => metric.map_or("", |metric| metric.source).trim_matches('–'),
+            about => about,
+            formula => formula,
+            source => source.trim_matches('–'),
         }
     });
     Value::from(lines.collect::<Vec<_>>())

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use riesz::geometry::{METRICS, Metric};
 
+use super::labels::{OF_LABELS, OfLabels};
 use super::{Report, Value, files};
 
 /// A table's format.
@@ -26,8 +27,7 @@ pub fn table(report: &Report, format: Format) -> String {
         Format::Csv => text.push_str("metric,value,low,high,rows,definition,source\n"),
     }
     for value in report.metrics.iter().chain(&report.labeled) {
-        let metric = METRICS.iter().find(|metric| metric.name == value.name);
-        let (formula, source) = metric.map_or(("", ""), |metric| (metric.formula, metric.source));
+        let [_, formula, source] = described(&value.name);
         let shown = value.value.map_or_else(|| "–".to_owned(), figure);
         let interval = interval(value).unwrap_or_default();
         let line = match format {
@@ -66,6 +66,16 @@ pub fn table(report: &Report, format: Format) -> String {
         text.push_str("\\bottomrule\n\\end{tabular}\n");
     }
     text
+}
+
+/// What a number says, its definition and its source.
+pub(super) fn described(name: &str) -> [&'static str; 3] {
+    let metric = METRICS.iter().find(|metric| metric.name == name);
+    let of_rows = metric.map(|metric| [metric.about, metric.formula, metric.source]);
+    let of_labels = || OF_LABELS.iter().find(|metric| metric.name == name);
+    of_rows
+        .or_else(|| of_labels().map(|metric| [metric.about, metric.formula, metric.source]))
+        .unwrap_or_default()
 }
 
 fn latex(text: &str) -> String {
@@ -119,6 +129,9 @@ pub fn list() -> String {
     for Metric { name, about, formula, source, pairwise, .. } in METRICS {
         let kind = if *pairwise { "  (pairwise)" } else { "" };
         let _ = write!(text, "\n{name}{kind}\n  {about}\n  {formula}\n  {source}\n");
+    }
+    for OfLabels { name, about, formula, source } in OF_LABELS {
+        let _ = write!(text, "\n{name}  (with --labels)\n  {about}\n  {formula}\n  {source}\n");
     }
     text
 }
