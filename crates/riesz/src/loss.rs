@@ -29,7 +29,7 @@ use std::sync::Arc;
 use crate::Error;
 use crate::kernel::{
     Cosine, DistancePower, Exponential, Gaussian, InverseMultiquadric, Kernel, LogDistance, Logarithmic,
-    Riesz, Softplus, SquaredCosine,
+    Riesz, Softplus, SquaredCosine, positive,
 };
 
 /// Which classes of pairs a term runs over.
@@ -241,12 +241,10 @@ impl KclKernel {
     /// # Errors
     /// If the parameter is out of its range.
     pub fn kernel(self) -> Result<Arc<dyn Kernel>, Error> {
-        Ok(match self {
-            Self::Gaussian(width) => Arc::new(Gaussian { width: positive("width", width)? }),
-            Self::Logarithmic(width) => Arc::new(Logarithmic { width: positive("width", width)? }),
-            Self::InverseMultiquadric(offset) => {
-                Arc::new(InverseMultiquadric { offset: positive("offset", offset)? })
-            }
+        let kernel: Arc<dyn Kernel> = match self {
+            Self::Gaussian(width) => Arc::new(Gaussian { width }),
+            Self::Logarithmic(width) => Arc::new(Logarithmic { width }),
+            Self::InverseMultiquadric(offset) => Arc::new(InverseMultiquadric { offset }),
             Self::Riesz(exponent) => {
                 if !(exponent.is_finite() && exponent > -2.0 && exponent != 0.0) {
                     return Err(Error::new(format!(
@@ -258,10 +256,10 @@ impl KclKernel {
             }
             Self::LogDistance => Arc::new(LogDistance),
             Self::Cosine(scale) => Arc::new(Cosine { scale: positive("scale", scale)? }),
-            Self::Exponential(temperature) => {
-                Arc::new(Exponential { temperature: positive("temperature", temperature)? })
-            }
-        })
+            Self::Exponential(temperature) => Arc::new(Exponential { temperature }),
+        };
+        kernel.check()?;
+        Ok(kernel)
     }
 }
 
@@ -464,8 +462,8 @@ impl Loss {
         Ok(Self { name: "energy", terms: vec![term] })
     }
 
-    /// The temperature τ, if every term sees cosines as s/τ alone: InfoNCE, NT-Xent, DCL, DCLW, DHEL, SupCon, MV-InfoNCE and
-    /// MV-DHEL.
+    /// The temperature τ, if every term sees cosines as s/τ alone: InfoNCE, NT-Xent, DCL, DCLW, DHEL, SupCon, MV-InfoNCE, MV-DHEL, and KCL
+    /// and energies whose kernels are exponentials of one τ.
     pub fn temperature(&self) -> Option<f64> {
         let rate = self.terms.first()?.kernel.rate()?;
         self.terms.iter().all(|term| term.kernel.rate() == Some(rate)).then_some(1.0 / rate)
@@ -550,12 +548,4 @@ fn contrast(name: &'static str, temperature: f64, repelled: Pairs, anchors: Anch
             Term::repulsion(1.0, Link::RowLogSum, repelled, anchors, push),
         ],
     })
-}
-
-fn positive(name: &str, value: f64) -> Result<f64, Error> {
-    if value > 0.0 && value.is_finite() {
-        Ok(value)
-    } else {
-        Err(Error::new(format!("{name} is {value}; it must be above 0 and finite")))
-    }
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use riesz::engine::{Engine, Fused, Reference};
-use riesz::kernel::{Exponential, Gaussian, Kernel};
-use riesz::loss::{Anchors, Convention, Link, Loss, Pairs, Role, Term};
+use riesz::engine::{Engine, Fused, Reference, value_and_grad_raw};
+use riesz::geometry::Pairwise;
+use riesz::kernel::{
+    Cosine, Exponential, Gaussian, InverseMultiquadric, Kernel, Riesz, ScaledExponential, Softplus,
+};
+use riesz::loss::{Anchors, Convention, KclKernel, Link, Loss, Pairs, Role, Term};
 use riesz::rng::Key;
-use riesz::sphere::{self, certificate, ideal, optima};
+use riesz::sphere::{self, certificate, ideal, minimize, optima};
 use riesz::{Error, Matrix, Points, Scalar};
 
 /// sin 3s, which is below 0 for half of the cosines, and does not say so.
@@ -115,10 +118,10 @@ fn a_kernel_is_asked_of_cosines_alone() {
         equal_rows(&row.to_f32()).unwrap();
         equal_rows(&row).unwrap();
     }
-    let settings = sphere::minimize::Settings { iterations: 20, ..Default::default() };
+    let settings = minimize::Settings { iterations: 20, ..Default::default() };
     for dim in [3, 9] {
         let loss = own(term(Link::Mean, Pairs::WITHIN, Arc::new(Edge)));
-        let problem = sphere::minimize::Problem::new(
+        let problem = minimize::Problem::new(
             Loss { terms: vec![Term { weight: -1.0, ..loss.terms[0].clone() }], ..loss },
             6,
             dim,
@@ -151,4 +154,106 @@ fn no_number_is_taken_or_given_where_none_is() {
     {
         assert!(std::panic::catch_unwind(panics).is_err());
     }
+}
+
+#[test]
+fn parameters_of_kernels_are_looked_at() {
+    let positive = "it must be above 0 and finite";
+    let kernels: [(Arc<dyn Kernel>, &str); 8] = [
+        (Arc::new(Gaussian { width: -3.0 }), positive),
+        (Arc::new(Exponential { temperature: f64::NAN }), positive),
+        (Arc::new(Exponential { temperature: 1e-320 }), "so far above 0 that its inverse is finite"),
+        (Arc::new(ScaledExponential { temperature: 0.5, factor: 0.0 }), positive),
+        (Arc::new(InverseMultiquadric { offset: f64::INFINITY }), positive),
+        (Arc::new(Riesz { exponent: 0.0 }), "exponent is 0; a Riesz kernel needs another"),
+        (Arc::new(Softplus { scale: 1.0, offset: f64::NAN }), "offset is NaN; it must be finite"),
+        (Arc::new(Cosine { scale: f64::INFINITY }), "scale is inf; it must be finite"),
+    ];
+    for (kernel, sentence) in kernels {
+        let loss = own(term(Link::Mean, Pairs::WITHIN, kernel));
+        let mut said = vec![loss.check(9, 2).unwrap_err()];
+        said.extend(both(&loss).map(Result::unwrap_err));
+        for said in said {
+            assert!(said.to_string().contains(sentence), "{said}");
+        }
+    }
+    let error = Loss::dhel(1e-320, Convention::Paper).unwrap_err().to_string();
+    assert!(error.starts_with("temperature is 1e-320;"), "{error}");
+}
+
+/// In f64 they are numbers, and in f32 none.
+#[test]
+fn what_single_precision_does_not_hold_is_not_blamed_on_rows() {
+    let views = [1, 2].map(|seed| sphere::sample(9, 4, Key::new(seed)));
+    let single = views.each_ref().map(Matrix::to_f32);
+    for (loss, sentence) in [
+        (Loss::dhel(1e300, Convention::Paper), "temperature is 1.0e300, which is beyond what rows of f32"),
+        (Loss::nt_xent(1e-300), "temperature is 1.0e-300, which is beyond"),
+        (Loss::siglip(1e300, 0.0), "scale is 1.0e300 and offset 0.0e0, which is beyond"),
+        (Loss::energy(KclKernel::InverseMultiquadric(1e30)), "InverseMultiquadric { offset: 1e30 }"),
+        (Loss::energy(KclKernel::Gaussian(1e300)), "Gaussian { width: 1e300 }"),
+    ] {
+        let loss = loss.unwrap();
+        assert!(Fused.value(&loss, &views.each_ref().map(|view| Points::new(view).unwrap()), None).is_ok());
+        for engine in [&Fused as &dyn Engine<f32>, &Reference] {
+            let views = single.each_ref().map(|view| Points::new(view).unwrap());
+            let said = engine.value_and_grad(&loss, &views).unwrap_err().to_string();
+            assert!(said.contains(sentence), "{said}");
+        }
+    }
+    for loss in Loss::catalogue() {
+        let views = single.each_ref().map(|view| Points::new(view).unwrap());
+        assert!(Fused.value(&loss, &views, None).is_ok(), "{}", loss.name);
+    }
+}
+
+#[test]
+fn sentences_count_what_there_is() {
+    assert!(
+        Loss::spectral()
+            .check(2, 0)
+            .unwrap_err()
+            .to_string()
+            .ends_with("needs at least 1 view; there is none")
+    );
+    let energy = Loss::energy(KclKernel::LogDistance).unwrap();
+    assert!(energy.check(2, 0).unwrap_err().to_string().ends_with("there is none"));
+    let error = sphere::bound::Quadrature::new(1000, 2).unwrap_err().to_string();
+    assert!(error.contains("a degree above 510, up to which"), "{error}");
+}
+
+/// The gradient of a row is that of the unit row over its length.
+#[test]
+fn a_gradient_that_is_not_finite_is_an_error() {
+    let mut rows = sphere::sample(8, 3, Key::new(1)).to_f32();
+    rows.as_mut_slice().iter_mut().for_each(|x| *x *= 1e-11);
+    let steep = Loss::siglip(1e30, 0.0).unwrap();
+    let error = value_and_grad_raw(&Fused, &steep, &rows, 2).unwrap_err().to_string();
+    assert!(
+        error.contains("the gradient of a row is more than f32 holds") && error.contains("scale the rows"),
+        "{error}"
+    );
+    assert!(value_and_grad_raw(&Fused, &Loss::spectral(), &rows, 2).is_ok());
+}
+
+#[test]
+fn a_descent_wants_unit_rows_and_a_tolerance() {
+    let problem = minimize::Problem::new(Loss::energy(KclKernel::Riesz(1.0)).unwrap(), 3, 2, 1).unwrap();
+    let descend = |start: Matrix<f64>, tolerance: f64| {
+        let settings = minimize::Settings { tolerance, ..Default::default() };
+        let descend = std::panic::AssertUnwindSafe(|| problem.descend(start, settings, &mut |_| true));
+        std::panic::catch_unwind(descend)
+    };
+    let start = problem.start(Key::new(1), 0);
+    assert!(descend(Matrix::zeros(3, 2), 1e-12).is_err());
+    assert!(descend(start.clone(), f64::NAN).is_err() && descend(start.clone(), -1.0).is_err());
+    assert!(descend(start, 0.0).is_ok());
+}
+
+#[test]
+fn more_points_than_there_are_panic() {
+    let rows = sphere::sample(500, 3, Key::new(1));
+    let pairwise = |of| Pairwise::of(Points::new(&rows).unwrap(), of, 0.99, Key::new(1));
+    assert!(pairwise(500).is_ok());
+    assert!(std::panic::catch_unwind(|| pairwise(3)).is_err());
 }

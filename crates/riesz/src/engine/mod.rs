@@ -6,6 +6,7 @@ mod coupling;
 mod fused;
 mod groups;
 mod logistic;
+mod precision;
 mod reference;
 mod temperature;
 
@@ -77,7 +78,7 @@ pub trait Engine<T: Scalar>: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// If the loss has pairs of different images and there are fewer than two; if a term over matched pairs is given
-    /// one view; if a weight or a focus of a term is out of its range; if value or gradient are not finite (coinciding rows
+    /// one view; if a weight, a focus or a kernel's parameter is out of its range, or of that of `T`; if value or gradient are not finite (coinciding rows
     /// under a kernel that is infinite there, a kernel of one's own that gives what is no number), or finite only because the cosine of two
     /// equal rows was rounded below 1.
     ///
@@ -181,7 +182,7 @@ impl Value {
 /// [`normalize_backward`].
 ///
 /// # Errors
-/// As [`normalize`] and [`Engine::value_and_grad`].
+/// As [`normalize`] and [`Engine::value_and_grad`]; if a row is so short that its gradient is not finite.
 ///
 /// # Panics
 /// If `views` does not divide the number of rows.
@@ -197,7 +198,7 @@ pub fn value_and_grad_raw<T: Scalar>(
 /// The same where images are in groups, if any are given, as in [`Engine::value_and_grad_grouped`].
 ///
 /// # Errors
-/// As [`normalize`] and [`Engine::value_and_grad_grouped`].
+/// As [`value_and_grad_raw`] and [`Engine::value_and_grad_grouped`].
 ///
 /// # Panics
 /// If `views` does not divide the number of rows, or `groups` are not as many as images.
@@ -227,6 +228,14 @@ pub fn value_and_grad_raw_grouped<T: Scalar>(
     let Value { value, terms, slopes, attraction, repulsion } =
         engine.add_grad_grouped(loss, &points, groups, &mut grads)?;
     normalize_backward(Points::normalized(unit.as_slice(), d), &lengths, &mut grad);
+    if !are_finite(grad.as_slice()) {
+        let least = lengths.iter().copied().fold(f64::INFINITY, f64::min);
+        return Err(Error::new(format!(
+            "the gradient of a row is more than {} holds: it is that of the unit row over the length, and the shortest row has \
+             length {least:.1e}; scale the rows",
+            std::any::type_name::<T>()
+        )));
+    }
     Ok(RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad })
 }
 
@@ -274,6 +283,7 @@ impl<'a> Batch<'a> {
             );
         }
         loss.check_grouped(batch.images, batch.views, groups.map(|groups| groups.sizes.as_slice()))?;
+        precision::check::<T>(loss)?;
         Ok(batch)
     }
 

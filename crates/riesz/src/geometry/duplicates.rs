@@ -1,6 +1,6 @@
 //! Near duplicates: pairs of points whose cosine is at least a bound, and the groups that such pairs connect.
 
-use super::cosines;
+use super::{Unit, cosines};
 use crate::{Error, Points, Scalar};
 
 /// Those of a part of a row of cosines that are at least `bound`: the second point of the pair, and the cosine. `first` is the
@@ -14,6 +14,7 @@ pub(super) fn near(part: &[f64], first: usize, bound: f64) -> impl Iterator<Item
 
 /// A bound at which equal points count, though the cosine of a point with itself may be rounded below 1.
 pub(super) fn bound<T: Scalar>(bound: f64) -> f64 {
+    assert!((-1.0..=1.0).contains(&bound), "a bound of {bound} is no cosine");
     let rounding = 4.0 * if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
     bound.min(1.0 - rounding)
 }
@@ -36,7 +37,7 @@ impl Duplicates {
     /// If there are more than 2³² points.
     ///
     /// # Panics
-    /// If `known` names a point that is not there.
+    /// If `bound` is no cosine, or `known` names a point that is not there.
     pub fn of<T: Scalar>(
         points: Points<'_, T>,
         bound: f64,
@@ -48,6 +49,11 @@ impl Duplicates {
             return Err(Error::new(format!("{n} points are too many to look at all pairs")));
         }
         let bound = self::bound::<T>(bound);
+        if let Some(pair) = known.iter().find(|pair| pair.0.max(pair.1) >= n) {
+            panic!("{pair:?} is known of {n} points");
+        }
+        let unit = Unit::of(points);
+        let points = unit.points();
         let start = || (0, Forest::new(n));
         let visit = |(pairs, forest): &mut (u64, Forest), i: usize, first: usize, part: &[f64]| {
             for (j, _) in near(part, first, bound) {
@@ -167,6 +173,17 @@ mod tests {
             assert_eq!(pool.install(|| Duplicates::of(points, bound, &known, |_| ()).unwrap()), found);
         }
         assert!(several > 10, "{several} groups over others");
+    }
+
+    #[test]
+    fn lengths_do_not_count_and_what_is_no_bound_panics() {
+        let rows = Matrix::new([0.6 * 0.9991, 0.8 * 0.9991].repeat(4), 2);
+        let points = Points::new(&rows).unwrap();
+        assert_eq!(Duplicates::of(points, 0.999, &[], |_| ()).unwrap().pairs, 6);
+        for (bound, known) in [(f64::NAN, &[][..]), (2.0, &[]), (0.9, &[(0, 4)])] {
+            let call = || Duplicates::of(points, bound, known, |_| ());
+            assert!(std::panic::catch_unwind(call).is_err(), "{bound}");
+        }
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::Estimate;
 use super::singular::singular_values;
 use super::triangle::{FOLDED, Triangle, turn};
+use super::{Estimate, Unit};
 use crate::{Error, Points, Scalar};
 
 /// What the authors of LiDAR add to the diagonal of the scatter within classes.
@@ -42,6 +42,8 @@ fn means<T: Scalar>(points: Points<'_, T>, classes: &[u32]) -> Result<BTreeMap<u
 /// # Panics
 /// If there are not as many classes as points.
 pub fn lidar<T: Scalar>(points: Points<'_, T>, classes: &[u32]) -> Result<f64, Error> {
+    let unit = Unit::of(points);
+    let points = unit.points();
     let means = means(points, classes)?;
     let (dim, count) = (points.dim(), means.len() as f64);
     // RᵀR = Σ_w, by folding the rows of which it is the sum.
@@ -139,6 +141,8 @@ impl Silhouette {
 /// # Panics
 /// If there are not as many classes as points.
 pub fn silhouettes<T: Scalar>(points: Points<'_, T>, classes: &[u32]) -> Result<Vec<f64>, Error> {
+    let unit = Unit::of(points);
+    let points = unit.points();
     let means = means(points, classes)?;
     Ok(each(points, classes, &means).into_iter().map(|one| one.value).collect())
 }
@@ -162,6 +166,8 @@ fn each<T: Scalar>(
 /// # Panics
 /// As [`silhouettes`].
 pub fn silhouette<T: Scalar>(points: Points<'_, T>, classes: &[u32]) -> Result<Estimate, Error> {
+    let unit = Unit::of(points);
+    let points = unit.points();
     let means = means(points, classes)?;
     let all = each(points, classes, &means);
     let n = points.len() as f64;

@@ -38,8 +38,10 @@ pub use uniformity::{alignment, uniformity};
 pub use verdict::{Finding, Tone, verdict};
 pub use wasserstein::wasserstein_uniformity;
 
+use crate::points::lengths;
+use crate::rows::divide;
 use crate::sphere::ideal;
-use crate::{Error, Points, Scalar};
+use crate::{Error, Matrix, Points, Scalar};
 
 /// A number, and its 95 % interval if it is of a sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,6 +101,34 @@ impl Estimate {
     }
 }
 
+/// Points as cosines want them: those that are given, or, where these are of unit length to no more than [`Points`] asks, copies that are
+/// so to rounding.
+struct Unit<'a, T> {
+    given: Points<'a, T>,
+    scaled: Option<Matrix<T>>,
+}
+
+impl<'a, T: Scalar> Unit<'a, T> {
+    fn of(points: Points<'a, T>) -> Self {
+        let rounding = 8.0 * if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        let lengths = lengths(points.as_slice(), points.dim(), 0).unwrap_or_default();
+        let is_unit = lengths.iter().all(|length| (length - 1.0).abs() <= rounding);
+        let scaled = (!is_unit).then(|| {
+            let mut rows = Matrix::new(points.as_slice().to_vec(), points.dim());
+            divide(rows.as_mut_slice(), points.dim(), &lengths);
+            rows
+        });
+        Self { given: points, scaled }
+    }
+
+    fn points(&self) -> Points<'_, T> {
+        match &self.scaled {
+            Some(rows) => Points::normalized(rows.as_slice(), rows.dim()),
+            None => self.given,
+        }
+    }
+}
+
 /// What every metric of one point set needs.
 fn at_least_two<T: Scalar>(points: Points<'_, T>) -> Result<(), Error> {
     if points.len() < 2 {
@@ -111,6 +141,37 @@ fn at_least_two<T: Scalar>(points: Points<'_, T>) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::rng::{Key, uniform};
+    use crate::sphere::sample;
+
+    #[test]
+    fn lengths_within_what_points_may_have_change_no_number() {
+        let unit = sample(300, 5, Key::new(3));
+        let mut other = unit.clone();
+        for i in 0..300 {
+            other.row_mut(i).iter_mut().for_each(|x| *x *= 1.0 + 9e-4 * ((i % 7) as f64 / 3.0 - 1.0));
+        }
+        let classes: Vec<u32> = (0..300).map(|i| i % 4).collect();
+        let numbers = |rows: &Matrix<f64>| {
+            let points = Points::new(rows).unwrap();
+            let pairwise = Pairwise::of(points, 300, 0.99, Key::new(1)).unwrap();
+            let views = sample(300, 5, Key::new(4));
+            vec![
+                uniformity(points).unwrap(),
+                wasserstein_uniformity(points).unwrap(),
+                alignment(points, Points::new(&views).unwrap()).unwrap(),
+                silhouettes(points, &classes).unwrap()[7],
+                lidar(points, &classes).unwrap(),
+                pairwise.uniformity.value,
+                pairwise.duplicates.value,
+                pairwise.hubness.unwrap().value,
+                pairwise.intrinsic_dimension.unwrap().value,
+            ]
+        };
+        for (a, b) in numbers(&unit).into_iter().zip(numbers(&other)) {
+            assert!((a - b).abs() < 1e-10, "{a} and {b}");
+        }
+        assert_eq!(nearest(Points::new(&unit).unwrap(), 5), nearest(Points::new(&other).unwrap(), 5));
+    }
 
     #[test]
     fn errors_of_groups_are_students() {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::cosines;
+use super::{Unit, cosines};
 use crate::elementary::widest;
 use crate::product::rows_by_rows;
 use crate::{Error, Points, Scalar};
@@ -26,6 +26,8 @@ pub fn nearest<T: Scalar>(points: Points<'_, T>, k: usize) -> Result<Vec<u32>, E
             "{k} nearest of {n} points; expected at least 1, and fewer than points"
         )));
     }
+    let unit = Unit::of(points);
+    let points = unit.points();
     let joined = Mutex::new(Nearest::<T>::new(n, k));
     cosines::fold_and(
         points,

@@ -15,7 +15,7 @@ use super::neighbors::{Nearest, direction};
 use super::sample::Sampled;
 use super::uniformity::gaussians;
 use super::wasserstein::Gathered;
-use super::{Estimate, TWO_SIDED, at_least_two};
+use super::{Estimate, TWO_SIDED, Unit, at_least_two};
 use crate::product::rows_by_rows;
 use crate::rng::{Key, permutation};
 use crate::sphere::ideal;
@@ -72,7 +72,12 @@ impl Pairwise {
     ///
     /// # Errors
     /// If there are fewer than two points, or more than 2³².
+    ///
+    /// # Panics
+    /// If there are more points than `of`, or `duplicate` is no cosine.
     pub fn of<T: Scalar>(points: Points<'_, T>, of: u64, duplicate: f64, key: Key) -> Result<Self, Error> {
+        let unit = Unit::of(points);
+        let points = unit.points();
         Self::walk(points, &|i, out| direction(points, i, out), of, duplicate, key)
     }
 
@@ -80,6 +85,9 @@ impl Pairwise {
     /// 0.99; else in f32, where they are right to 10⁻⁷. Which of points that nearly coincide is nearer is found in f64 either way.
     ///
     /// # Errors
+    /// As [`Pairwise::of`].
+    ///
+    /// # Panics
     /// As [`Pairwise::of`].
     pub fn of_sample(rows: &Sampled, of: u64, duplicate: f64, key: Key) -> Result<Self, Error> {
         let exact = |i: usize, out: &mut [f64]| rows.direction(i, out);
@@ -105,8 +113,9 @@ impl Pairwise {
         if u32::try_from(n).is_err() {
             return Err(Error::new(format!("{n} points are too many to look at all pairs; take a sample")));
         }
+        assert!(n as u64 <= of, "{n} points of {of}");
         let duplicate = duplicates::bound::<T>(duplicate);
-        let left = 1.0 - n as f64 / of.max(n as u64) as f64;
+        let left = 1.0 - n as f64 / of as f64;
         // Lists of a sample still have enough where a fifth of it is left out.
         let reach = if left > 0.0 { 2 * NEIGHBORS } else { NEIGHBORS };
         let start = || Seen {

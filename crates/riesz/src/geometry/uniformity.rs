@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{at_least_two, cosines};
+use super::{Unit, at_least_two, cosines};
 use crate::elementary::{Real, widest};
 use crate::{Error, Points, Scalar};
 
@@ -18,6 +18,8 @@ pub fn alignment<T: Scalar>(u: Points<'_, T>, v: Points<'_, T>) -> Result<f64, E
     if u.is_empty() {
         return Err(Error::new("alignment needs at least 1 pair of points; there is none"));
     }
+    let (unit_u, unit_v) = (Unit::of(u), Unit::of(v));
+    let (u, v) = (unit_u.points(), unit_v.points());
     let square = |x: f64| x * x;
     let total: f64 = (0..u.len())
         .map(|i| u.row(i).iter().zip(v.row(i)).map(|(a, b)| square(a.to_f64() - b.to_f64())).sum::<f64>())
@@ -33,6 +35,8 @@ pub fn alignment<T: Scalar>(u: Points<'_, T>, v: Points<'_, T>) -> Result<f64, E
 /// If there are fewer than two points.
 pub fn uniformity<T: Scalar>(points: Points<'_, T>) -> Result<f64, Error> {
     at_least_two(points)?;
+    let unit = Unit::of(points);
+    let points = unit.points();
     let shares = cosines::fold(points, || 0.0_f64, |total, _, _, part| *total += gaussians(part));
     Ok((shares.iter().sum::<f64>() / cosines::pairs(points.len()) as f64).ln())
 }

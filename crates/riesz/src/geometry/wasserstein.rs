@@ -8,7 +8,7 @@
 
 use rayon::prelude::*;
 
-use super::{at_least_two, cosines};
+use super::{Unit, at_least_two, cosines};
 use crate::sphere::ideal;
 use crate::{Error, Points, Scalar};
 
@@ -28,6 +28,8 @@ const BINS: usize = 1 << 16;
 /// If there are fewer than two points.
 pub fn wasserstein_uniformity<T: Scalar>(points: Points<'_, T>) -> Result<f64, Error> {
     at_least_two(points)?;
+    let unit = Unit::of(points);
+    let points = unit.points();
     let few = cosines::pairs(points.len()) <= KEPT;
     let shares = cosines::fold(points, || Gathered::new(few), |gathered, _, _, part| gathered.add(part));
     Ok(Gathered::joined(shares).distance(points.dim()))

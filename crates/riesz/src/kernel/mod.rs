@@ -29,6 +29,7 @@ use std::fmt::Debug;
 use pulp::Simd;
 use tile::{Zonal, tile_forms};
 
+use crate::Error;
 use crate::elementary::Real;
 
 pub use powers::{DistancePower, Riesz};
@@ -75,6 +76,14 @@ pub trait Kernel: Any + Debug + Send + Sync {
         for ((s, v), d) in cosines.iter().zip(ln).zip(ratio) {
             (*v, *d) = self.ln_at(*s);
         }
+    }
+
+    /// Whether the parameters are in their range: every engine asks. All are, if not said.
+    ///
+    /// # Errors
+    /// Names a parameter that is not.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
     }
 
     /// Whether [`Kernel::at`] and the tiles are also right a little beyond [−1, 1], where the cosines of rows that are equal or unit to
@@ -144,6 +153,26 @@ impl dyn Kernel {
     }
 }
 
+/// A parameter above 0 that is finite, as is its inverse.
+pub(crate) fn positive(name: &str, value: f64) -> Result<f64, Error> {
+    if value > 0.0 && value.is_finite() && value.recip().is_finite() {
+        Ok(value)
+    } else if value > 0.0 && value.is_finite() {
+        Err(Error::new(format!("{name} is {value:e}; it must be so far above 0 that its inverse is finite")))
+    } else {
+        Err(Error::new(format!("{name} is {value}; it must be above 0 and finite")))
+    }
+}
+
+/// A parameter of any sign.
+fn finite(name: &str, value: f64) -> Result<f64, Error> {
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(Error::new(format!("{name} is {value}; it must be finite")))
+    }
+}
+
 /// Squared distance of two unit vectors at cosine `s`; rounding may not make it negative.
 fn squared_distance(s: f64) -> f64 {
     (2.0 - 2.0 * s).max(0.0)
@@ -171,6 +200,9 @@ impl Kernel for Cosine {
     }
     fn rate(&self) -> Option<f64> {
         Some(self.scale)
+    }
+    fn check(&self) -> Result<(), Error> {
+        finite("scale", self.scale).map(drop)
     }
     tile_forms!();
 }
@@ -207,6 +239,9 @@ impl Kernel for Exponential {
     }
     fn is_completely_monotone(&self) -> bool {
         true
+    }
+    fn check(&self) -> Result<(), Error> {
+        positive("temperature", self.temperature).map(drop)
     }
     tile_forms!();
 }
@@ -246,6 +281,9 @@ impl Kernel for Gaussian {
     fn is_completely_monotone(&self) -> bool {
         true
     }
+    fn check(&self) -> Result<(), Error> {
+        positive("width", self.width).map(drop)
+    }
     tile_forms!();
 }
 
@@ -278,6 +316,9 @@ impl Kernel for Logarithmic {
     }
     fn is_completely_monotone(&self) -> bool {
         true
+    }
+    fn check(&self) -> Result<(), Error> {
+        positive("width", self.width).map(drop)
     }
     tile_forms!();
 }
@@ -336,6 +377,9 @@ impl Kernel for InverseMultiquadric {
     fn is_completely_monotone(&self) -> bool {
         true
     }
+    fn check(&self) -> Result<(), Error> {
+        positive("offset", self.offset).map(drop)
+    }
     tile_forms!();
 }
 
@@ -387,6 +431,9 @@ impl Kernel for Softplus {
     }
     fn affine(&self) -> Option<(f64, f64)> {
         Some((self.scale, self.offset))
+    }
+    fn check(&self) -> Result<(), Error> {
+        finite("scale", self.scale).and(finite("offset", self.offset)).map(drop)
     }
     tile_forms!();
 }

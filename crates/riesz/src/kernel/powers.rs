@@ -5,7 +5,8 @@ mod estimated;
 use pulp::Simd;
 
 use super::tile::{self, Zonal, tile_forms};
-use super::{Kernel, square, squared_distance};
+use super::{Kernel, finite, positive, square, squared_distance};
+use crate::Error;
 use crate::elementary::Real;
 
 /// κ(s) = r^{−p/2} for exponent p > 0, −r^{∣p∣/2} for −2 < p < 0: powers of the distance ‖x − y‖^{−p}, signed so that
@@ -14,7 +15,8 @@ use crate::elementary::Real;
 /// For p < 0 the slope is infinite where two points meet; there the gradient is taken as 0, its mean over directions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Riesz {
-    /// p, above −2 and not 0.
+    /// p, not 0. Up to −2 a minimum of the energy is no spread: at −2 only the mean is repelled, below it points gather in two antipodal
+    /// clusters.
     pub exponent: f64,
 }
 
@@ -45,6 +47,15 @@ impl Kernel for Riesz {
     }
     fn is_completely_monotone(&self) -> bool {
         self.exponent > -2.0 && self.exponent != 0.0
+    }
+    fn check(&self) -> Result<(), Error> {
+        let exponent = finite("exponent", self.exponent)?;
+        if exponent == 0.0 {
+            return Err(Error::new(
+                "exponent is 0; a Riesz kernel needs another (its limit there is the logarithm of the distance)",
+            ));
+        }
+        Ok(())
     }
     fn takes_rounded(&self) -> bool {
         true
@@ -141,6 +152,9 @@ impl Kernel for DistancePower {
     }
     fn is_positive(&self) -> bool {
         false
+    }
+    fn check(&self) -> Result<(), Error> {
+        positive("exponent", self.exponent).map(drop)
     }
     tile_forms!();
 }

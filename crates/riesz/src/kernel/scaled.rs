@@ -3,7 +3,8 @@
 use pulp::Simd;
 
 use super::tile::{self, Zonal, tile_forms};
-use super::{Exponent, Kernel};
+use super::{Exponent, Kernel, positive};
+use crate::Error;
 use crate::elementary::Real;
 
 /// κ(s) = c e^{s/τ}, with τ > 0 and c > 0. In a logarithmic link c adds ln c to the value and nothing to the gradient.
@@ -32,6 +33,9 @@ impl Kernel for ScaledExponential {
     }
     fn is_completely_monotone(&self) -> bool {
         true
+    }
+    fn check(&self) -> Result<(), Error> {
+        positive("temperature", self.temperature).and(positive("factor", self.factor)).map(drop)
     }
     tile_forms!();
 }

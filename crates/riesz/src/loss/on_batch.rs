@@ -8,8 +8,8 @@ impl Loss {
     ///
     /// # Errors
     /// If the loss has pairs of different images and there are fewer than two, or a term over matched pairs or other
-    /// views is given one view, or one that weighs the match of two views (DCLW) other than two; if a weight is not finite, or a
-    /// focus not above 0 and finite.
+    /// views is given one view, or one that weighs the match of two views (DCLW) other than two; if a weight is not finite, a
+    /// focus not above 0 and finite, or a parameter of a kernel out of its range ([`Kernel::check`](crate::kernel::Kernel::check)).
     ///
     /// # Panics
     /// If a term is none that the language has: a focus on other than the mean over matched pairs, or the logarithm of a
@@ -25,7 +25,11 @@ impl Loss {
         views: usize,
         sizes: Option<&[usize]>,
     ) -> Result<(), Error> {
+        if views == 0 {
+            return Err(Error::new(format!("{} needs at least 1 view; there is none", self.name)));
+        }
         for term in &self.terms {
+            term.kernel.check()?;
             if !term.weight.is_finite() {
                 return Err(Error::new(format!(
                     "a term of {} has the weight {}; it must be finite",

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Anchors, Convention, Link, Loss, Pairs, Term, contrast, positive};
+use super::{Anchors, Convention, Link, Loss, Pairs, Term, contrast};
 use crate::Error;
-use crate::kernel::{Exponential, Kernel, ScaledExponential};
+use crate::kernel::{Exponential, Kernel, ScaledExponential, positive};
 
 impl Loss {
     /// SupCon, the mean over the other rows of the anchor's group outside the logarithm (L_out): mean over rows p of

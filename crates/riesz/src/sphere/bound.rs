@@ -56,7 +56,7 @@ impl Quadrature {
         let count = degree.div_ceil(2);
         if count + 1 > NODES {
             return Err(Error::new(format!(
-                "{points} points in {dim} dimensions need a polynomial of degree {degree}; the bound is computed up to {}",
+                "{points} points in {dim} dimensions need a polynomial of a degree above {}, up to which the bound is computed",
                 2 * NODES - 2
             )));
         }

@@ -26,7 +26,7 @@ use views::Views;
 use super::sample;
 use crate::loss::{Link, Loss, Pairs, Term};
 use crate::rng::Key;
-use crate::{Error, Matrix, normalize};
+use crate::{Error, Matrix, Points, normalize};
 
 /// Dimensions up to which loops over pairs are faster than the engine's matrix products, at 100 to 2,000 points.
 const LOOPS: usize = 8;
@@ -34,7 +34,7 @@ const LOOPS: usize = 8;
 /// When a descent ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// Converged where the gradient's norm is at most this times the magnitude of the value.
+    /// Converged where the gradient's norm is at most this times the magnitude of the value; 0 or more.
     pub tolerance: f64,
     /// Iterations at most.
     pub iterations: usize,
@@ -155,6 +155,9 @@ impl Problem {
     /// Descends from `starts` random starts, on all threads, start i from [`Problem::start`]. `ended` hears of
     /// each minimum as it is found, in any order; `go_on` is asked at each step, and when it says no, what is under way ends as
     /// [`End::Stopped`] and further starts are left out. In the order of the starts.
+    ///
+    /// # Panics
+    /// If the tolerance is below 0 or no number.
     pub fn search(
         &self,
         key: Key,
@@ -203,7 +206,7 @@ impl Problem {
     /// that begins anew, on the logarithm, has step 0 again.
     ///
     /// # Panics
-    /// If `start` is not of the problem's shape.
+    /// If `start` is not of the problem's shape or has a row that is not of unit length ([`Points`]), or the tolerance is none.
     pub fn descend(
         &self,
         start: Matrix<f64>,
@@ -219,6 +222,10 @@ impl Problem {
             self.points,
             self.dim
         );
+        if let Err(error) = Points::new(&start) {
+            panic!("a start of a descent: {error}");
+        }
+        assert!(settings.tolerance >= 0.0, "a tolerance of {}", settings.tolerance);
         let shape = Shape::new(start.len(), self.dim);
         let x = shape.columns(&start);
         let descent = match self.pair_energy() {

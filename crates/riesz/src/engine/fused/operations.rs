@@ -11,8 +11,11 @@ impl Fused {
     /// `images` images in `dim` dimensions: for each unordered pair of rows that a term compares four times `dim`, or three
     /// times if no term that compares it has a logarithm (one sweep), or if the pair's tile is kept from the first sweep for
     /// the second. Exponentials and terms over matched pairs are not counted. A multiply-add is two floating-point
-    /// operations.
+    /// operations. None for no rows.
     pub fn multiply_adds<T: Scalar>(loss: &Loss, images: usize, views: usize, dim: usize) -> f64 {
+        if views == 0 || images == 0 {
+            return 0.0;
+        }
         let batch = Batch { views, images, dim, groups: None };
         let terms: Vec<&Term> = loss.terms.iter().filter(|term| !needs_no_tile(batch, term)).collect();
         // A block with itself has each pair in both orders.
@@ -76,6 +79,14 @@ mod tests {
         assert_eq!(count(Loss::nt_xent(0.5), 3), 18.0);
         // No view that is no anchor meets itself: 2 within the first view, 4 with each of two others.
         assert_eq!(count(Loss::nt_xent_one_sided(0.5), 3), 10.0);
+    }
+
+    #[test]
+    fn no_rows_are_no_work() {
+        let loss = Loss::spectral();
+        for (images, views) in [(0, 2), (8, 0), (0, 0)] {
+            assert_eq!(Fused::multiply_adds::<f32>(&loss, images, views, 8), 0.0);
+        }
     }
 
     #[test]
