@@ -12,7 +12,7 @@ use riesz_lab::network::burn::{matrix, rows};
 use riesz_lab::recipe::{BUILT_IN, Recipe};
 use riesz_lab::tensors::{NamedTensor, matched};
 use riesz_lab::train::{Manner, Plan};
-use riesz_lab::{Result, commands::train::carry_out, device, encoder::Encoder, optim::Update};
+use riesz_lab::{Error, Result, commands::train::carry_out, device, encoder::Encoder, optim::Update};
 
 #[derive(Module, Debug)]
 struct Network {
@@ -113,7 +113,7 @@ fn main() -> ExitCode {
     match train() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            riesz_lab::console::tell(format_args!("burn_encoder: {error}"));
+            riesz_lab::console::tell(format_args!("riesz: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
@@ -121,6 +121,11 @@ fn main() -> ExitCode {
 
 fn train() -> Result<()> {
     let run = std::env::args().nth(1).unwrap_or_else(|| "runs/burn".to_owned());
+    if run.starts_with('-') {
+        return Err(Error::input(format!(
+            "{run} is no folder: burn_encoder takes the run's folder, then keys as epochs=5"
+        )));
+    }
     let keys: Vec<String> = std::env::args().skip(2).collect();
     let recipe = Recipe::resolve(BUILT_IN[0].text, &keys, "burn_encoder")?;
     let mut plan = Plan::new(recipe, device::open(device::GPUS[0])?)?;

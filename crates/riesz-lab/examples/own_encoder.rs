@@ -12,7 +12,9 @@ use riesz_lab::optim::{Parameter, Update};
 use riesz_lab::recipe::{BUILT_IN, Recipe};
 use riesz_lab::tensors::{NamedTensor, matched};
 use riesz_lab::train::{Manner, Plan};
-use riesz_lab::{Result, commands::train::carry_out, device::Device, encoder::Encoder, network::cpu::Order};
+use riesz_lab::{
+    Error, Result, commands::train::carry_out, device::Device, encoder::Encoder, network::cpu::Order,
+};
 
 const OUT: usize = 128;
 const IN: usize = 28 * 28;
@@ -76,7 +78,7 @@ fn main() -> ExitCode {
     match train() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            riesz_lab::console::tell(format_args!("own_encoder: {error}"));
+            riesz_lab::console::tell(format_args!("riesz: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
@@ -84,6 +86,11 @@ fn main() -> ExitCode {
 
 fn train() -> Result<()> {
     let run = std::env::args().nth(1).unwrap_or_else(|| "runs/own".to_owned());
+    if run.starts_with('-') {
+        return Err(Error::input(format!(
+            "{run} is no folder: own_encoder takes the run's folder, then keys as epochs=5"
+        )));
+    }
     let keys: Vec<String> = std::env::args().skip(2).collect();
     let mut plan = Plan::new(Recipe::resolve(BUILT_IN[0].text, &keys, "own_encoder")?, Device::Cpu)?;
     plan.own_encoder = Some(Box::new(|key| Ok(Box::new(OneLayer::new(key)))));
