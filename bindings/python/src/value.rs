@@ -83,7 +83,7 @@ fn with_grad<'py, T: Number>(
         let points = unit.points();
         let mut outcome = evaluate(loss, &points, labels).map_err(refused)?;
         let learnt = if learns { learnable(loss, &points, &outcome) } else { Vec::new() };
-        unit.backward(&mut outcome.grads);
+        unit.backward(&mut outcome.grads).map_err(refused)?;
         Ok::<_, PyErr>((outcome, learnt))
     })??;
     let ValueAndGrad { value, terms, attraction, repulsion, grads, .. } = outcome;

@@ -72,8 +72,8 @@ def test_report_as_text_dict_and_page() -> None:
     told = json.loads(json.dumps(report.to_dict()))
     assert told["metrics"]["alignment"]["value"] == report.alignment and told["rows"] == 3000
     text = repr(report)
-    assert text.startswith(f"3000 rows of 24 numbers\n{report.verdict}\n")
-    assert all(sentence in text for _, sentence in report.findings)
+    assert text.startswith(f"3000 rows of 24 numbers\n{report.findings[0][1]}\n")
+    assert all(sentence in text and sentence in report.verdict for _, sentence in report.findings)
     assert all(name in text for name in report.metrics)
     page = report._repr_html_()
     assert "<script" not in page and "http" not in page and "<polyline" in page

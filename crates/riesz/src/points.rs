@@ -260,6 +260,19 @@ pub fn normalize_backward<T: Scalar>(points: Points<'_, T>, lengths: &[f64], gra
     rows::project(std::iter::once((points.data, lengths, grad.data.as_mut_slice())), points.dim);
 }
 
+/// Whether the gradient of raw rows of these lengths is finite.
+pub(crate) fn check_grad<T: Scalar>(grad: &Matrix<T>, lengths: &[f64]) -> Result<(), Error> {
+    if rows::are_finite(&grad.data) {
+        return Ok(());
+    }
+    let least = lengths.iter().copied().fold(f64::INFINITY, f64::min);
+    Err(Error::new(format!(
+        "the gradient of a row is more than {} holds: it is that of the unit row over the length, and the shortest row has length \
+         {least:.1e}; scale the rows",
+        std::any::type_name::<T>()
+    )))
+}
+
 /// Views of raw rows, made unit, and their lengths: [`normalize`] and [`normalize_backward`] for views that lie apart and stay as
 /// they are, in one pass over all of them, with the same bits.
 #[derive(Clone, Debug)]
@@ -304,11 +317,14 @@ impl<T: Scalar> UnitViews<T> {
         self.rows.data.chunks_exact(self.images * dim).map(|view| Points::normalized(view, dim)).collect()
     }
 
-    /// [`normalize_backward`] of each view.
+    /// [`normalize_backward`] of each view; an example stands at [`temperature_grad`](crate::engine::temperature_grad).
+    ///
+    /// # Errors
+    /// If a row is so short that its gradient is not finite in `T`.
     ///
     /// # Panics
     /// If `grads` are not of the shapes of the views.
-    pub fn backward(&self, grads: &mut [Matrix<T>]) {
+    pub fn backward(&self, grads: &mut [Matrix<T>]) -> Result<(), Error> {
         let dim = self.rows.dim;
         let numbers = self.images * dim;
         assert!(
@@ -317,8 +333,10 @@ impl<T: Scalar> UnitViews<T> {
             "gradients are not of the shape of the views"
         );
         let unit = self.rows.data.chunks_exact(numbers).zip(self.lengths.chunks_exact(self.images));
-        let parts = unit.zip(grads).map(|((unit, lengths), grad)| (unit, lengths, grad.data.as_mut_slice()));
+        let parts =
+            unit.zip(&mut *grads).map(|((unit, lengths), grad)| (unit, lengths, grad.data.as_mut_slice()));
         rows::project(parts, dim);
+        grads.iter().try_for_each(|grad| check_grad(grad, &self.lengths))
     }
 }
 

@@ -10,7 +10,7 @@ use riesz::kernel::{
 use riesz::loss::{Anchors, Convention, KclKernel, Link, Loss, Pairs, Role, Term};
 use riesz::rng::Key;
 use riesz::sphere::{self, certificate, ideal, minimize, optima};
-use riesz::{Error, Matrix, Points, Scalar};
+use riesz::{Error, Matrix, Points, Scalar, UnitViews};
 
 /// sin 3s, which is below 0 for half of the cosines, and does not say so.
 #[derive(Debug)]
@@ -233,6 +233,10 @@ fn a_gradient_that_is_not_finite_is_an_error() {
         error.contains("the gradient of a row is more than f32 holds") && error.contains("scale the rows"),
         "{error}"
     );
+    let numbers = rows.as_slice().len() / 2;
+    let unit = UnitViews::new(&[&rows.as_slice()[..numbers], &rows.as_slice()[numbers..]], 3).unwrap();
+    let mut grads = Fused.value_and_grad(&steep, &unit.points()).unwrap().grads;
+    assert_eq!(unit.backward(&mut grads).unwrap_err().to_string(), error);
     assert!(value_and_grad_raw(&Fused, &Loss::spectral(), &rows, 2).is_ok());
 }
 

@@ -247,7 +247,7 @@ fn views_that_lie_apart_are_made_unit_as_each_alone() {
     let unit = UnitViews::new(&views, d).unwrap();
     let back: Vec<Matrix<f64>> = (0..3).map(|i| raw(1, n, d, Key::new(8 + i))).collect();
     let mut grads = back.clone();
-    unit.backward(&mut grads);
+    unit.backward(&mut grads).unwrap();
     for (i, (points, grad)) in unit.points().into_iter().zip(grads).enumerate() {
         let mut alone = Matrix::new(views[i].to_vec(), d);
         let lengths = normalize(&mut alone).unwrap();

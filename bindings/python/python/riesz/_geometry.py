@@ -42,8 +42,8 @@ class Metric:
 class GeometryReport:
     """What :func:`geometry` found. Every metric is an attribute: ``report.effective_rank``; ``None`` where it is not defined.
 
-    ``metrics`` has them with interval, definition and source; ``findings`` is what ``riesz geometry`` says of them, worst first, each
-    (tone, sentence) with the tone "bad", "mixed" or "good", and ``verdict`` its first sentence; ``near_duplicate_pairs`` lists
+    ``metrics`` has them with interval, definition and source; ``verdict`` is that of ``riesz geometry``, and ``findings`` are its
+    sentences, worst first, each (tone, sentence) with the tone "bad", "mixed" or "good"; ``near_duplicate_pairs`` lists
     (row, row, cosine), nearest first; ``singular_values`` and ``mean`` are those of the unit rows; ``cosines`` counts pairs in
     256 bins of [-1, 1], ``ideal_cosines`` are the shares that uniform points have there.
     """
@@ -63,7 +63,7 @@ class GeometryReport:
     def __init__(self, told: dict[str, Any]) -> None:
         self.rows, self.dim, self.looked_at = told["rows"], told["dim"], told["looked_at"]
         self.findings = told["findings"]
-        self.verdict = self.findings[0][1]
+        self.verdict = " ".join(sentence for _, sentence in self.findings)
         self.near_duplicate_pairs = told.get("near_duplicate_pairs", [])
         self.singular_values, self.mean = told["singular_values"], told["mean"]
         self.cosines, self.ideal_cosines = told.get("cosines"), told.get("ideal_cosines")
@@ -124,7 +124,7 @@ class GeometryReport:
         )
         rest = "".join(f"{html.escape(sentence)}<br>" for _, sentence in self.findings[1:])
         return (
-            f"<div><p><strong>{html.escape(self.verdict)}</strong><br>{rest}{self.rows:,} rows of {self.dim} numbers"
+            f"<div><p><strong>{html.escape(self.findings[0][1])}</strong><br>{rest}{self.rows:,} rows of {self.dim} numbers"
             f"{self._of_sample()}</p>{self._spectrum_svg()}"
             "<table><thead><tr><th style='text-align:left'>metric</th><th style='text-align:right'>value</th>"
             "<th style='text-align:left'>95 % interval</th><th style='text-align:left'>what it says</th></tr></thead>"

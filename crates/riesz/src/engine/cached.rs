@@ -17,6 +17,35 @@ use crate::{Error, Matrix, Scalar};
 ///
 /// Returns what [`value_and_grad_raw`] does for all rows, view-major in the order of chunks.
 ///
+/// ```
+/// use riesz::engine::{Fused, value_and_grad_cached};
+/// use riesz::loss::{Convention, Loss};
+/// use riesz::{Matrix, rng::Key, sphere};
+///
+/// // 2 views of 12 images, 4 of them a chunk; an encoder of one number c that gives c x + x².
+/// let chunks: Vec<Matrix<f64>> = (0..3).map(|chunk| sphere::sample(2 * 4, 6, Key::new(chunk))).collect();
+/// let embed = |c: f64, x: &Matrix<f64>| {
+///     Matrix::new(x.as_slice().iter().map(|x| c * x + x * x).collect(), x.dim())
+/// };
+/// let loss = Loss::dhel(0.3, Convention::Paper)?;
+///
+/// let mut slope = 0.0; // ∂L/∂c
+/// let outcome = value_and_grad_cached(
+///     &Fused,
+///     &loss,
+///     2,
+///     &chunks,
+///     |x| embed(1.0, x),
+///     |x, grad| slope += x.as_slice().iter().zip(grad.as_slice()).map(|(x, g)| x * g).sum::<f64>(),
+/// )?;
+/// assert_eq!(outcome.grad.len(), 2 * 12);
+///
+/// let at = |c: f64| value_and_grad_cached(&Fused, &loss, 2, &chunks, |x| embed(c, x), |_, _| ());
+/// let difference = (at(1.0 + 1e-6)?.value - at(1.0 - 1e-6)?.value) / 2e-6;
+/// assert!((slope - difference).abs() < 1e-7 * (1.0 + slope.abs()));
+/// # Ok::<(), riesz::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`value_and_grad_raw`].
 ///

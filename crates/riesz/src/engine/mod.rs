@@ -20,6 +20,7 @@ pub use temperature::temperature_grad;
 use groups::Groups;
 
 use crate::loss::{Link, Loss, Role, Term};
+use crate::points::check_grad;
 use crate::rows::are_finite;
 use crate::{Error, Matrix, Points, Scalar, normalize, normalize_backward};
 
@@ -228,14 +229,7 @@ pub fn value_and_grad_raw_grouped<T: Scalar>(
     let Value { value, terms, slopes, attraction, repulsion } =
         engine.add_grad_grouped(loss, &points, groups, &mut grads)?;
     normalize_backward(Points::normalized(unit.as_slice(), d), &lengths, &mut grad);
-    if !are_finite(grad.as_slice()) {
-        let least = lengths.iter().copied().fold(f64::INFINITY, f64::min);
-        return Err(Error::new(format!(
-            "the gradient of a row is more than {} holds: it is that of the unit row over the length, and the shortest row has \
-             length {least:.1e}; scale the rows",
-            std::any::type_name::<T>()
-        )));
-    }
+    check_grad(&grad, &lengths)?;
     Ok(RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad })
 }
 

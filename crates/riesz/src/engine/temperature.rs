@@ -11,7 +11,29 @@ use crate::{Matrix, Points, Scalar};
 /// W_qp) x_q with W = ∂L/∂s, Σ_p ⟨x_p, ∂L/∂x_p⟩ counts each s_pq W_pq twice: ∂L/∂τ = −(1/2τ) Σ_p ⟨x_p, ∂L/∂x_p⟩.
 ///
 /// `grads` are those of [`Engine::value_and_grad`](super::Engine::value_and_grad) on `views`. Gradients with respect to
-/// raw rows do not do: they have lost what points along the row.
+/// raw rows do not do: they have lost what points along the row. So they are taken in between:
+///
+/// ```
+/// use riesz::engine::{Engine, Fused, temperature_grad};
+/// use riesz::loss::Loss;
+/// use riesz::{UnitViews, rng::Key, sphere};
+///
+/// // What an encoder gave, of any length.
+/// let raw = [1, 2].map(|seed| sphere::sample(32, 8, Key::new(seed)));
+/// let unit = UnitViews::new(&[raw[0].as_slice(), raw[1].as_slice()], 8)?;
+/// let views = unit.points();
+/// let value = |temperature| Ok::<_, riesz::Error>(Fused.value(&Loss::nt_xent(temperature)?, &views, None)?);
+///
+/// let mut outcome = Fused.value_and_grad(&Loss::nt_xent(0.5)?, &views)?;
+/// let slope = temperature_grad(&Loss::nt_xent(0.5)?, &views, &outcome.grads).expect("NT-Xent has one");
+/// unit.backward(&mut outcome.grads)?; // and now ∂L/∂z of the raw rows
+///
+/// let difference = (value(0.5 + 1e-6)? - value(0.5 - 1e-6)?) / 2e-6;
+/// assert!((slope - difference).abs() < 1e-7);
+/// let temperature = (0.5_f64.ln() - 0.1 * 0.5 * slope).exp(); // a step in ln τ
+/// assert!(value(temperature)? < outcome.value);
+/// # Ok::<(), riesz::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the shapes of `views` and `grads` differ.

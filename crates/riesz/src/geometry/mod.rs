@@ -4,6 +4,39 @@
 //! number's name, formula and source. A [`State`] takes rows block by block, and states merge; a [`Spectrum`] has the
 //! singular values, and all that follows from them; [`Pairwise`] walks over the pairs, in memory linear in the points.
 //! [`Findings`] joins them, and [`verdict`] says what they mean. [`nearest`] are the neighbors of each point, [`Duplicates`] are the groups of points that are nearly the same.
+//!
+//! Rows that come in blocks, from two files whose states are merged:
+//!
+//! ```
+//! use riesz::geometry::{Findings, METRICS, NEAR_DUPLICATE, Pairwise, Sampling, State, Tone, verdict};
+//! use riesz::{rng::Key, sphere};
+//!
+//! let seen = |file: &str| {
+//!     // Draws of the sample are a function of seed and file, so that each file needs a name of its own.
+//!     let key = Key::new(1).stream("sample").stream(file);
+//!     let mut state = State::with_sample(16, Sampling { rows: 1000, key });
+//!     for block in 0..4 {
+//!         state.push(sphere::sample(500, 16, key.at(block)).as_slice())?;
+//!     }
+//!     Ok::<_, riesz::Error>(state)
+//! };
+//! let mut state = seen("a.npy")?;
+//! state.merge(seen("b.npy")?);
+//!
+//! let rows = state.rows();
+//! let (lengths, spectrum, _, sampled) = state.finish()?;
+//! let pairwise = Pairwise::of_sample(&sampled, rows, NEAR_DUPLICATE, Key::new(1))?;
+//! let findings = Findings { spectrum, lengths: Some(lengths), alignment: None, pairwise: Some(pairwise) };
+//! for metric in METRICS {
+//!     if let Some(found) = (metric.read)(&findings) {
+//!         println!("{} = {:.4} ({})", metric.name, found.value, metric.formula);
+//!     }
+//! }
+//! assert_eq!(rows, 4000);
+//! assert!((findings.spectrum.roy_vetterli() - 16.0).abs() < 0.1);
+//! assert_eq!(verdict(&findings)[0].tone, Tone::Good); // as good as uniform
+//! # Ok::<(), riesz::Error>(())
+//! ```
 
 mod cosines;
 mod diagnosis;

@@ -10,6 +10,25 @@
 //! f64 holds at the start, or less where it comes to, as of a narrow kernel, is descended on by its logarithm. Where a loss attracts matched
 //! points by a kernel with a cusp at coincidence (Riesz with −2 < p < 0: its slope there is infinite), no gradient vanishes
 //! at the minimum; there the views are put together once they are near each other, and the descent goes on with one set.
+//!
+//! Thomson's problem of four charges, whose minimum is the tetrahedron:
+//!
+//! ```
+//! use riesz::loss::{KclKernel, Loss};
+//! use riesz::rng::Key;
+//! use riesz::sphere::minimize::{End, Problem, Settings, distinct};
+//!
+//! let problem = Problem::new(Loss::energy(KclKernel::Riesz(1.0))?, 4, 3, 1)?;
+//! let minima = problem.search(Key::new(1), 8, Settings::default(), &|| true, &|_| ());
+//! let best = &minima[distinct(&minima, 1e-9)[0][0]];
+//!
+//! let tetrahedron = (8.0_f64 / 3.0).sqrt().recip(); // the mean of 1/‖x − y‖ over pairs
+//! assert!((best.value - tetrahedron).abs() < 1e-14);
+//! assert!(matches!(best.end, End::Converged | End::Floor));
+//! let cosine: f64 = best.rows.row(0).iter().zip(best.rows.row(1)).map(|(x, y)| x * y).sum();
+//! assert!((cosine + 1.0 / 3.0).abs() < 1e-10);
+//! # Ok::<(), riesz::Error>(())
+//! ```
 
 mod columns;
 mod lbfgs;

@@ -1,14 +1,6 @@
 //! A batch that is spread over several places: what one of them needs of a block of another's rows.
 //!
-//! N images over all places, K views. Whatever the loss, W_pq = ∂L/∂s_pq of an ordered pair (anchor p, other q) depends on
-//! s_pq, on a factor a_p, and, where the term takes a logarithm, on the logarithm L_p that row p is part of; and the
-//! gradient of x_p is Σ_q (W_pq + W_qp) x_q. So two functions do, both of own rows against a block: [`Fused::log_sums`], from which
-//! the L are made, and, once those of both are known, [`Fused::sweep`]. Nothing is written to the block, so nothing of it need
-//! be sent back.
-//!
-//! With a_p as [`Term`](crate::loss::Term) says (its weight over what its mean runs over, and over p's pairs for
-//! [`Link::Mean`](crate::loss::Link::Mean)), W_pq = a_p κ′(s_pq), or a_p e^{ln κ(s_pq) − L_p} κ′/κ. Who exchanges rows and
-//! logarithms, and joins the latter, is not the core: `riesz.torch.distributed` of the Python package is one.
+//! What both functions mean, and what they take, stands at [`Ends`].
 
 use rayon::prelude::*;
 
@@ -27,7 +19,7 @@ use crate::product::{add_weighted_rows, weighted_rows};
 use crate::rows::transpose;
 use crate::{Points, Scalar};
 
-/// The batch of all places.
+/// The batch of all places, of whose rows [`Fused::log_sums`] and [`Fused::sweep`] see two [`Part`]s.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole<'a> {
     /// N.
@@ -46,6 +38,51 @@ pub struct Part<'a, T> {
 }
 
 /// What a term knows of a part's rows, view-major, K · n each.
+///
+/// N images over all places, K views. Whatever the loss, W_pq = ∂L/∂s_pq of an ordered pair (anchor p, other q) depends on s_pq, on a
+/// factor a_p, and, where the term takes a logarithm, on the logarithm L_p that row p is part of; and the gradient of x_p is
+/// Σ_q (W_pq + W_qp) x_q. So two functions do, both of own rows against a block: [`Fused::log_sums`], from which the L are made, and, once
+/// those of both are known, [`Fused::sweep`]. Nothing is written to the block, so nothing of it need be sent back.
+///
+/// - a_p is the term's weight over what its mean runs over: over the anchors of a row's mean, over N for
+///   [`Link::ImageLogSum`](crate::loss::Link::ImageLogSum), over the anchor views for [`Link::LogMean`](crate::loss::Link::LogMean); and over
+///   p's pairs too for [`Link::Mean`](crate::loss::Link::Mean). Without groups that is
+///   [`Term::pair_factor`](crate::loss::Term::pair_factor).
+/// - L_p is ln Σ κ over the pairs that share p's logarithm: those anchored in p, in p's image, or in p's view, over all places.
+/// - Then W_pq = a_p κ′(s_pq), or a_p e^{ln κ(s_pq) − L_p} κ′/κ with a logarithm.
+///
+/// Who exchanges rows and logarithms, and joins the latter, is not the core: `riesz.torch.distributed` of the Python package is one. Here a
+/// batch of one place, whose only block is itself:
+///
+/// ```
+/// use riesz::engine::{Ends, Engine, Fused, Part, Whole};
+/// use riesz::loss::Loss;
+/// use riesz::{Points, rng::Key, sphere};
+///
+/// let (n, d) = (12, 5);
+/// let rows = [1, 2].map(|seed| sphere::sample(n, d, Key::new(seed)));
+/// let views = [Points::new(&rows[0])?, Points::new(&rows[1])?];
+/// let loss = Loss::nt_xent(0.5)?;
+/// let (whole, all) = (Whole { images: n, groups: None }, Part { first: 0, views: &views });
+///
+/// // Each row has a logarithm of its own, so that those of several blocks would be joined row by row.
+/// let log_sums = Fused.log_sums(&loss, whole, all, all);
+/// let none = vec![0.0; 2 * n];
+/// let factors: Vec<Vec<f64>> = loss.terms.iter().map(|term| vec![term.pair_factor(n, 2); 2 * n]).collect();
+/// let ends: Vec<Ends> = (0..2)
+///     .map(|term| Ends {
+///         factors: &factors[term],
+///         log_sums: if log_sums[term].is_empty() { &none } else { &log_sums[term] },
+///     })
+///     .collect();
+///
+/// let mut grads = vec![vec![0.0; n * d]; 2];
+/// let mut slices: Vec<&mut [f64]> = grads.iter_mut().map(Vec::as_mut_slice).collect();
+/// Fused.sweep(&loss, whole, all, &ends, all, &ends, &mut slices);
+/// let want = Fused.value_and_grad(&loss, &views)?;
+/// assert!(grads[0].iter().zip(want.grads[0].as_slice()).all(|(a, b)| (a - b).abs() < 1e-14));
+/// # Ok::<(), riesz::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Ends<'a> {
     /// a_p; 0 where the row is no anchor.
@@ -142,7 +179,7 @@ fn batch<'a, T: Scalar>(whole: Whole<'_>, own: Part<'_, T>, groups: Option<&'a G
 }
 
 impl Fused {
-    /// Of each term ln Σ κ over the pairs anchored in each own row whose other row is the block's, K · n, view-major; −∞ where
+    /// Of each term ln Σ κ ([`Ends`]) over the pairs anchored in each own row whose other row is the block's, K · n, view-major; −∞ where
     /// there is no pair, and no numbers for a term without a logarithm. Own rows are threads' work; the bits do not depend on
     /// their number.
     ///
@@ -201,7 +238,7 @@ impl Fused {
     }
 
     /// Adds to `grads`, one n × d a view, what the gradient of own rows owes to the block, Σ_q (W_pq + W_qp) x_q over its rows q;
-    /// returns each term's share. `own_ends` and `other_ends` have one entry a term.
+    /// returns each term's share. W is said at [`Ends`]; `own_ends` and `other_ends` have one entry a term.
     ///
     /// # Panics
     /// As [`Fused::log_sums`], or if ends or gradients are not of the parts' sizes.
