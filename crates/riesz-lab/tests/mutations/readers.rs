@@ -40,7 +40,7 @@ const fn reader(
 }
 
 /// All of them.
-pub(crate) const READERS: [Reader; 40] = [
+pub(crate) const READERS: [Reader; 42] = [
     Reader { mend: Some(seeds::mend_png), ..reader("png", "a.png", seeds::png, folder_of) },
     reader("jpeg", "a.jpg", seeds::jpeg, folder_of),
     reader("bmp", "a.bmp", seeds::bmp, folder_of),
@@ -69,6 +69,8 @@ pub(crate) const READERS: [Reader; 40] = [
     reader("npy", "a.npy", seeds::npy, rows),
     reader("npz", "a.npz", seeds::npz, rows),
     reader("safetensors", "a.safetensors", seeds::safetensors, rows),
+    reader("npz-labels", "a.npz", seeds::npz_labels, rows_with_labels),
+    reader("tensor-labels", "a.safetensors", seeds::safetensors_labels, rows_with_labels),
     reader("parquet", "a.parquet", seeds::parquet, rows),
     reader("arrow", "a.arrow", seeds::arrow, rows),
     reader("csv", "a.csv", seeds::csv, rows),
@@ -155,11 +157,23 @@ fn listed(path: &Path) -> Result<(), String> {
 
 /// All rows of a file of embeddings, in blocks, then all at once.
 fn rows(path: &Path) -> Result<(), String> {
-    let mut stream =
-        embeddings::stream::open(path, &Default::default()).map_err(|error| error.to_string())?;
+    rows_beside(path, &[])
+}
+
+/// All rows, and beside each what an array of the same file says.
+fn rows_with_labels(path: &Path) -> Result<(), String> {
+    rows_beside(path, &["labels".to_owned()])
+}
+
+fn rows_beside(path: &Path, texts: &[String]) -> Result<(), String> {
+    let wanted = embeddings::stream::Wanted { name: None, texts: texts.to_vec() };
+    let mut stream = embeddings::stream::open(path, &wanted).map_err(|error| error.to_string())?;
     let mut found = 0;
     while let Some(block) = stream.block().map_err(|error| error.to_string())? {
         assert_eq!(block.rows.dim(), stream.dim());
+        assert!(
+            block.texts.len() == texts.len() && block.texts.iter().all(|of| of.len() == block.rows.len())
+        );
         found += block.rows.len() as u64;
     }
     assert!(stream.rows().is_none_or(|said| said == found), "{found} rows of {:?}", stream.rows());

@@ -174,6 +174,18 @@ pub(crate) fn safetensors() -> Vec<Vec<u8>> {
     vec![file(one), file(half)]
 }
 
+pub(crate) fn npz_labels() -> Vec<Vec<u8>> {
+    golden(&["arrays/several.npz"])
+}
+
+pub(crate) fn safetensors_labels() -> Vec<Vec<u8>> {
+    let values: Vec<u8> = (1..=12_u8).flat_map(|i| f32::from(i).to_le_bytes()).collect();
+    let labels: Vec<u8> = [-1_i64, 0, 7].into_iter().flat_map(i64::to_le_bytes).collect();
+    let rows = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![3, 4], &values).unwrap();
+    let labels = safetensors::tensor::TensorView::new(safetensors::Dtype::I64, vec![3], &labels).unwrap();
+    vec![safetensors::serialize([("embeddings", rows), ("labels", labels)], None).unwrap()]
+}
+
 pub(crate) fn parquet() -> Vec<Vec<u8>> {
     golden(&[
         "tables/f32.parquet",
