@@ -2,17 +2,16 @@
 //!
 //! `cargo run --release --features wgpu,burn-nn --example burn_encoder -- runs/burn epochs=5`: the run's folder, then any recipe keys.
 
-use std::process::ExitCode;
-
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData, activation::relu};
 use burn_nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, conv::Conv2d, conv::Conv2dConfig};
 use riesz::{Matrix, rng::Key};
+use riesz_lab::commands::train::{carry_out, run_and_keys};
 use riesz_lab::network::burn::{matrix, rows};
 use riesz_lab::recipe::{BUILT_IN, Recipe};
 use riesz_lab::tensors::{NamedTensor, matched};
 use riesz_lab::train::{Manner, Plan};
-use riesz_lab::{Error, Result, commands::train::carry_out, device, encoder::Encoder, optim::Update};
+use riesz_lab::{Result, device, encoder::Encoder, optim::Update};
 
 #[derive(Module, Debug)]
 struct Network {
@@ -109,28 +108,14 @@ impl Encoder for BurnEncoder {
     }
 }
 
-fn main() -> ExitCode {
-    match train() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            riesz_lab::console::tell(format_args!("riesz: {error}"));
-            ExitCode::from(error.exit_code())
-        }
-    }
-}
-
-fn train() -> Result<()> {
-    let run = std::env::args().nth(1).unwrap_or_else(|| "runs/burn".to_owned());
-    if run.starts_with('-') {
-        return Err(Error::input(format!(
-            "{run} is no folder: burn_encoder takes the run's folder, then keys as epochs=5"
-        )));
-    }
-    let keys: Vec<String> = std::env::args().skip(2).collect();
-    let recipe = Recipe::resolve(BUILT_IN[0].text, &keys, "burn_encoder")?;
-    let mut plan = Plan::new(recipe, device::open(device::GPUS[0])?)?;
-    let device::Device::Gpu(gpu) = plan.device.clone() else { unreachable!("it is no processor") };
-    let built = move |key| BurnEncoder(Network::new(key, &gpu.clone().autodiff()), None, None);
-    plan.own_encoder = Some(Box::new(move |key| Ok(Box::new(built(key)))));
-    carry_out(&plan, run.as_ref(), "burn_encoder", device::GPUS[0], Manner::default()).map(|_| ())
+fn main() -> std::process::ExitCode {
+    riesz_lab::ended(|| {
+        let (run, keys) = run_and_keys("burn_encoder", "runs/burn")?;
+        let recipe = Recipe::resolve(BUILT_IN[0].text, &keys, "burn_encoder")?;
+        let mut plan = Plan::new(recipe, device::open(device::GPUS[0])?)?;
+        let device::Device::Gpu(gpu) = plan.device.clone() else { unreachable!("it is no processor") };
+        let built = move |key| BurnEncoder(Network::new(key, &gpu.clone().autodiff()), None, None);
+        plan.own_encoder = Some(Box::new(move |key| Ok(Box::new(built(key)))));
+        carry_out(&plan, &run, "burn_encoder", device::GPUS[0], Manner::default()).map(|_| ())
+    })
 }

@@ -3,18 +3,13 @@
 //! `cargo run --release --example own_encoder -- runs/own loss.temperature=0.2 epochs=5`: the run's folder, then any keys of
 //! the recipe fashion-mnist-12k. The same command goes on with an interrupted run.
 
-use std::process::ExitCode;
-
-use riesz::Matrix;
 use riesz::product::{add_weighted_rows_transposed, rows_by_rows};
-use riesz::rng::{Key, normal};
+use riesz::{Matrix, rng::Key, rng::normal};
+use riesz_lab::commands::train::{carry_out, run_and_keys};
 use riesz_lab::optim::{Parameter, Update};
 use riesz_lab::recipe::{BUILT_IN, Recipe};
 use riesz_lab::tensors::{NamedTensor, matched};
-use riesz_lab::train::{Manner, Plan};
-use riesz_lab::{
-    Error, Result, commands::train::carry_out, device::Device, encoder::Encoder, network::cpu::Order,
-};
+use riesz_lab::{Result, device::Device, encoder::Encoder, network::cpu::Order, train::Manner, train::Plan};
 
 const OUT: usize = 128;
 const IN: usize = 28 * 28;
@@ -74,25 +69,11 @@ impl Encoder for OneLayer {
     }
 }
 
-fn main() -> ExitCode {
-    match train() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            riesz_lab::console::tell(format_args!("riesz: {error}"));
-            ExitCode::from(error.exit_code())
-        }
-    }
-}
-
-fn train() -> Result<()> {
-    let run = std::env::args().nth(1).unwrap_or_else(|| "runs/own".to_owned());
-    if run.starts_with('-') {
-        return Err(Error::input(format!(
-            "{run} is no folder: own_encoder takes the run's folder, then keys as epochs=5"
-        )));
-    }
-    let keys: Vec<String> = std::env::args().skip(2).collect();
-    let mut plan = Plan::new(Recipe::resolve(BUILT_IN[0].text, &keys, "own_encoder")?, Device::Cpu)?;
-    plan.own_encoder = Some(Box::new(|key| Ok(Box::new(OneLayer::new(key)))));
-    carry_out(&plan, run.as_ref(), "own_encoder", "cpu", Manner::default()).map(|_| ())
+fn main() -> std::process::ExitCode {
+    riesz_lab::ended(|| {
+        let (run, keys) = run_and_keys("own_encoder", "runs/own")?;
+        let mut plan = Plan::new(Recipe::resolve(BUILT_IN[0].text, &keys, "own_encoder")?, Device::Cpu)?;
+        plan.own_encoder = Some(Box::new(|key| Ok(Box::new(OneLayer::new(key)))));
+        carry_out(&plan, &run, "own_encoder", "cpu", Manner::default()).map(|_| ())
+    })
 }

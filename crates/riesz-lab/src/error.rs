@@ -1,6 +1,9 @@
 //! One error type for the laboratory: a sentence, and what the program's exit code shall be.
 
 use std::path::Path;
+use std::process::ExitCode;
+
+use crate::console::errln;
 
 /// What went wrong, in one sentence that says what, where, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +84,17 @@ impl Error {
             Kind::Input | Kind::Busy => 2,
             Kind::Check => 1,
             Kind::Interrupted => crate::interrupt::exit_code(),
+        }
+    }
+}
+
+/// How a program ends that does `work`: what went wrong is told in a sentence, and its exit code is the error's.
+pub fn ended(work: impl FnOnce() -> Result<()>) -> ExitCode {
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            errln!("riesz: {error}");
+            ExitCode::from(error.exit_code())
         }
     }
 }

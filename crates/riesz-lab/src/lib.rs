@@ -46,4 +46,4 @@ pub mod throughput;
 pub mod train;
 mod zip;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, ended};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use riesz_lab::cli::Cli;
-use riesz_lab::{Error, console};
+use riesz_lab::{Error, console, ended};
 
 /// musl's own gives each large tensor back to the system, which clears it again.
 #[cfg(target_env = "musl")]
@@ -14,11 +14,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     riesz_lab::memory::keep_freed();
     let printed = || console::finish().map_err(|error| Error::io("standard output", &error));
-    match Cli::parse().run().and_then(|()| printed()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            console::tell(format_args!("riesz: {error}"));
-            ExitCode::from(error.exit_code())
-        }
-    }
+    ended(|| Cli::parse().run().and_then(|()| printed()))
 }

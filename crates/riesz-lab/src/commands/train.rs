@@ -141,6 +141,20 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
+/// What a program with an encoder of its own is called with: the run's folder, `folder` if none is said, then keys of the recipe.
+///
+/// # Errors
+/// If a flag stands in the folder's place.
+pub fn run_and_keys(program: &str, folder: &str) -> Result<(PathBuf, Vec<String>)> {
+    let mut given = std::env::args().skip(1);
+    let run = given.next().unwrap_or_else(|| folder.to_owned());
+    if run.starts_with('-') {
+        let what = format!("{run} is no folder: {program} takes the run's folder, then keys as epochs=5");
+        return Err(Error::input(what));
+    }
+    Ok((run.into(), given.collect()))
+}
+
 /// Carries a plan out in the folder `root`, from wherever that is to the end: trains, evaluates, and writes what a run leaves.
 /// `origin` says where the recipe is from, and `device` what the plan's device is called.
 ///

@@ -131,11 +131,12 @@ pub const NAMES: [&str; 5] = ["name", "id", "path", "filename", "file"];
 /// If the table beside an array cannot be read.
 pub fn naming(path: &Path, numbers: Option<&str>) -> Result<Option<&'static str>> {
     columns_beside(path)?;
-    let has = |name: &&str| {
-        let wanted = Wanted { name: numbers.map(str::to_owned), texts: vec![(*name).to_owned()] };
-        open(path, &wanted).is_ok()
-    };
-    Ok(NAMES.into_iter().find(has))
+    Ok(NAMES.into_iter().find(|name| has(path, numbers, name)))
+}
+
+/// Whether a text stands beside each row of a file, in a column of that name.
+pub fn has(path: &Path, numbers: Option<&str>, text: &str) -> bool {
+    open(path, &Wanted { name: numbers.map(str::to_owned), texts: vec![text.to_owned()] }).is_ok()
 }
 
 /// Rows that are in memory, as if they were in a file at `path`.

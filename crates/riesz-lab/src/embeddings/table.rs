@@ -194,7 +194,7 @@ fn missing(of: &Dimensions) -> Option<&String> {
 }
 
 /// A name without the number at its end, if it has one.
-pub(super) fn stem(name: &str) -> Option<&str> {
+fn stem(name: &str) -> Option<&str> {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     (stem.len() < name.len()).then_some(stem)
 }

@@ -49,7 +49,7 @@ struct Text {
     told: String,
     /// What they are called, if there is a header.
     dimensions: Option<Dimensions>,
-    /// Columns of numbers that nobody named, and that may count the rows.
+    /// The places among `columns` of those that nobody named, and that may count the rows.
     unnamed: Vec<usize>,
     header: Vec<String>,
     texts: Vec<usize>,
@@ -99,9 +99,9 @@ pub(super) fn open(file: File, wanted: &Wanted, separator: u8) -> Outcome<Box<dy
             columns.len()
         ),
     };
-    let is_unnamed = |column: &usize| !is_header || !table::is_in_a_row(&header, *column);
+    let is_unnamed = |place: &usize| !is_header || !table::is_in_a_row(&header, columns[*place]);
     let unnamed = match wanted.name {
-        None if columns.len() > 1 => columns.iter().copied().filter(is_unnamed).collect(),
+        None if columns.len() > 1 => (0..columns.len()).filter(is_unnamed).collect(),
         _ => Vec::new(),
     };
     let first = (!is_header).then_some(record);
@@ -126,15 +126,13 @@ impl Text {
         if numbers.len() / dim < COUNTED {
             return Ok(());
         }
-        let counts = |column: &&usize| {
-            let place = self.columns.iter().position(|other| other == *column).unwrap_or(0);
-            let mut column = numbers.iter().skip(place).step_by(dim).enumerate();
-            let start = numbers[place];
+        let counts = |place: &&usize| {
+            let mut column = numbers.iter().skip(**place).step_by(dim).enumerate();
+            let start = numbers[**place];
             start.fract() == 0.0 && column.all(|(row, x)| *x == start + row as f64)
         };
-        let Some(&column) = self.unnamed.iter().find(counts) else { return Ok(()) };
-        let place = self.columns.iter().position(|&other| other == column).unwrap_or(0);
-        let start = numbers[place];
+        let Some(&place) = self.unnamed.iter().find(counts) else { return Ok(()) };
+        let (column, start) = (self.columns[place], numbers[place]);
         let counting = format!("counts the rows ({start}, {}, {}, …) and", start + 1.0, start + 2.0);
         Err(Failure::Content(match &self.dimensions {
             Some(_) => format!(

@@ -1,7 +1,7 @@
 //! Whether rows of two sides are of the same items, where both name them.
 
 use super::feed::Input;
-use crate::embeddings::stream::{self, NAMES, Wanted, columns_beside};
+use crate::embeddings::stream::{self, NAMES, columns_beside};
 use crate::names::quoted;
 use crate::{Error, Result};
 
@@ -13,8 +13,7 @@ pub(super) fn column(sides: [&[Input]; 2], numbers: &[Option<String>; 2]) -> Res
     let of_files = sides.iter().flat_map(|side| side.iter()).filter(|input| input.held.is_none());
     of_files.map(|input| columns_beside(&input.path)).collect::<Result<Vec<_>>>()?;
     let has = |input: &Input, side: usize, name: &str| {
-        let wanted = Wanted { name: numbers[side].clone(), texts: vec![name.to_owned()] };
-        input.held.is_none() && stream::open(&input.path, &wanted).is_ok()
+        input.held.is_none() && stream::has(&input.path, numbers[side].as_deref(), name)
     };
     let first =
         |name: &str| (0..2).all(|side| sides[side].first().is_some_and(|input| has(input, side, name)));

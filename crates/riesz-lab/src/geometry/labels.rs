@@ -20,8 +20,6 @@ const FEWEST: usize = 20;
 
 /// Words that say that there is no label, as pandas and NumPy write and read them; so does an empty one.
 const MISSING: [&str; 9] = ["nan", "NaN", "<NA>", "NA", "N/A", "n/a", "None", "null", "NULL"];
-/// The distance up to which two points are one.
-const ONE_POINT: f64 = 1e-12;
 
 /// A number of rows and their labels.
 #[derive(Clone, Copy, Debug)]
@@ -187,10 +185,9 @@ pub(super) fn measure(
             notes.push("labels: silhouette and LiDAR are not defined, as all rows are one point".to_owned());
         } else {
             found.insert("silhouette", silhouette(points, &of)?);
-            if have_one_mean(&rows, &of) {
-                notes.push("labels: LiDAR is not defined, as all classes have one mean".to_owned());
-            } else {
-                found.insert("lidar", Estimate::exact(lidar(points, &of)?));
+            match lidar(points, &of) {
+                Ok(lidar) => drop(found.insert("lidar", Estimate::exact(lidar))),
+                Err(error) => notes.push(format!("labels: LiDAR is not defined, as {error}")),
             }
         }
         let [votes, hits] = ask(&rows, &of, key, notes)?;
@@ -257,24 +254,8 @@ fn classes_of(of: &[u32]) -> usize {
 
 /// Whether 1 − s is rounding for every row and the first, so that no distance tells anything.
 fn is_one_point(rows: &Matrix<f64>) -> bool {
-    (1..rows.len()).all(|i| squared(rows.row(0), rows.row(i)) < 2.0 * f64::EPSILON)
-}
-
-/// Whether no class has another mean than the first, but for rounding.
-fn have_one_mean(rows: &Matrix<f64>, of: &[u32]) -> bool {
-    let mut sums: BTreeMap<u32, (Vec<f64>, f64)> = BTreeMap::new();
-    for (i, &class) in of.iter().enumerate() {
-        let (sum, count) = sums.entry(class).or_insert_with(|| (vec![0.0; rows.dim()], 0.0));
-        sum.iter_mut().zip(rows.row(i)).for_each(|(sum, x)| *sum += x);
-        *count += 1.0;
-    }
-    let means: Vec<Vec<f64>> =
-        sums.into_values().map(|(sum, count)| sum.into_iter().map(|x| x / count).collect()).collect();
-    means.iter().all(|mean| squared(&means[0], mean) < ONE_POINT * ONE_POINT)
-}
-
-fn squared(x: &[f64], y: &[f64]) -> f64 {
-    x.iter().zip(y).map(|(x, y)| (x - y).powi(2)).sum()
+    let squared = |i| rows.row(0).iter().zip(rows.row(i)).map(|(x, y)| (x - y).powi(2)).sum::<f64>();
+    (1..rows.len()).all(|i| squared(i) < 2.0 * f64::EPSILON)
 }
 
 fn of_hits(hits: &[bool]) -> Estimate {

@@ -315,12 +315,17 @@ impl Shown {
     }
 }
 
-/// 128 bits of the SHA-256 of an image's size and pixels, in hexadecimal digits.
+/// 128 bits of a digest in hexadecimal digits: what is the same has the same word.
+pub(super) fn word(hash: Sha256) -> String {
+    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The word of an image's size and pixels.
 fn pixels(image: &Image) -> String {
     let mut hash = Sha256::new();
     for side in [image.width, image.height, image.channels] {
         hash.update((side as u64).to_le_bytes());
     }
     hash.update(&image.pixels);
-    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    word(hash)
 }

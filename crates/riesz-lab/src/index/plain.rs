@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::duplicates::{Gallery, Words};
 use super::{SCHEMA_VERSION, duplicates, search};
 use crate::embeddings::Rows;
-use crate::embeddings::stream::{self, Stream, Wanted, naming};
+use crate::embeddings::stream::{self, Stream, Wanted};
 use crate::names::quoted;
 use crate::progress::Progress;
 use crate::protocols::knn::Nearest;
@@ -32,13 +32,12 @@ impl Plain {
     /// # Errors
     /// If the file cannot be read, is damaged, has no embeddings or several, or if a row is zero or not finite.
     pub fn read(path: &Path, column: Option<&str>, quiet: bool) -> Result<Self> {
-        let wanted = |texts: Vec<String>| Wanted { name: column.map(str::to_owned), texts };
-        let named = naming(path, column)?;
-        let has = |text: &str| stream::open(path, &wanted(vec![text.to_owned()])).is_ok();
-        let class = ["class", "label"].into_iter().find(|text| has(text));
-        let pixels = Some("pixels").filter(|text| has(text));
+        let named = stream::naming(path, column)?;
+        let has = |text: &&str| stream::has(path, column, text);
+        let class = ["class", "label"].into_iter().find(has);
+        let pixels = Some("pixels").filter(has);
         let texts = [named, class, pixels].iter().flatten().map(|text| (*text).to_owned()).collect();
-        let mut stream = stream::open(path, &wanted(texts))?;
+        let mut stream = stream::open(path, &Wanted { name: column.map(str::to_owned), texts })?;
         let mut plain = Self {
             source: path.display().to_string(),
             rows: Matrix::zeros(0, stream.dim()),
@@ -167,7 +166,7 @@ fn take<T: Scalar>(
         let mut hash = Sha256::new();
         // 0 and −0 are one number.
         row.iter().for_each(|x| hash.update((x.to_f64() + 0.0).to_le_bytes()));
-        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        super::embed::word(hash)
     };
     let words = (0..rows.len()).map(|i| word(rows.row(i))).collect();
     normalize_from(&mut rows, first)?;

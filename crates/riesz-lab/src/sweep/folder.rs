@@ -59,8 +59,13 @@ pub struct Entry {
 impl Entry {
     /// Its setting of an axis.
     pub fn setting(&self, axis: &str) -> Option<&str> {
-        self.settings.iter().find(|(name, _)| name == axis).map(|(_, setting)| setting.as_str())
+        setting(&self.settings, axis)
     }
+}
+
+/// The setting of an axis among these.
+pub(super) fn setting<'a>(settings: &'a [(String, String)], axis: &str) -> Option<&'a str> {
+    settings.iter().find(|(name, _)| name == axis).map(|(_, setting)| setting.as_str())
 }
 
 /// How a cell stands.

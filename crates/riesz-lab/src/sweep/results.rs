@@ -11,7 +11,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use serde::Serialize;
 
-use super::folder::{Contents, Folder, State};
+use super::folder::{Contents, Folder, State, setting};
 use super::quantities::{QUANTITIES, column};
 use super::select::Score;
 use crate::report::{Summary, seed_and_rest};
@@ -53,7 +53,7 @@ pub struct Line {
 impl Line {
     /// The setting on an axis.
     pub fn setting(&self, axis: &str) -> Option<&str> {
-        self.settings.iter().find(|(name, _)| name == axis).map(|(_, setting)| setting.as_str())
+        setting(&self.settings, axis)
     }
 
     /// Axes and settings without this axis.

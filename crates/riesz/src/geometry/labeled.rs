@@ -11,6 +11,8 @@ use crate::{Error, Points, Scalar};
 
 /// What the authors of LiDAR add to the diagonal of the scatter within classes.
 const RIDGE: f64 = 1e-4;
+/// The distance below which means are one but for rounding.
+const ONE_MEAN: f64 = 1e-12;
 /// What they add to each share.
 const SMOOTHING: f64 = 1e-7;
 
@@ -37,7 +39,7 @@ fn means<T: Scalar>(points: Points<'_, T>, classes: &[u32]) -> Result<BTreeMap<u
 /// one's scatter, plus 10⁻⁴ on the diagonal. Between 1 and min(C − 1, d).
 ///
 /// # Errors
-/// If there are fewer than two classes, or all classes have one mean.
+/// If there are fewer than two classes, or all classes have one mean, to 10⁻¹².
 ///
 /// # Panics
 /// If there are not as many classes as points.
@@ -46,6 +48,12 @@ pub fn lidar<T: Scalar>(points: Points<'_, T>, classes: &[u32]) -> Result<f64, E
     let points = unit.points();
     let means = means(points, classes)?;
     let (dim, count) = (points.dim(), means.len() as f64);
+    let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    let mut others = means.values().map(|(mean, _)| mean);
+    let first = others.next().expect("there are two classes");
+    if others.all(|mean| apart(first, mean) < ONE_MEAN * ONE_MEAN) {
+        return Err(Error::new("all classes have one mean"));
+    }
     // RᵀR = Σ_w, by folding the rows of which it is the sum.
     let mut within = Triangle::new(dim);
     let mut ridge = vec![0.0; dim * dim];
@@ -85,9 +93,6 @@ pub fn lidar<T: Scalar>(points: Points<'_, T>, classes: &[u32]) -> Result<f64, E
     let squares: Vec<f64> =
         singular_values(&mut whole.into_rows(), dim).into_iter().map(|sigma| sigma * sigma).collect();
     let total: f64 = squares.iter().sum();
-    if total <= 0.0 {
-        return Err(Error::new("all classes have the same mean"));
-    }
     let shares = squares.iter().map(|x| x / total + SMOOTHING);
     Ok(shares.map(|p| -p * p.ln()).sum::<f64>().exp())
 }

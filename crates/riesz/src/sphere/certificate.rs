@@ -69,7 +69,9 @@ pub fn bound(loss: &Loss, points: usize, dim: usize, views: usize) -> Option<Bou
         // The closed form needs the simplex's cosines alone, whether or not it fits into ℝᵈ.
         return Some(Bound { value: simplex(points).value(loss, views), theorem: Theorem::Convexity });
     }
-    if let Some(value) = of_tight_frames(loss, points, dim).filter(|_| views == 2) {
+    if views == 2
+        && let Some(value) = of_tight_frames(loss, points, dim)
+    {
         return Some(Bound { value, theorem: Theorem::Rank });
     }
     let mut theorem = Theorem::Elementary;
