@@ -8,7 +8,8 @@ use crate::{Error, Points};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Coupling {
     /// The cosine in [−1, 1] between the gradients of attraction and repulsion along the spheres: 0 where neither disturbs
-    /// the other, −1 where they cancel. `None` where either gradient is zero.
+    /// the other, −1 where they cancel. `None` where either gradient is zero: of a row whose gradient leaves its direction by less
+    /// than 10⁻¹³ of its length nothing is taken, as its angle would be one of rounding.
     pub cosine: Option<f64>,
     /// The share in [0, 1] of the pull on matched pairs that the repulsion leaves, on average over anchors: 1 − P, where P
     /// is the matched pair's share of its anchor's sum; 1 where the repulsion does not run over matched pairs. `None` where
@@ -35,6 +36,9 @@ fn dot(x: &[f64], y: &[f64]) -> f64 {
     x.iter().zip(y).map(|(x, y)| x * y).sum()
 }
 
+/// The part of a row's gradient below which what is across the row is rounding.
+const ROUNDING: f64 = 1e-13;
+
 /// The gradient of the terms of one role, its part along each row taken off, both views together.
 fn along_the_spheres(loss: &Loss, role: Role, views: &[Points<'_, f64>; 2]) -> Result<Vec<f64>, Error> {
     let terms = loss.terms.iter().filter(|term| term.role == role).cloned().collect();
@@ -44,7 +48,12 @@ fn along_the_spheres(loss: &Loss, role: Role, views: &[Points<'_, f64>; 2]) -> R
         for row in 0..view.len() {
             let (g, x) = (grad.row(row), view.row(row));
             let along = dot(g, x);
+            let start = all.len();
             all.extend(g.iter().zip(x).map(|(g, x)| g - along * x));
+            let across = &mut all[start..];
+            if dot(across, across).sqrt() <= ROUNDING * dot(g, g).sqrt() {
+                across.fill(0.0);
+            }
         }
     }
     Ok(all)
@@ -123,6 +132,23 @@ mod tests {
 
         // Matched points that coincide are not pulled.
         assert_eq!(at(&Loss::dhel(tau, Convention::Symmetric).unwrap(), 0.0).cosine, None);
+    }
+
+    #[test]
+    fn a_collapse_of_either_role_has_no_angle() {
+        // All points of a view are one, and the views are apart: DHEL repels along the points alone, in directions of any digits.
+        for points in [2, 7, 300] {
+            let all = |first: f64| {
+                let row: Vec<f64> = (0..33).map(|k| (first + 1.7 * f64::from(k)).sin()).collect();
+                let length = dot(&row, &row).sqrt();
+                Matrix::new(row.iter().map(|x| x / length).collect::<Vec<_>>().repeat(points), 33)
+            };
+            let (u, v) = (all(0.1), all(0.5));
+            let found = |loss: &Loss| coupling(loss, &[Points::new(&u).unwrap(), Points::new(&v).unwrap()]).unwrap();
+            assert_eq!(found(&Loss::dhel(0.1, Convention::Symmetric).unwrap()).cosine, None);
+            // NT-Xent repels from the other view, too: straight against the pull.
+            assert!((found(&Loss::nt_xent(0.1).unwrap()).cosine.unwrap() + 1.0).abs() < 1e-12);
+        }
     }
 
     #[test]
