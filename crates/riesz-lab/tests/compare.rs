@@ -165,7 +165,10 @@ fn rare_pairs_and_few_items_have_the_intervals_they_can_have() {
     assert!(hubs.value.is_some() && hubs.low.is_none(), "{hubs:?}");
     let output = riesz(here, &["compare", "a.npy", "b.npy", "--quiet", "--k", "11"]);
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(2) && err.contains("--k is 11; expected 1 to 10"), "{err}");
+    assert!(
+        output.status.code() == Some(2) && err.contains("the k of the overlap is 11; expected 1 to 10"),
+        "{err}"
+    );
 }
 
 /// Rows that both sides name have to be of the same items; an array's names are in the table beside it.
@@ -220,7 +223,7 @@ fn what_cannot_be_compared_is_one_sentence() {
         (&["a.npy", "few.npy"][..], "few.npy: has fewer rows"),
         (&["few.npy", "a.npy"], "a.npy: has more rows"),
         (&["a.npy", "zero.npy"], "zero.npy: row 39 has length"),
-        (&["a.npy", "b.npy", "--k", "40"], "--k is 40"),
+        (&["a.npy", "b.npy", "--k", "40"], "the k of the overlap is 40"),
         (&["a.npy", "b.npy", "--fail-if", "rank < 3"], "rank is unknown"),
         (&["a.npy", "b.npy", "--fail-if", "knn_a < 3"], "knn needs labels, which compare does not take"),
         (&["a.npy", "b.npy", "--fail-if", "rank_a = 3"], "found `= 3`"),

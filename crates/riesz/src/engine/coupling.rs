@@ -144,7 +144,8 @@ mod tests {
                 Matrix::new(row.iter().map(|x| x / length).collect::<Vec<_>>().repeat(points), 33)
             };
             let (u, v) = (all(0.1), all(0.5));
-            let found = |loss: &Loss| coupling(loss, &[Points::new(&u).unwrap(), Points::new(&v).unwrap()]).unwrap();
+            let found =
+                |loss: &Loss| coupling(loss, &[Points::new(&u).unwrap(), Points::new(&v).unwrap()]).unwrap();
             assert_eq!(found(&Loss::dhel(0.1, Convention::Symmetric).unwrap()).cosine, None);
             // NT-Xent repels from the other view, too: straight against the pull.
             assert!((found(&Loss::nt_xent(0.1).unwrap()).cosine.unwrap() + 1.0).abs() < 1e-12);

@@ -3,7 +3,8 @@
 //! n points of ℝᵈ in a view; s = ⟨x, y⟩ a cosine; pairs are unordered pairs of different points. [`METRICS`] has each
 //! number's name, formula and source. A [`State`] takes rows block by block, and states merge; a [`Spectrum`] has the
 //! singular values, and all that follows from them; [`Pairwise`] walks over the pairs, in memory linear in the points.
-//! [`Findings`] joins them, and [`verdict`] says what they mean. [`nearest`] are the neighbors of each point, [`Duplicates`] are the groups of points that are nearly the same.
+//! [`Findings`] joins them, and [`verdict`] says what they mean. [`nearest`] are the neighbors of each point, [`Duplicates`] are the
+//! groups of points that are nearly the same. [`Joint`] takes two encoders' rows of the same items, and a [`Comparison`] says how they differ.
 //!
 //! Rows that come in blocks, from two files whose states are merged:
 //!
@@ -38,6 +39,7 @@
 //! # Ok::<(), riesz::Error>(())
 //! ```
 
+mod comparison;
 mod cosines;
 mod diagnosis;
 mod duplicates;
@@ -56,6 +58,7 @@ mod uniformity;
 mod verdict;
 mod wasserstein;
 
+pub use comparison::{Comparison, Difference, compared};
 pub use diagnosis::{Diagnosis, FEW_DIRECTIONS, NEARLY_EQUAL, diagnosis};
 pub use duplicates::Duplicates;
 pub use joint::{Joint, Likeness};
