@@ -7,11 +7,15 @@
 //! | `rows` | arrays in, arrays out |
 //! | `value` | value and gradient |
 //! | `geometry` | the state that takes rows and merges, and what is read from it |
+//! | `comparison` | two encoders on the same items |
+//! | `neighbors` | nearest others, and rows that are nearly the same |
 //! | `spread` | own rows against a block of others' |
 //! | `pool` | threads: as many as asked for, anew in a forked process |
 
+mod comparison;
 mod geometry;
 mod losses;
+mod neighbors;
 mod pool;
 mod rows;
 mod spread;
@@ -28,6 +32,9 @@ fn _riesz(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pool::available_threads, module)?)?;
     module.add_function(wrap_pyfunction!(geometry::metrics, module)?)?;
     module.add_class::<geometry::GeometryState>()?;
+    module.add_class::<comparison::JointState>()?;
+    module.add_function(wrap_pyfunction!(neighbors::nearest, module)?)?;
+    module.add_function(wrap_pyfunction!(neighbors::duplicates, module)?)?;
     module.add_function(wrap_pyfunction!(spread::log_sums, module)?)?;
     module.add_function(wrap_pyfunction!(spread::sweep, module)?)?;
     Ok(())

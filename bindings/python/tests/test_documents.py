@@ -24,8 +24,8 @@ def test_pages_have_python() -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_python_of_a_page(page: str) -> None:
     random = np.random.default_rng(0)
-    rows = [random.standard_normal((64, 16), dtype=np.float32) for _ in range(4)]
-    names: dict[str, object] = dict(zip(["u", "v", "embeddings", "other_views"], rows, strict=True))
+    rows = [random.standard_normal((64, 16), dtype=np.float32) for _ in range(6)]
+    names: dict[str, object] = dict(zip(["u", "v", "embeddings", "other_views", "old", "new"], rows, strict=True))
     names["classes"] = [f"class {i % 4}" for i in range(64)]
     if any("riesz.torch" in block for block in blocks(page)):
         torch = pytest.importorskip("torch")

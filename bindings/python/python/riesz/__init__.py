@@ -6,6 +6,8 @@
 ``riesz.torch``     the losses as functions and modules of PyTorch (imports torch)
 ``riesz.jax``       the losses as functions of JAX (imports jax)
 ``riesz.geometry``  where embeddings lie: a report of alignment, uniformity, ranks, duplicates, ...
+``riesz.compare``   two encoders on the same items: how alike, and how their geometry differs
+``riesz.nearest``   the nearest others of each row; ``riesz.duplicates`` rows that are nearly the same
 ==================  ==============================================================================
 
 Importing ``riesz`` imports neither numpy nor torch.
@@ -21,28 +23,47 @@ from riesz._threads import num_threads, set_num_threads
 
 if TYPE_CHECKING:
     import riesz.metrics as metrics
+    from riesz._comparison import Comparison as Comparison
+    from riesz._comparison import Difference as Difference
+    from riesz._comparison import compare as compare
     from riesz._geometry import GeometryReport as GeometryReport
     from riesz._geometry import GeometryState as GeometryState
     from riesz._geometry import geometry as geometry
+    from riesz._neighbors import duplicates as duplicates
+    from riesz._neighbors import nearest as nearest
 
 __all__ = [
+    "Comparison",
+    "Difference",
     "GeometryReport",
     "GeometryState",
+    "compare",
+    "duplicates",
     "geometry",
     "losses",
     "metrics",
+    "nearest",
     "num_threads",
     "set_num_threads",
 ]
 
 __version__: str
 _MODULES = ("jax", "metrics", "numpy", "torch")
-_IN_GEOMETRY = ("GeometryReport", "GeometryState", "geometry")
+_LAZY = {
+    "Comparison": "_comparison",
+    "Difference": "_comparison",
+    "GeometryReport": "_geometry",
+    "GeometryState": "_geometry",
+    "compare": "_comparison",
+    "duplicates": "_neighbors",
+    "geometry": "_geometry",
+    "nearest": "_neighbors",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _IN_GEOMETRY:
-        return getattr(importlib.import_module("riesz._geometry"), name)
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"riesz.{_LAZY[name]}"), name)
     if name in _MODULES:
         return importlib.import_module(f"riesz.{name}")
     if name == "__version__":

@@ -110,14 +110,14 @@ class GeometryReport:
     def __repr__(self) -> str:
         lines = [f"{self.rows} rows of {self.dim} numbers", *(sentence for _, sentence in self.findings), ""]
         for metric in self.metrics.values():
-            lines.append(f"{metric.name:34} {_number(metric.value):>12}  {_interval(metric)}".rstrip())
+            lines.append(f"{metric.name:34} {number_text(metric.value):>12}  {_interval(metric)}".rstrip())
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         cells = "".join(
             f"<tr title='{html.escape(f'{metric.formula}. {metric.source}')}'>"
             f"<td style='text-align:left'><code>{metric.name}</code></td>"
-            f"<td style='text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums'>{_number(metric.value)}</td>"
+            f"<td style='text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums'>{number_text(metric.value)}</td>"
             f"<td style='text-align:left;white-space:nowrap'>{_interval(metric)}</td>"
             f"<td style='text-align:left'>{html.escape(metric.about)}</td></tr>"
             for metric in self.metrics.values()
@@ -178,7 +178,8 @@ _LABELED = [
 ]
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
+    """A number as reports have it."""
     if value is None:
         return "–"
     if value != 0.0 and (abs(value) < 1e-3 or abs(value) >= 1e6):
@@ -189,7 +190,7 @@ def _number(value: float | None) -> str:
 def _interval(metric: Metric) -> str:
     if metric.low is None or metric.high is None:
         return ""
-    return f"{_number(metric.low)} to {_number(metric.high)}"
+    return f"{number_text(metric.low)} to {number_text(metric.high)}"
 
 
 class GeometryState:
