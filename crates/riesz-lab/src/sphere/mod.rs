@@ -1,8 +1,8 @@
 //! What `riesz sphere` shows: free points where a loss or an energy puts them, told in words and numbers, and the theorems
 //! about them as experiments.
 
-mod found;
 pub mod plot;
 pub mod theory;
+mod told;
 
-pub use found::{Found, Group, NOWHERE, Subject};
+pub use told::{NOWHERE, Subject};

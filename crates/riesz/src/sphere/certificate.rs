@@ -13,6 +13,8 @@
 //!   least −2t + (Mt²/d − 1)/(M − 1), which is least at t = 1. Attained exactly by aligned pairs in a tight frame (Welch's bound), and
 //!   such there are for every M ≥ d.
 
+use std::fmt;
+
 use super::bound::Quadrature;
 use super::cosines::Cosines;
 use super::optima::simplex;
@@ -33,6 +35,19 @@ pub enum Theorem {
     Elementary,
     /// The squares of a matrix of rank d sum to at least its squared trace over d (Welch).
     Rank,
+}
+
+impl fmt::Display for Theorem {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Convexity => write!(to, "convexity (the value at an aligned simplex)"),
+            Self::LinearProgramming { degree } => {
+                write!(to, "linear programming with a polynomial of degree {degree}")
+            }
+            Self::Elementary => write!(to, "squares and cosines' ranges"),
+            Self::Rank => write!(to, "the rank of the matrix of cosines (tight frames)"),
+        }
+    }
 }
 
 /// A value that no points undercut.
@@ -58,6 +73,22 @@ pub enum Certificate {
     },
     /// The 600-cell: not sharp (8 cosines, strength 11), yet universally optimal, by a proof of its own (Cohn and Kumar).
     Cell600,
+}
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attained(by) => write!(to, "global minimum: the bound by {by} is attained"),
+            Self::Sharp { cosines, strength } => write!(
+                to,
+                "sharp: {cosines} cosines, a spherical {strength}-design; minimal for every completely monotone kernel (Cohn and Kumar)"
+            ),
+            Self::Cell600 => write!(
+                to,
+                "600-cell: 8 cosines, a spherical 11-design; minimal for every completely monotone kernel (Cohn and Kumar)"
+            ),
+        }
+    }
 }
 
 /// The bound for `points` points in each of `views` views of Sᵈ⁻¹, if a theorem gives one; none does for fewer than 2 points.

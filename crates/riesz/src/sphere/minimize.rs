@@ -35,6 +35,8 @@ mod lbfgs;
 mod pairs;
 mod views;
 
+use std::fmt;
+
 use rayon::prelude::*;
 
 use columns::Shape;
@@ -83,6 +85,19 @@ pub enum End {
     /// The value is below 10⁻¹⁴⁰ and the gradient's squares are 0 in f64: the kernel vanishes at these distances, and nothing
     /// says which way to go. Nor did an energy's logarithm lead to a value that f64 holds.
     Flat,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::Converged => "converged",
+            Self::Floor => "at the floor of f64",
+            Self::Iterations => "not converged: the most iterations were made",
+            Self::Stopped => "not converged: stopped",
+            Self::Infinite => "not finite at the start",
+            Self::Flat => "flat: value and gradient vanish in f64, nothing says which way to go",
+        })
+    }
 }
 
 /// Where a descent came to.
@@ -163,6 +178,21 @@ impl Problem {
     /// The loss.
     pub fn loss(&self) -> &Loss {
         &self.loss
+    }
+
+    /// Points of a view.
+    pub fn points(&self) -> usize {
+        self.points
+    }
+
+    /// d.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Views.
+    pub fn views(&self) -> usize {
+        self.views
     }
 
     /// Bytes that the results of so many starts take at most.

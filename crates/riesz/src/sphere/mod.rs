@@ -3,6 +3,7 @@
 pub mod bound;
 pub mod certificate;
 pub mod cosines;
+pub mod found;
 pub mod ideal;
 pub mod minimize;
 pub mod optima;

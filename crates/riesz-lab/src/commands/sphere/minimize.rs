@@ -5,12 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use riesz::loss::Loss;
 use riesz::rng::Key;
-use riesz::sphere::minimize::Settings;
+use riesz::sphere::found::Found;
+use riesz::sphere::minimize::{Problem, Settings};
 
 use crate::commands::loss_flags::LossFlags;
 use crate::console::outln;
 use crate::progress::Progress;
-use crate::sphere::{Found, NOWHERE, Subject};
+use crate::sphere::{NOWHERE, Subject};
 use crate::{Error, Result, embeddings, interrupt, room};
 
 /// Arguments of `riesz sphere minimize`.
@@ -99,14 +100,13 @@ impl Over {
                 (loss, format!("energy, {}", kernel.describe()), self.views.unwrap_or(1))
             }
         };
-        let subject =
-            Subject { words, loss, points: self.points, dim: self.dim, views, tolerance: self.equal };
-        let problem = subject.problem().map_err(|error| error.at(verb))?;
+        let problem =
+            Problem::new(loss, self.points, self.dim, views).map_err(|error| Error::from(error).at(verb))?;
         let what = || format!("{verb} --points {} --dim {} --starts {starts}", self.points, self.dim);
         // Each start's points, and all cosines of one.
         let cosines = room::bytes(4, &[self.points, self.points]);
         room::check(what, u128::from(problem.bytes(starts)).saturating_add(cosines))?;
-        Ok(subject)
+        Ok(Subject { words, problem, tolerance: self.equal })
     }
 }
 
@@ -118,26 +118,25 @@ pub(super) fn run(args: &MinimizeArgs) -> Result<()> {
     let verb = "riesz sphere minimize";
     let settings = args.over.settings(verb)?;
     let subject = args.over.subject(verb, args.starts)?;
-    let problem = subject.problem()?;
     interrupt::listen();
     let best = Mutex::new(f64::INFINITY);
     let progress = Mutex::new(Progress::new("descending", "starts", 0, args.starts, args.json));
     let minima =
-        problem.search(args.over.key(), args.starts, settings, &|| !interrupt::asked(), &|minimum| {
+        subject.problem.search(args.over.key(), args.starts, settings, &|| !interrupt::asked(), &|minimum| {
             let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
             *best = best.min(minimum.value);
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
             progress.advance(1, || format!("best {best}"));
         });
     progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
-    let found = Found::new(subject, minima);
+    let found = Found::new(&subject.problem, minima, subject.tolerance);
     if found.best().is_none() && !interrupt::asked() {
-        return Err(Error::input(format!("{verb}: {}: {NOWHERE}", found.subject.words)));
+        return Err(Error::input(format!("{verb}: {}: {NOWHERE}", subject.words)));
     }
     if args.json {
-        outln!("{}", found.json());
+        outln!("{}", subject.json(&found));
     } else {
-        outln!("{}", found.text());
+        outln!("{}", subject.text(&found));
     }
     if let (Some(path), Some((_, minimum))) = (&args.output, found.best()) {
         embeddings::write_npy(path, &minimum.rows)?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use riesz::loss::Loss;
+use riesz::sphere::minimize::Problem;
 
 use super::minimize::Over;
 use crate::commands::loss_flags::canonical;
@@ -10,7 +10,7 @@ use crate::console::outln;
 use crate::loss_recipe::{self, LossRecipe};
 use crate::progress::Progress;
 use crate::sphere::Subject;
-use crate::sphere::plot::{Panel, html, subject, svg};
+use crate::sphere::plot::{Panel, html, svg};
 use crate::{Error, Result, atomic, interrupt};
 
 /// Arguments of `riesz sphere plot`.
@@ -50,23 +50,22 @@ pub(super) fn run(args: &PlotArgs) -> Result<()> {
     }
     let settings = args.over.settings(verb)?;
     let first = args.over.subject(verb, args.starts)?;
-    let (points, dim) = (first.points, first.dim);
+    let (points, dim, tolerance) = (first.problem.points(), first.problem.dim(), first.tolerance);
     let mut subjects: Vec<Subject> = vec![first];
     for name in &args.beside {
         let table = loss_recipe::renamed(None, &canonical(name));
         let recipe: LossRecipe = table.try_into().map_err(|error: toml::de::Error| {
             Error::input(format!("{verb} --beside {name}: {}", error.message()))
         })?;
-        let loss: Loss = recipe.loss()?;
-        let one = subject(recipe.describe(), loss, points, dim, args.over.views.unwrap_or(2));
         // Refused before anything is searched.
-        one.problem().map_err(|error| error.at(format!("{verb} --beside {name}")))?;
-        subjects.push(one);
+        let problem = Problem::new(recipe.loss()?, points, dim, args.over.views.unwrap_or(2))
+            .map_err(|error| Error::from(error).at(format!("{verb} --beside {name}")))?;
+        subjects.push(Subject { words: recipe.describe(), problem, tolerance });
     }
     interrupt::listen();
     let mut progress = Progress::new("drawing", "panels", 0, subjects.len() as u64, false);
     let mut panels = Vec::new();
-    for subject in subjects {
+    for subject in &subjects {
         let panel =
             Panel::new(subject, args.starts, args.over.key(), settings).map_err(|error| error.at(verb))?;
         let name = panel.recognized.as_deref().unwrap_or("unknown");

@@ -5,12 +5,12 @@ mod page;
 mod svg;
 
 use riesz::Matrix;
-use riesz::loss::Loss;
 use riesz::rng::Key;
+use riesz::sphere::found::Found;
 use riesz::sphere::minimize::{Minimum, Settings};
 use riesz::sphere::optima::Configuration;
 
-use super::{Found, NOWHERE, Subject};
+use super::{NOWHERE, Subject};
 use crate::{Error, Result, interrupt};
 
 pub use page::html;
@@ -43,16 +43,16 @@ impl Panel {
     /// Searches, and follows the descent to the best minimum again.
     ///
     /// # Errors
-    /// As [`Subject::problem`]; an interruption.
-    pub fn new(subject: Subject, starts: u64, key: Key, settings: Settings) -> Result<Self> {
-        let problem = subject.problem()?;
+    /// No start has a finite value; an interruption.
+    pub fn new(subject: &Subject, starts: u64, key: Key, settings: Settings) -> Result<Self> {
+        let problem = &subject.problem;
         let minima = problem.search(key, starts, settings, &|| !interrupt::asked(), &|_| ());
         if interrupt::asked() {
             return Err(Error::interrupted("interrupted; no picture was written"));
         }
-        let found = Found::new(subject, minima);
+        let found = Found::new(problem, minima, subject.tolerance);
         let Some((group, best)) = found.best() else {
-            return Err(Error::input(format!("{}: {NOWHERE}", found.subject.words)));
+            return Err(Error::input(format!("{}: {NOWHERE}", subject.words)));
         };
         let mut frames: Vec<(usize, f64, Matrix<f64>)> = Vec::new();
         let mut every = 1;
@@ -75,15 +75,14 @@ impl Panel {
         });
         thin(&mut frames);
         frames.push((best.iterations, best.value, best.rows.clone()));
-        let Subject { words, points, dim, views, .. } = &found.subject;
         Ok(Self {
-            words: words.clone(),
-            points: *points,
-            dim: *dim,
-            views: *views,
+            words: subject.words.clone(),
+            points: problem.points(),
+            dim: problem.dim(),
+            views: problem.views(),
             value: best.value,
             recognized: group.recognized.as_ref().map(|one: &Configuration| one.name.clone()),
-            order: chain(best, *points),
+            order: chain(best, problem.points()),
             frames,
         })
     }
@@ -144,9 +143,4 @@ fn chain(minimum: &Minimum, points: usize) -> Vec<usize> {
         order.push(left.remove(next));
     }
     order
-}
-
-/// A subject of a loss with so many points.
-pub fn subject(words: String, loss: Loss, points: usize, dim: usize, views: usize) -> Subject {
-    Subject { words, loss, points, dim, views, tolerance: 1e-6 }
 }
