@@ -9,6 +9,7 @@
 //! | `geometry` | the state that takes rows and merges, and what is read from it |
 //! | `comparison` | two encoders on the same items |
 //! | `neighbors` | nearest others, and rows that are nearly the same |
+//! | `sphere` | where a loss puts free points |
 //! | `spread` | own rows against a block of others' |
 //! | `pool` | threads: as many as asked for, anew in a forked process |
 
@@ -18,6 +19,7 @@ mod losses;
 mod neighbors;
 mod pool;
 mod rows;
+mod sphere;
 mod spread;
 mod value;
 
@@ -35,6 +37,10 @@ fn _riesz(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<comparison::JointState>()?;
     module.add_function(wrap_pyfunction!(neighbors::nearest, module)?)?;
     module.add_function(wrap_pyfunction!(neighbors::duplicates, module)?)?;
+    module.add_function(wrap_pyfunction!(sphere::minimize, module)?)?;
+    module.add_function(wrap_pyfunction!(sphere::bound, module)?)?;
+    module.add_function(wrap_pyfunction!(sphere::sample, module)?)?;
+    module.add_function(wrap_pyfunction!(sphere::uniform_energy, module)?)?;
     module.add_function(wrap_pyfunction!(spread::log_sums, module)?)?;
     module.add_function(wrap_pyfunction!(spread::sweep, module)?)?;
     Ok(())

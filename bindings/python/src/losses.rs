@@ -27,7 +27,7 @@ fn convention(word: &str) -> PyResult<Convention> {
     }
 }
 
-fn kernel(word: &str, number: f64) -> PyResult<KclKernel> {
+pub(crate) fn kernel(word: &str, number: f64) -> PyResult<KclKernel> {
     Ok(match word {
         "gaussian" => KclKernel::Gaussian(number),
         "logarithmic" => KclKernel::Logarithmic(number),
@@ -62,6 +62,7 @@ pub(crate) fn loss(sentence: &str, numbers: &[f64]) -> PyResult<Loss> {
         }
         (["align-uniform"], &[exponent, width, weight]) => Loss::align_uniform(exponent, width, weight),
         (["siglip"], &[scale, offset]) => Loss::siglip(scale, offset),
+        (["energy", word], &[number]) => Loss::energy(kernel(word, number)?),
         (["spectral"], []) => Ok(Loss::spectral()),
         (["sup-con"], &[temperature]) => Loss::sup_con(temperature),
         (["sup-con-in"], &[temperature]) => Loss::sup_con_in(temperature),

@@ -8,6 +8,7 @@
 ``riesz.geometry``  where embeddings lie: a report of alignment, uniformity, ranks, duplicates, ...
 ``riesz.compare``   two encoders on the same items: how alike, and how their geometry differs
 ``riesz.nearest``   the nearest others of each row; ``riesz.duplicates`` rows that are nearly the same
+``riesz.sphere``    where a loss puts free points, what is proven of them, and what no encoder can undercut
 ==================  ==============================================================================
 
 Importing ``riesz`` imports neither numpy nor torch.
@@ -23,6 +24,7 @@ from riesz._threads import num_threads, set_num_threads
 
 if TYPE_CHECKING:
     import riesz.metrics as metrics
+    import riesz.sphere as sphere
     from riesz._comparison import Comparison as Comparison
     from riesz._comparison import Difference as Difference
     from riesz._comparison import compare as compare
@@ -45,10 +47,11 @@ __all__ = [
     "nearest",
     "num_threads",
     "set_num_threads",
+    "sphere",
 ]
 
 __version__: str
-_MODULES = ("jax", "metrics", "numpy", "torch")
+_MODULES = ("jax", "metrics", "numpy", "sphere", "torch")
 _LAZY = {
     "Comparison": "_comparison",
     "Difference": "_comparison",

@@ -149,18 +149,28 @@ def kcl(
     ``attraction`` is k_A with its parameter, such as ``("gaussian", 2.0)``; k itself if not given. ``"symmetric"`` repels
     both views by half, ``"reference"`` is what the released code computes: twice that.
     """
-    given = {"width": width, "offset": offset, "exponent": exponent, "temperature": temperature}
-    number = _kernel_number(kernel, given)
+    words, number = kernel_with_number(kernel, width, offset, exponent, temperature)
     pull, pull_number = (kernel, number) if attraction is None else _attraction(attraction)
     pull_number, gamma = as_number("attraction", pull_number), as_number("gamma", gamma)
-    words: list[tuple[str, float | str]] = [("kernel", kernel)]
-    if kernel in _PARAMETERS:
-        words.append((_PARAMETERS[kernel][0], number))
-    words += [("gamma", gamma), ("convention", convention)]
+    words += (("gamma", gamma), ("convention", convention))
     if attraction is not None:
-        words.append(("attraction", f"{pull} {pull_number}"))
+        words += (("attraction", f"{pull} {pull_number}"),)
     sentence = f"kcl {pull} {kernel} {convention}"
-    return Loss(sentence, (pull_number, number, gamma), tuple(words), learnable=0)
+    return Loss(sentence, (pull_number, number, gamma), words, learnable=0)
+
+
+def kernel_with_number(
+    kernel: KernelName,
+    width: float | None,
+    offset: float | None,
+    exponent: float | None,
+    temperature: float | None,
+) -> tuple[tuple[tuple[str, float | str], ...], float]:
+    """A kernel in the words of ``repr``, and its number, of those that were given by their names."""
+    given = {"width": width, "offset": offset, "exponent": exponent, "temperature": temperature}
+    number = _kernel_number(kernel, given)
+    parameter = ((_PARAMETERS[kernel][0], number),) if kernel in _PARAMETERS else ()
+    return (("kernel", kernel), *parameter), number
 
 
 _PARAMETERS: dict[str, tuple[str, float | None]] = {
