@@ -158,7 +158,7 @@ fn every_sentence_of_the_language_is_the_reference() {
         let rows = several_views(views, images, dim);
         let points: Vec<Points<'_, f64>> = rows.iter().map(|view| Points::new(view).unwrap()).collect();
         let groups = groups(images as u32);
-        for loss in unnamed(1e2) {
+        for loss in unnamed() {
             let place = format!("{} views, in groups: {grouped}: {:?}", views, loss.terms);
             let run = |engine: &dyn Engine<f64>| {
                 if grouped {

@@ -26,8 +26,9 @@ impl<T: Scalar> Engine<T> for Reference {
             .flat_map(|view| (0..batch.images).map(|i| view.row(i).iter().map(|x| x.to_f64()).collect()))
             .collect();
         let m = rows.len();
-        let cosines: Vec<Vec<f64>> =
-            (0..m).map(|p| (0..m).map(|q| dot(&rows[p], &rows[q])).collect()).collect();
+        // A row's with itself is 1 whatever rounding makes of it: a kernel may be steep there.
+        let cosine = |p: usize, q: usize| if p == q { 1.0 } else { dot(&rows[p], &rows[q]) };
+        let cosines: Vec<Vec<f64>> = (0..m).map(|p| (0..m).map(|q| cosine(p, q)).collect()).collect();
 
         // slopes[p][q] = ∂L/∂s_pq with p as anchor; the gradient of row p gathers both orders.
         let mut slopes = vec![vec![0.0; m]; m];

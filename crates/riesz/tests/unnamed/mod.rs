@@ -12,9 +12,8 @@ const LINKS: [Link; 6] =
     [Link::Mean, Link::RowSum, Link::RowLogSum, Link::RowLogMean, Link::ImageLogSum, Link::LogMean];
 
 /// Losses that nobody has named, but the language says: each link, each class of pairs and each kernel, alone and
-/// together with others. A kernel whose slope at a row itself is over `steepest` times that near it is asked of no row with
-/// itself.
-pub(crate) fn unnamed(steepest: f64) -> Vec<Loss> {
+/// together with others. A kernel that is infinite where points meet is asked of no row with itself.
+pub(crate) fn unnamed() -> Vec<Loss> {
     let kernels: Vec<Arc<dyn Kernel>> = vec![
         Arc::new(Exponential { temperature: 0.3 }),
         // Too cold for a fixed shift of the exponent.
@@ -27,6 +26,10 @@ pub(crate) fn unnamed(steepest: f64) -> Vec<Loss> {
         Arc::new(Cosine { scale: 3.0 }),
         Arc::new(Riesz { exponent: 1.0 }),
         Arc::new(Riesz { exponent: 0.7 }),
+        // Infinitely steep where points meet.
+        Arc::new(Riesz { exponent: -0.2 }),
+        Arc::new(Riesz { exponent: -1.0 }),
+        Arc::new(DistancePower { exponent: 0.3 }),
         Arc::new(DistancePower { exponent: 1.5 }),
         Arc::new(Softplus { scale: 5.0, offset: -4.0 }),
     ];
@@ -49,9 +52,8 @@ pub(crate) fn unnamed(steepest: f64) -> Vec<Loss> {
                 let logarithmic = link.is_logarithmic();
                 // A mean of e^{400 s} is beyond any scale to compare by.
                 let cold = kernel.at(1.0).0 > 1e30;
-                // Rounding decides what a kernel with a kink or a pole makes of a row with itself.
-                let steep = kernel.at(1.0 - 1e-14).1.abs() > steepest * kernel.at(1.0 - 1e-4).1.abs();
-                if logarithmic && !kernel.is_positive() || !logarithmic && cold || pairs.itself && steep {
+                let pole = kernel.at(1.0).0.is_infinite();
+                if logarithmic && !kernel.is_positive() || !logarithmic && cold || pairs.itself && pole {
                     continue;
                 }
                 let anchors = [Anchors::AllViews, Anchors::FirstView, Anchors::EachView][(k + p + l) % 3];

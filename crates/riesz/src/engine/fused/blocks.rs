@@ -22,6 +22,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::Scalar;
 use crate::engine::Batch;
 
 /// Below this many operations threads cost more than they save.
@@ -61,6 +62,13 @@ impl Tile {
     /// Whether it is a block with itself.
     pub(super) fn is_diagonal(self) -> bool {
         self.rows == self.columns
+    }
+
+    /// Puts 1 for the cosine of each row with itself, whatever rounding made of it: a kernel may be steep there.
+    pub(super) fn set_own_cosines<T: Scalar>(self, cells: &mut [T]) {
+        if self.is_diagonal() {
+            cells.iter_mut().step_by(self.columns.len() + 1).for_each(|cell| *cell = T::from_f64(1.0));
+        }
     }
 
     pub(super) fn same_view(self) -> bool {

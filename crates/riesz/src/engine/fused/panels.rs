@@ -48,5 +48,6 @@ impl<'a, T: Scalar> Panels<'a, T> {
         let (d, columns) = (self.batch.dim, tile.columns);
         let transposed = columns.rows(&self.transposed[columns.view], d);
         weighted_rows(self.rows(tile.rows), transposed, d, columns.len(), out);
+        tile.set_own_cosines(out);
     }
 }

@@ -170,6 +170,7 @@ impl<'a, T: Scalar> Meeting<'a, T> {
     fn cosines(&self, tile: Tile, transposed: &[T], out: &mut [T]) {
         let rows = self.own.rows(tile.rows, self.batch.dim);
         weighted_rows(rows, transposed, self.batch.dim, tile.columns.len(), out);
+        tile.set_own_cosines(out);
     }
 }
 
