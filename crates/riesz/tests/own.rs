@@ -186,12 +186,15 @@ fn parameters_of_kernels_are_looked_at() {
 fn what_single_precision_does_not_hold_is_not_blamed_on_rows() {
     let views = [1, 2].map(|seed| sphere::sample(9, 4, Key::new(seed)));
     let single = views.each_ref().map(Matrix::to_f32);
+    let mut heavy = Loss::nt_xent(0.5);
+    heavy.as_mut().unwrap().terms[1].weight = 1e39;
     for (loss, sentence) in [
         (Loss::dhel(1e300, Convention::Paper), "temperature is 1.0e300, which is beyond what rows of f32"),
         (Loss::nt_xent(1e-300), "temperature is 1.0e-300, which is beyond"),
         (Loss::siglip(1e300, 0.0), "scale is 1.0e300 and offset 0.0e0, which is beyond"),
         (Loss::energy(KclKernel::InverseMultiquadric(1e30)), "InverseMultiquadric { offset: 1e30 }"),
         (Loss::energy(KclKernel::Gaussian(1e300)), "Gaussian { width: 1e300 }"),
+        (heavy, "a weight is 1.0e39, which is beyond what rows of f32"),
     ] {
         let loss = loss.unwrap();
         assert!(Fused.value(&loss, &views.each_ref().map(|view| Points::new(view).unwrap()), None).is_ok());

@@ -175,29 +175,9 @@ fn raised(r: Tensor<2>, power: f64) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, TensorData};
+    use riesz::kernel::catalogue;
 
     use super::*;
-
-    fn all() -> Vec<Arc<dyn Kernel>> {
-        vec![
-            Arc::new(Cosine { scale: 3.0 }),
-            Arc::new(Exponential { temperature: 0.3 }),
-            Arc::new(ScaledExponential { temperature: 0.4, factor: 0.5 }),
-            Arc::new(Gaussian { width: 2.0 }),
-            Arc::new(Logarithmic { width: 2.0 }),
-            Arc::new(LogDistance),
-            Arc::new(InverseMultiquadric { offset: 0.7 }),
-            Arc::new(Riesz { exponent: 1.0 }),
-            Arc::new(Riesz { exponent: -1.0 }),
-            Arc::new(Riesz { exponent: 2.5 }),
-            Arc::new(DistancePower { exponent: 2.0 }),
-            Arc::new(DistancePower { exponent: 1.0 }),
-            Arc::new(DistancePower { exponent: 3.0 }),
-            Arc::new(SquaredCosine),
-            Arc::new(Softplus { scale: 10.0, offset: -10.0 }),
-            Arc::new(Softplus { scale: -10.0, offset: 3.0 }),
-        ]
-    }
 
     /// Cosines of −1 ≤ s < 1, denser towards 1; then 1 itself.
     fn cosines() -> Vec<f32> {
@@ -219,7 +199,7 @@ mod tests {
             let got = f64::from(got);
             (got - want).abs() <= 40.0 * f64::from(f32::EPSILON) * (want.abs() + 0.1) || got == want
         };
-        for kernel in all() {
+        for kernel in catalogue() {
             let form = Form::of(&kernel).unwrap();
             let (value, slope) = form.at(row());
             let (value, slope) = (values(value), values(slope));

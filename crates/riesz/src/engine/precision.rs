@@ -4,12 +4,13 @@ use crate::kernel::Kernel;
 use crate::loss::{Loss, Term};
 use crate::{Error, Scalar};
 
-/// Refuses a loss whose kernels are something else in the precision of the rows than they are in f64.
+/// Refuses a loss whose weights are beyond the precision of the rows, or whose kernels are something else in it than they are in f64.
 pub(super) fn check<T: Scalar>(loss: &Loss) -> Result<(), Error> {
     let Some(term) = loss.terms.iter().find(|term| !is_held::<T>(term)) else {
         return Ok(());
     };
     let what = match (loss.temperature(), loss.scale_and_offset()) {
+        _ if !is_weight_held::<T>(term) => format!("a weight is {:.1e}", term.weight),
         (Some(temperature), _) => format!("temperature is {temperature:.1e}"),
         (_, Some((scale, offset))) => format!("scale is {scale:.1e} and offset {offset:.1e}"),
         _ => format!("a kernel is {:?}", term.kernel),
@@ -23,6 +24,9 @@ pub(super) fn check<T: Scalar>(loss: &Loss) -> Result<(), Error> {
 /// Looks at two cosines at which no kernel of ours is infinite.
 fn is_held<T: Scalar>(term: &Term) -> bool {
     let kernel: &dyn Kernel = &*term.kernel;
+    if !is_weight_held::<T>(term) {
+        return false;
+    }
     if kernel.rate().is_some_and(|rate| T::from_f64(rate).to_f64() == 0.0) {
         return false;
     }
@@ -37,6 +41,10 @@ fn is_held<T: Scalar>(term: &Term) -> bool {
         };
         is_near(first[0].to_f64(), want.0) && is_near(second[0].to_f64(), want.1)
     })
+}
+
+fn is_weight_held<T: Scalar>(term: &Term) -> bool {
+    T::from_f64(term.weight).to_f64().is_finite()
 }
 
 /// What is no number, or 0 in either precision, says nothing of the range.

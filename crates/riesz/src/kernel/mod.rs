@@ -19,6 +19,7 @@
 //!
 //! Kernels of Koromilas et al., ICML 2024 (their Gaussian, logarithmic, inverse multiquadric and Riesz).
 
+mod catalogue;
 mod powers;
 mod scaled;
 mod tile;
@@ -32,6 +33,7 @@ use tile::{Zonal, tile_forms};
 use crate::Error;
 use crate::elementary::Real;
 
+pub use catalogue::catalogue;
 pub use powers::{DistancePower, Riesz};
 pub use scaled::ScaledExponential;
 pub(crate) use tile::Tiled;
@@ -458,29 +460,9 @@ impl Zonal for Softplus {
 mod tests {
     use super::*;
 
-    fn all() -> Vec<Box<dyn Kernel>> {
-        vec![
-            Box::new(Cosine { scale: 3.0 }),
-            Box::new(Exponential { temperature: 0.3 }),
-            Box::new(ScaledExponential { temperature: 0.4, factor: 0.5 }),
-            Box::new(Gaussian { width: 2.0 }),
-            Box::new(Logarithmic { width: 2.0 }),
-            Box::new(LogDistance),
-            Box::new(InverseMultiquadric { offset: 0.7 }),
-            Box::new(Riesz { exponent: 1.0 }),
-            Box::new(Riesz { exponent: -1.0 }),
-            Box::new(Riesz { exponent: 2.5 }),
-            Box::new(DistancePower { exponent: 2.0 }),
-            Box::new(DistancePower { exponent: 1.0 }),
-            Box::new(SquaredCosine),
-            Box::new(Softplus { scale: 10.0, offset: -10.0 }),
-            Box::new(Softplus { scale: -10.0, offset: 3.0 }),
-        ]
-    }
-
     #[test]
     fn slopes_are_the_derivatives() {
-        for kernel in all() {
+        for kernel in catalogue() {
             for s in [-1.0 + 1e-4, -0.6, 0.0, 0.3, 0.9] {
                 let error = |step: f64| {
                     let difference = (kernel.at(s + step).0 - kernel.at(s - step).0) / (2.0 * step);
@@ -494,7 +476,7 @@ mod tests {
 
     #[test]
     fn the_logarithmic_form_is_the_logarithm() {
-        for kernel in all().into_iter().filter(|kernel| kernel.is_positive()) {
+        for kernel in catalogue().into_iter().filter(|kernel| kernel.is_positive()) {
             for s in [-0.9, -0.2, 0.5, 0.95] {
                 let ((value, slope), (ln, ratio)) = (kernel.at(s), kernel.ln_at(s));
                 assert!((value.ln() - ln).abs() < 1e-14 * (1.0 + ln.abs()), "{kernel:?}");
@@ -505,7 +487,7 @@ mod tests {
 
     #[test]
     fn repelling_kernels_cost_more_when_nearer() {
-        for kernel in all().into_iter().filter(|kernel| kernel.at(0.0).1 > 0.0) {
+        for kernel in catalogue().into_iter().filter(|kernel| kernel.at(0.0).1 > 0.0) {
             assert!(kernel.at(0.8).0 > kernel.at(-0.8).0, "{kernel:?}");
         }
     }
@@ -530,7 +512,7 @@ mod tests {
         let narrow: Vec<f32> = s.iter().map(|&s| s as f32).collect();
         let blank = vec![0.0; s.len()];
         let narrow_blank = vec![0.0_f32; s.len()];
-        for kernel in all() {
+        for kernel in catalogue() {
             let forms = if kernel.is_positive() { 2 } else { 1 };
             for logarithmic in 0..forms {
                 let (mut first, mut second) = (blank.clone(), blank.clone());
@@ -557,7 +539,7 @@ mod tests {
 
     #[test]
     fn an_exponent_is_the_logarithm() {
-        for kernel in all() {
+        for kernel in catalogue() {
             let Some(exponent) = kernel.exponent() else { continue };
             for s in cosines() {
                 let ln = (exponent.scale * s + exponent.offset).min(exponent.most);
