@@ -13,7 +13,7 @@
 //! training has none.
 //!
 //! All is in `f32`, long sums included but for the last one, for that is what GPUs have. What it must give is
-//! [`Reference`](riesz::engine::Reference); `tests/device_loss.rs` and `tests/gpu.rs` hold it to that.
+//! [`Reference`](riesz::engine::Reference); `tests/gpu/losses.rs` and `tests/gpu/held.rs` hold it to that.
 //!
 //! | file | what |
 //! |---|---|
