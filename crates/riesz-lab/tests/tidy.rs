@@ -108,6 +108,55 @@ fn every_path_that_the_documents_name_exists() {
     }
 }
 
+/// Files and folders that comments of a source name, but that do not exist.
+fn dead_names(source: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let folders = [
+        "crates/",
+        "src/",
+        "tests/",
+        "examples/",
+        "benches/",
+        "docs/",
+        "golden/",
+        "recipes/",
+        "records/",
+        "bench/",
+        ".ci/",
+    ];
+    let part_of_name = |c: char| c.is_alphanumeric() || ['/', '.', '-', '_', '*'].contains(&c);
+    source
+        .lines()
+        .filter_map(|line| Some(line.split_once("//")?.1))
+        .flat_map(|comment| comment.split(|c: char| !part_of_name(c)))
+        .map(|word| word.trim_end_matches('.'))
+        .filter(|word| folders.iter().any(|start| word.starts_with(start)))
+        .filter(|name| !name.contains('*') && !exists(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// From the top of the repository, or from the source's crate.
+#[test]
+fn every_file_that_comments_name_exists() {
+    let mut dead = Vec::new();
+    for path in sources() {
+        let of_crate = path.ancestors().find(|folder| folder.join("Cargo.toml").exists()).unwrap();
+        let exists = |name: &str| root().join(name).exists() || of_crate.join(name).exists();
+        let found = dead_names(&fs::read_to_string(&path).unwrap(), exists);
+        dead.extend(found.into_iter().map(|name| format!("{} names {name}", path.display())));
+    }
+    assert!(dead.is_empty(), "what they name does not exist:\n{}", dead.join("\n"));
+}
+
+/// With | for /, as this file is read too.
+#[test]
+fn a_file_that_is_named_and_gone_is_found() {
+    let source = "||! `tests|gone.rs` and `tests|here.rs`.\n||| See docs|gone.md, and crates|*|src.\n\
+                  let a = \"tests|code.rs\"; || crates|gone|x.rs, https:||example.org|docs|x";
+    let dead = dead_names(&source.replace('|', "/"), |name| name == "tests/here.rs");
+    assert_eq!(dead, ["tests/gone.rs", "docs/gone.md", "crates/gone/x.rs"]);
+}
+
 #[test]
 fn recipes_open_with_what_they_are_and_a_command() {
     let mut recipes = Vec::new();

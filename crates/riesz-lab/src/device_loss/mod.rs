@@ -4,16 +4,17 @@
 //!
 //! A term is e.g. f Σ_p ln Σ_q κ(s_pq) over ordered pairs of rows (anchor p, other q). With W_pq = ∂L/∂s_pq the gradient
 //! of the unit rows is (W + Wᵀ) X; `docs/engine.md` derives it. Here the cosines of c rows of one view with a whole view,
-//! [c, N], are computed, turned into weights, multiplied with both sides' rows, and dropped: memory is O(M (c + d)), and
-//! c falls as N grows. A link with a logarithm over a row needs that row alone, with all views that its term compares it
-//! to; only the logarithm over a view, or over an image's rows, needs its total before the first weight, and so a sweep of
-//! its own.
+//! [c, N], are computed, turned into weights, multiplied with both sides' rows, and dropped. Memory is O(M (c + d)), and c
+//! falls as N grows, so that c M cosines are at most 128 MiB as long as M is at most 2²⁵.
+//!
+//! A link with a logarithm over a row needs that row alone, with all views that its term compares it to; only the logarithm
+//! over a view, or over an image's rows, needs its total before the first weight, and so a sweep of its own.
 //!
 //! Every link, class of pairs and kind of anchors is here; groups of images are not, and there is no way to pass them:
 //! training has none.
 //!
 //! All is in `f32`, long sums included but for the last one, for that is what GPUs have. What it must give is
-//! [`Reference`](riesz::engine::Reference); `tests/device_loss.rs` and `tests/gpu.rs` hold it to that.
+//! [`Reference`](riesz::engine::Reference); `tests/gpu/losses.rs` and `tests/gpu/held.rs` hold it to that.
 //!
 //! | file | what |
 //! |---|---|
@@ -38,6 +39,8 @@ use form::Form;
 const COSINES: usize = 1 << 22;
 /// Fewer rows at once would leave a GPU idle, and each chunk adds to the gradient of all rows.
 const FEWEST_ROWS: usize = 1024;
+/// But never more cosines than these, 128 MiB: the longest buffer that every WebGPU device lets a program read.
+const MOST_COSINES: usize = 1 << 25;
 /// What the core refuses as a row without direction.
 const SHORTEST: f64 = 1e-12;
 
@@ -54,8 +57,10 @@ pub struct Outcome {
 /// rows are brought to length 1 first. Where `z` is tracked for gradients, that is left aside.
 ///
 /// # Errors
-/// Where [`value_and_grad_raw`](riesz::engine::value_and_grad_raw) refuses, and in the same words. Besides, if a kernel is
-/// not one of the core's, or a row is so long (about 10¹⁹) that its square is beyond `f32`.
+/// Where [`value_and_grad_raw`](riesz::engine::value_and_grad_raw) refuses, and in the same words; but of rows that coincide
+/// under a kernel that is infinite there, only where their cosine comes out as 1 or more; else the value is huge instead, and
+/// means nothing. Besides, if a kernel is not one of the core's, if a row is so long (about 10¹⁹) that its square is beyond
+/// `f32`, or if the device fails, as for want of memory.
 ///
 /// # Panics
 /// If `views` does not divide the number of rows, or a term is none that the language has ([`Loss::check`]).
@@ -78,6 +83,9 @@ pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: 
     let [rows, dim] = z.dims();
     assert!(views > 0 && rows.is_multiple_of(views), "{rows} rows are not {views} views of the same images");
     assert!(rows_at_once > 0, "no rows at once are no loss");
+    if rows == 0 {
+        return Err(Error::input("there are no rows"));
+    }
     let images = rows / views;
     loss.check(images, views)?;
     let terms =
@@ -109,11 +117,19 @@ pub fn value_and_grad_by(loss: &Loss, z: Tensor<2>, views: usize, rows_at_once: 
     let grad = (grad - unit * radial) / lengths.clone().clamp_min(SHORTEST);
 
     read.extend([lengths.clone().min(), not_finite(lengths), not_finite(grad.clone())]);
-    let read: Vec<f32> = Tensor::cat(read, 0).into_data().try_into_vec().expect("the device computes in f32");
+    let failed = |reason: String| {
+        Error::input(format!(
+            "the device failed at a loss over {rows} rows of {dim} numbers, the cosines of {rows_at_once} at once: {reason}; \
+             fewer at once (device_loss::value_and_grad_by) take less memory, as does a smaller batch"
+        ))
+    };
+    let read = on_host(Tensor::cat(read, 0)).map_err(failed)?;
     let (sums, found) = read.split_at(2 * counts.len());
     let [shortest, lengths_not_finite, grads_not_finite] = [found[0], found[1], found[2]];
     if lengths_not_finite > 0.0 || f64::from(shortest) < SHORTEST {
-        refuse_rows(z)?;
+        let z = on_host(z).map_err(failed)?;
+        // The core's own sentence about the first row that it refuses.
+        normalize(&mut Matrix::new(z, dim))?;
         if lengths_not_finite > 0.0 {
             return Err(Error::input("a row is so long that the square of its length is beyond f32"));
         }
@@ -154,8 +170,10 @@ fn needs_no_tile(term: &Term) -> bool {
 
 /// A function of shapes alone: `compared` is the number of views that a row is compared to.
 fn rows_at_once(images: usize, compared: usize) -> usize {
-    let rows = COSINES / (images * compared).max(1);
-    (rows / FEWEST_ROWS * FEWEST_ROWS).max(FEWEST_ROWS).min(images)
+    let of_a_row = (images * compared).max(1);
+    let fewest = FEWEST_ROWS.min(MOST_COSINES / of_a_row).max(1);
+    let rows = COSINES / of_a_row / FEWEST_ROWS * FEWEST_ROWS;
+    rows.max(fewest).min(images.max(1))
 }
 
 /// The mean of `numbers`, [n, 1], as rounded, and the sum of what each has beside it: adding up many like numbers in `f32`
@@ -177,12 +195,16 @@ fn not_finite(x: Tensor<2>) -> Tensor<1> {
     x.is_finite().bool_not().float().sum()
 }
 
-/// The core's own sentence about the first row that it refuses. The rows come to the host for it.
-fn refuse_rows(z: Tensor<2>) -> Result<()> {
-    let [_, dim] = z.dims();
-    let rows = z.into_data().try_into_vec::<f32>().expect("the device computes in f32");
-    normalize(&mut Matrix::new(rows, dim))?;
-    Ok(())
+/// The numbers of a tensor; or why the device has none: what failed may be anything that they were computed from.
+fn on_host<const D: usize>(x: Tensor<D>) -> std::result::Result<Vec<f32>, String> {
+    let data = x.try_into_data().map_err(|error| root_cause(&error.to_string()).to_owned())?;
+    Ok(data.try_into_vec().expect("the device computes in f32"))
+}
+
+/// The last cause of all that Burn names, in dozens of lines.
+fn root_cause(error: &str) -> &str {
+    let (_, cause) = error.rsplit_once("Caused by:").unwrap_or(("", error));
+    cause.trim().lines().next().unwrap_or_default()
 }
 
 /// ln Σ eˣ over tensors of one shape, number by number, with the largest x taken out.
@@ -255,18 +277,32 @@ impl<'a> Planned<'a> {
 mod tests {
     use super::*;
 
-    /// Memory grows as M: the cosines at hand are at most 16 MiB, or 1,024 rows' where a view is longer than that.
+    /// The cosines at hand are at most 16 MiB, or 1,024 rows' where a view is longer than that, and never above 128 MiB.
     #[test]
     fn no_matrix_of_all_pairs() {
-        for images in [1, 2, 31, 32, 33, 255, 256, 2048, 4096, 65_536, 1 << 20] {
+        for images in [1, 2, 31, 32, 33, 255, 256, 2048, 4096, 65_536, 300_000, 1 << 20, 10_000_000] {
             for compared in [1, 2, 3] {
                 let rows = rows_at_once(images, compared);
-                let cosines = rows.min(images) * images * compared;
+                let cosines = rows * images * compared;
                 assert!(cosines <= COSINES.max(FEWEST_ROWS * images * compared), "{rows} rows of {images}");
-                assert!(rows >= FEWEST_ROWS.min(images), "{rows} rows of {images}");
+                assert!(cosines * size_of::<f32>() <= 128 << 20, "{rows} rows of {images}");
+                let fewest = FEWEST_ROWS.min(images);
+                let no_more = (rows + 1) * images * compared > MOST_COSINES;
+                assert!(rows >= fewest || no_more, "{rows} rows of {images}");
             }
         }
         assert_eq!(rows_at_once(4096, 2), 1024);
         assert_eq!(rows_at_once(256, 2), 256);
+        assert_eq!(rows_at_once(16_384, 2), 1024);
+        assert_eq!(rows_at_once(300_000, 1), 111);
+        assert_eq!((rows_at_once(1 << 30, 2), rows_at_once(0, 2)), (1, 1));
+    }
+
+    #[test]
+    fn of_a_dump_the_cause_is_told() {
+        let dump =
+            "An error happened\nCaused by:\n  Several failures\nCaused by:\n  can't allocate\nNo backtrace\n";
+        assert_eq!(root_cause(dump), "can't allocate");
+        assert_eq!(root_cause("The device is lost\n"), "The device is lost");
     }
 }

@@ -135,12 +135,17 @@ impl Chunk {
         Self { view, images, rows, cosines, same_image }
     }
 
-    /// The tiles that have pairs of the term, and the view of each.
+    /// The tiles that have pairs of the term, and the view of each. A row's cosine with itself is 1 whatever rounding makes
+    /// of it: a kernel may be steep there.
     fn tiles(&self, term: &Planned<'_>) -> impl Iterator<Item = (usize, Tensor<2>)> {
         let tiles = self.cosines.iter().enumerate();
         tiles
             .filter(|&(other, _)| term.compares(self.view, other))
             .filter_map(|(other, tile)| Some((other, tile.clone()?)))
+            .map(|(other, tile)| {
+                let has_itself = other == self.view && term.term.pairs.itself;
+                (other, if has_itself { tile.mask_fill(self.same_image.clone(), 1.0) } else { tile })
+            })
     }
 
     /// The tile with `other`, with `blank` wherever there is no pair of the term.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use burn::tensor::Device;
 use riesz::engine::{Reference, value_and_grad_raw};
 use riesz::kernel::Kernel;
-use riesz::loss::{Convention, Loss};
+use riesz::loss::{Convention, KclKernel, Loss};
 use riesz::{Matrix, sphere};
 use riesz_lab::device_loss::{value_and_grad, value_and_grad_by};
 use riesz_lab::network::burn::rows;
@@ -99,6 +99,34 @@ fn rows_without_a_direction_are_named() {
     );
     assert_eq!(refused(&gpu, [1.0, 0.0], 1), "nt-xent needs at least 2 views of each image; there is 1");
     assert_eq!(refused(&gpu, [1.0, 0.0], 4), "a contrastive loss needs at least 2 images; the batch has 1");
+}
+
+#[test]
+fn a_batch_without_rows_is_refused_in_the_words_of_the_core() {
+    let Some((_, gpu)) = gpu() else { return };
+    let loss = Loss::nt_xent(0.1).unwrap();
+    let none = Matrix::new(Vec::new(), 3);
+    let want = value_and_grad_raw::<f32>(&Reference, &loss, &none, 2).unwrap_err().to_string();
+    assert_eq!(want, "there are no rows");
+    assert_eq!(value_and_grad(&loss, rows(&none, &gpu), 2).unwrap_err().to_string(), want);
+    assert_eq!(value_and_grad_by(&loss, rows(&none, &gpu), 2, 5).unwrap_err().to_string(), want);
+}
+
+/// The cosines of 2¹⁹ rows with as many are a TiB, and more than any device has.
+#[test]
+fn a_device_without_the_memory_is_one_sentence_and_goes_on() {
+    let Some((_, gpu)) = gpu() else { return };
+    let loss = Loss::energy(KclKernel::Gaussian(2.0)).unwrap();
+    let many = Matrix::new([[1.0, 0.0], [0.6, 0.8]].concat().repeat(1 << 18), 2);
+    let told = value_and_grad_by(&loss, rows(&many, &gpu), 1, 1 << 19).unwrap_err().to_string();
+    tell(&format!("gpu: {told}"));
+    let start = "the device failed at a loss over 524288 rows of 2 numbers, the cosines of 524288 at once: ";
+    let end = "; fewer at once (device_loss::value_and_grad_by) take less memory, as does a smaller batch";
+    assert!(told.starts_with(start) && told.ends_with(end) && told.len() < 400, "{told}");
+    let four = Matrix::new(many.as_slice()[..8].to_vec(), 2);
+    let got = value_and_grad(&loss, rows(&four, &gpu), 1).unwrap().value.value;
+    let want = value_and_grad_raw::<f64>(&Reference, &loss, &four.to_f64(), 1).unwrap().value;
+    assert!((got - want).abs() < 1e-6, "{got} for {want}");
 }
 
 /// κ(s) = s³, of someone else.
