@@ -2,10 +2,10 @@
 //!
 //! A reader sees the old bytes or the new ones, and a full disk or a power cut loses nothing that was there. A file that is being
 //! written is locked by its process, so that the next one that writes in its folder can tell what a killed process left, and
-//! removes that.
+//! removes that. Only a plain file is replaced, with the mode that it had; a new one has what the umask leaves.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -48,7 +48,7 @@ pub fn write_both(
     let second = Unfinished::filled(beside, fill_beside)?;
     first.sync()?;
     second.sync()?;
-    match std::fs::remove_file(beside) {
+    match std::fs::remove_file(&second.path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io(beside, &error)),
         _ => {}
     }
@@ -56,22 +56,44 @@ pub fn write_both(
     second.finish()
 }
 
+/// Where the file `path` is written: there, or where a link leads that is there.
+///
+/// # Errors
+/// If no file can come there: its name is too long or a folder's, or what is there is a folder, a device, a pipe, a link to nothing.
+pub fn place(path: &Path) -> Result<PathBuf> {
+    let refused = |what: &str| Err(Error::input(what).at(path.display()));
+    if path.to_string_lossy().ends_with(std::path::is_separator) {
+        return refused("is the name of a folder; a file's is expected");
+    }
+    match path.metadata() {
+        Ok(found) if found.is_dir() => refused("is a folder; choose another name"),
+        Ok(found) if !found.is_file() => refused("not a plain file; choose another output"),
+        Ok(_) if path.is_symlink() => path.canonicalize().map_err(|error| Error::io(path, &error)),
+        Err(_) if path.is_symlink() => refused("is a link that leads to no file; choose another name"),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path, &error)),
+        _ => Ok(path.to_owned()),
+    }
+}
+
 /// A file that is being written beside its place; dropped before it is whole, it is gone.
 pub struct Unfinished {
     beside: NamedTempFile,
     path: PathBuf,
+    /// Of the file that was there.
+    permissions: Option<Permissions>,
 }
 
 impl Unfinished {
     /// Begins the file `path`.
     ///
     /// # Errors
-    /// If its folder cannot be written to.
+    /// If its folder cannot be written to, or as [`place`].
     pub fn new(path: &Path) -> Result<Self> {
-        clear_once(folder(path));
+        let path = place(path)?;
+        let permissions = path.metadata().ok().map(|found| found.permissions());
+        clear_once(folder(&path));
         loop {
-            let beside = tempfile::Builder::new().prefix(BESIDE).tempfile_in(folder(path));
-            let beside = beside.map_err(|error| Error::io(path, &error))?;
+            let beside = beside(&path, permissions.as_ref()).map_err(|error| Error::io(&path, &error))?;
             // Until it is locked, another process may take it for left behind.
             let is_mine = match cfg!(unix).then(|| beside.as_file().try_lock()) {
                 Some(Ok(())) => beside.path().exists(),
@@ -80,7 +102,7 @@ impl Unfinished {
                 Some(Err(TryLockError::Error(_))) | None => true,
             };
             if is_mine {
-                return Ok(Self { beside, path: path.to_owned() });
+                return Ok(Self { beside, path, permissions });
             }
         }
     }
@@ -113,19 +135,33 @@ impl Unfinished {
     /// # Errors
     /// If the disk refuses; the file that was there before is untouched.
     pub fn finish(self) -> Result<()> {
-        let Self { beside, path } = self;
+        let Self { beside, path, permissions } = self;
         let whole = || -> io::Result<()> {
             beside.as_file().sync_all()?;
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::PermissionsExt;
-                beside.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+            if let Some(permissions) = permissions.filter(|_| cfg!(unix)) {
+                beside.as_file().set_permissions(permissions)?;
             }
             beside.persist(&path).map_err(|error| error.error)?;
             sync_folder(folder(&path))
         };
         whole().map_err(|error| Error::io(&path, &error))
     }
+}
+
+/// A file beside `path`, which nobody may read who may not read the one that is there.
+fn beside(path: &Path, permissions: Option<&Permissions>) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(BESIDE);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The kernel takes the umask from it.
+        let mode = permissions.map_or(0o666, |permissions| permissions.mode() & 0o666 | 0o600);
+        builder.permissions(Permissions::from_mode(mode));
+    }
+    #[cfg(not(unix))]
+    let _ = permissions;
+    builder.tempfile_in(folder(path))
 }
 
 /// Renames a file within its folder, so that the new name survives a power cut.
@@ -220,6 +256,65 @@ mod tests {
         std::fs::write(folder.path().join(".riesz-unfinished-dead"), "half").unwrap();
         write_bytes(&folder.path().join("a"), b"whole").unwrap();
         assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_is_replaced_keeps_its_mode_and_a_link_its_target() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("a"), folder.path().join("link"));
+        symlink("a", &link).unwrap();
+        let mode = || file.metadata().unwrap().permissions().mode() & 0o7777;
+        for wanted in [0o600, 0o640, 0o664, 0o444, 0o755] {
+            std::fs::write(&file, "old").unwrap();
+            std::fs::set_permissions(&file, Permissions::from_mode(wanted)).unwrap();
+            write_bytes(&link, b"new").unwrap();
+            assert_eq!((mode(), std::fs::read(&file).unwrap()), (wanted, b"new".to_vec()));
+            assert!(link.is_symlink());
+            std::fs::remove_file(&file).unwrap();
+        }
+        for (path, write) in [(&file, 0o640), (&folder.path().join("b"), 0o604)] {
+            std::fs::write(path, "old").unwrap();
+            std::fs::set_permissions(path, Permissions::from_mode(write)).unwrap();
+        }
+        let beside = folder.path().join("b");
+        write_both(&link, |_| Ok(()), &beside, |_| Ok(())).unwrap();
+        assert_eq!((mode(), beside.metadata().unwrap().permissions().mode() & 0o7777), (0o640, 0o604));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_plain_file_is_left_alone() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        let _socket = std::os::unix::net::UnixListener::bind(here.join("socket")).unwrap();
+        std::fs::create_dir(here.join("folder")).unwrap();
+        std::fs::write(here.join("file"), "old").unwrap();
+        for (link, to) in
+            [("to-socket", "socket"), ("to-folder", "folder"), ("to-none", "none"), ("loop", "loop")]
+        {
+            symlink(to, here.join(link)).unwrap();
+        }
+        let before = names(here);
+        let long = "x".repeat(256);
+        for (name, why) in [
+            ("socket", "socket: not a plain file; choose another output"),
+            ("to-socket", "to-socket: not a plain file"),
+            ("folder", "folder: is a folder"),
+            ("folder/", "is the name of a folder"),
+            ("none/", "is the name of a folder"),
+            ("to-folder", "to-folder: is a folder"),
+            ("to-none", "is a link that leads to no file"),
+            ("loop", "is a link that leads to no file"),
+            ("file/a", "file: is a file; a folder is expected"),
+            (&long, "the name is too long"),
+        ] {
+            let error = write_bytes(&here.join(name), b"new").unwrap_err().to_string();
+            assert!(error.contains(why), "{name}: {error}");
+            assert_eq!(names(here), before, "{name}");
+        }
     }
 
     #[test]

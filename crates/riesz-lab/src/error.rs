@@ -62,12 +62,22 @@ impl Error {
     /// An operating-system error at a path, in words.
     pub fn io(path: impl AsRef<Path>, error: &std::io::Error) -> Self {
         use std::io::ErrorKind;
+        let path = path.as_ref();
         let what = match error.kind() {
+            // Of a path through a file, the file is to blame.
+            ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+                let file = path.ancestors().find(|place| place.exists() && !place.is_dir()).unwrap_or(path);
+                return Self::input(format!("{}: is a file; a folder is expected", file.display()));
+            }
+            ErrorKind::IsADirectory => "is a folder; a file is expected".to_owned(),
+            ErrorKind::InvalidFilename if cfg!(unix) => "the name is too long".to_owned(),
+            ErrorKind::FileTooLarge => {
+                "larger than a file may be here; what was written before is intact".to_owned()
+            }
+            ErrorKind::ReadOnlyFilesystem => "the disk can only be read".to_owned(),
             ErrorKind::NotFound => "no such file or folder".to_owned(),
             // What Windows answers to who opens a folder.
-            ErrorKind::PermissionDenied if cfg!(windows) && path.as_ref().is_dir() => {
-                "is a folder".to_owned()
-            }
+            ErrorKind::PermissionDenied if cfg!(windows) && path.is_dir() => "is a folder".to_owned(),
             ErrorKind::PermissionDenied => "permission denied".to_owned(),
             ErrorKind::StorageFull => {
                 "no space left on the disk; what was written before is intact".to_owned()
@@ -75,7 +85,7 @@ impl Error {
             ErrorKind::UnexpectedEof => "the file ends too early; it is truncated".to_owned(),
             _ => error.to_string(),
         };
-        Self::input(format!("{}: {what}", path.as_ref().display()))
+        Self::input(format!("{}: {what}", path.display()))
     }
 
     /// The program's exit code for this error.

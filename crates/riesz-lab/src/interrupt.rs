@@ -47,6 +47,13 @@ pub fn listen() {
     });
 }
 
+/// From now on a file that may not grow further is an error of the write, as a full disk is, and does not end the program.
+pub fn refuse_large_files() {
+    #[cfg(unix)]
+    // Where the system does not let us, the signal ends the program, as it does without us.
+    drop(flag::register(signal_hook::consts::SIGXFSZ, Arc::default()));
+}
+
 /// Whether Ctrl-C was pressed or SIGTERM came.
 pub fn asked() -> bool {
     HEARD.asked.load(Ordering::SeqCst)

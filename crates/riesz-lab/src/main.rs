@@ -13,6 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     riesz_lab::memory::keep_freed();
+    riesz_lab::interrupt::refuse_large_files();
     let printed = || console::finish().map_err(|error| Error::io("standard output", &error));
     ended(|| Cli::parse().run().and_then(|()| printed()))
 }

@@ -6,7 +6,10 @@
 mod processes;
 mod small_run;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use riesz::Matrix;
 use riesz::rng::{Key, normal};
@@ -87,6 +90,59 @@ fn what_is_read_and_what_is_others_is_not_written_over() {
         assert_eq!((output.status.code(), said.trim_end().lines().count()), (Some(2), 1), "{line}: {said}");
         assert!(said.contains(why), "{line}: {said}");
     }
+    // So is what no file can take the place of, and a name that no file can have.
+    let long = format!("{}.npy", "x".repeat(252));
+    std::fs::create_dir(here.join("pipes")).unwrap();
+    for name in
+        ["pipe", "pipe.html", "pipe.npy", "pipes/e.csv", "pipes/in.npy", "pipes/in.csv", "pipes/in.parquet"]
+    {
+        assert!(Command::new("mkfifo").arg(here.join(name)).status().unwrap().success());
+    }
+    for folder in ["d.npy", "d.parquet", "d.onnx", "d.html", "d.svg", "d.md", "d.csv"] {
+        std::fs::create_dir(here.join(folder)).unwrap();
+    }
+    std::os::unix::fs::symlink("r/encoder.safetensors", here.join("far.state")).unwrap();
+    let (a_folder, no_file, no_folder) =
+        ("is a folder", "not a plain file", "is a file; a folder is expected");
+    for (line, why) in [
+        ("embed r --output d.npy", a_folder),
+        ("embed r --output d.parquet", a_folder),
+        ("embed r --output pipe.npy", no_file),
+        ("embed r --output pipes/e.npy", no_file),
+        (&format!("embed r --output {long}"), "the name is too long"),
+        ("export r --output d.onnx", a_folder),
+        ("search r query.png images --output d.html", a_folder),
+        ("search r query.png images --output pipe.html", no_file),
+        ("duplicates r --index index.parquet --output d.html", a_folder),
+        ("geometry rows.npy --output d.html", a_folder),
+        ("geometry rows.npy --partial d.npy", a_folder),
+        ("geometry rows.npy --partial pipe", no_file),
+        ("geometry rows.npy --partial /dev/null", no_file),
+        ("geometry rows.npy --partial far.state", "is a file of the run"),
+        ("loss dhel --input rows.npy --grad d.npy", a_folder),
+        ("loss dhel --input rows.npy --grad /dev/null", no_file),
+        ("sphere minimize --loss dhel --points 4 --dim 3 --starts 1 --output d.npy", a_folder),
+        ("sphere minimize --loss dhel --points 4 --dim 3 --starts 1 --output pipe", no_file),
+        ("sphere plot --loss dhel --points 4 --dim 3 --starts 1 --html d.html", a_folder),
+        ("sphere plot --loss dhel --points 4 --dim 3 --starts 1 --svg d.svg", a_folder),
+        ("sphere theory --reduced --markdown d.md", a_folder),
+        ("sphere theory --reduced --html rows.npy/t.html", no_folder),
+        ("man --output rows.npy", no_folder),
+        ("finetune r --steps 1 --output rows.npy", no_folder),
+        ("runs rows.npy", no_folder),
+        ("train images --run rows.npy/r --batch=16", no_folder),
+        ("geometry pipes/in.npy", no_file),
+        ("loss dhel --input pipes/in.npy", no_file),
+        ("compare pipes/in.npy rows.npy", no_file),
+        ("search r query.png --index pipes/in.parquet", no_file),
+        ("duplicates pipes/in.npy", no_file),
+    ] {
+        let output = finish(here, &line.split(' ').collect::<Vec<_>>());
+        let said = told(&output);
+        let last = said.trim_end().lines().last().unwrap_or_default();
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{line}: {said}");
+        assert!(last.contains(why) && !last.contains("os error"), "{line}: {said}");
+    }
     // One's own files are made anew.
     for line in [
         "embed r --output e.npy",
@@ -97,6 +153,16 @@ fn what_is_read_and_what_is_others_is_not_written_over() {
         made(line);
         made(line);
     }
+    // With the mode that they had; new ones with what the umask leaves.
+    let mode = |name: &str| here.join(name).metadata().unwrap().permissions().mode() & 0o777;
+    std::fs::set_permissions(here.join("e.csv"), Permissions::from_mode(0o600)).unwrap();
+    let script = "umask 027; exec \"$0\" embed r --output e.npy --quiet";
+    std::fs::remove_file(here.join("e.npy")).unwrap();
+    let mut shell = Command::new("sh");
+    assert!(
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_riesz")]).current_dir(here).status().unwrap().success()
+    );
+    assert_eq!((mode("e.npy"), mode("e.csv")), (0o640, 0o600));
     // The card of one file is not that of another.
     let output = finish(here, &["export", "r", "--output", "e.safetensors"]);
     let is_refused =

@@ -48,7 +48,7 @@ pub fn run(args: &DuplicatesArgs) -> Result<()> {
     }
     interrupt::listen();
     let comparing = interrupt::expendable("interrupted; nothing was written".to_owned());
-    if args.run.is_file() {
+    if args.run.exists() && !args.run.is_dir() {
         if let Some(images) = &args.images {
             let file = args.run.display();
             return Err(Error::input(format!("{images}: {file} is a file of rows already; leave one out")));

@@ -18,14 +18,16 @@ const OF_A_RUN: [&str; 8] = [
 ];
 
 /// Holds a file that shall be written against those that are read; what is in a folder that is read may be written over unless it is
-/// parquet, which is images or rows there. Its folder must be there and take files, which would else be known when the work is done.
+/// parquet, which is images or rows there. Its folder must be there and take files, and no folder or device may have its name, which
+/// would else be known when the work is done.
 ///
 /// # Errors
-/// If it is one of them, or a run's own, or its folder is not there or refuses files.
+/// If it is one of them, or a run's own, or its folder is not there or refuses files, or as [`atomic::place`].
 pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     let refused = |why: &str| Err(Error::input(why).at(output.display()));
-    let folder = atomic::folder(output);
-    let name = output.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let place = atomic::place(output)?;
+    let folder = atomic::folder(&place);
+    let name = place.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_checkpoint = folder.ends_with("checkpoints") && folder.parent().is_some_and(Run::is_at);
     if is_checkpoint || Run::is_at(folder) && OF_A_RUN.contains(&name) {
         return refused("is a file of the run there; choose another name");
@@ -33,7 +35,7 @@ pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path
     // A file without a name: nothing is left of it, whatever happens.
     tempfile::tempfile_in(folder).map_err(|error| Error::io(folder, &error))?;
     // What is not there yet is nobody's.
-    let Ok(place) = output.canonicalize() else { return Ok(()) };
+    let Ok(place) = place.canonicalize() else { return Ok(()) };
     let is_rows = place.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
     for input in inputs {
         let Ok(input) = input.canonicalize() else { continue };
@@ -59,7 +61,7 @@ pub(super) fn check_page<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a
 /// The file of the same name with `ending` that is written beside `output`: it must not be there, or be a text that `is_ours`.
 ///
 /// # Errors
-/// If somebody else's file has the name, or as [`check`].
+/// If somebody else's file has the name, or one that cannot be read, or as [`check`].
 pub(super) fn beside<'a>(
     output: &Path,
     ending: &str,
@@ -70,7 +72,8 @@ pub(super) fn beside<'a>(
     check(&beside, inputs)?;
     let is_ours = match std::fs::read(&beside) {
         Ok(bytes) => is_ours(&String::from_utf8_lossy(&bytes)),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => return Err(Error::io(&beside, &error)),
     };
     if !is_ours {
         return Err(Error::input(format!(

@@ -46,7 +46,7 @@ pub fn run(args: &SearchArgs) -> Result<()> {
     if args.top == 0 {
         return Err(Error::input("--top is 0; at least 1 is needed"));
     }
-    if args.run.is_file() {
+    if args.run.exists() && !args.run.is_dir() {
         return in_embeddings(args);
     }
     let (queries, source) = match (&args.asked.index, &args.paths[..]) {

@@ -107,6 +107,10 @@ type Table = csv::Reader<File>;
 /// The table beside the array at `path`, and the names of its columns, if there is one.
 pub(super) fn open(path: &Path) -> Result<Option<(Table, Vec<String>)>, Failure> {
     let beside = beside(path);
+    // A pipe is opened only when somebody writes to it.
+    if beside.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(Failure::Content(format!("{} beside it is not a plain file", beside.display())));
+    }
     let file = match File::open(&beside) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

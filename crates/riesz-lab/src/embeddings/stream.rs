@@ -71,11 +71,15 @@ pub const ENDINGS: [&str; 9] =
 /// One sentence with the path if it cannot be read, is damaged, holds something else than rows of at least one number, or
 /// if the names choose none or several.
 pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
-    let file = File::open(path).map_err(|error| Error::io(path, &error))?;
-    let metadata = file.metadata().map_err(|error| Error::io(path, &error))?;
+    // Looked at first: a pipe is opened only when somebody writes to it.
+    let metadata = path.metadata().map_err(|error| Error::io(path, &error))?;
     if metadata.is_dir() {
         return Err(Error::input("is a folder; expected a file of embeddings").at(path.display()));
     }
+    if !metadata.is_file() {
+        return Err(Error::input("not a plain file; expected a file of embeddings").at(path.display()));
+    }
+    let file = File::open(path).map_err(|error| Error::io(path, &error))?;
     let (length, name) = (metadata.len(), wanted.name.as_deref());
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
     let ending = ending.as_deref().unwrap_or_default();

@@ -43,6 +43,11 @@ impl Stored {
                 path.display()
             ))
         };
+        // Looked at first: a pipe is opened only when somebody writes to it.
+        let found = path.metadata().map_err(|error| Error::io(path, &error))?;
+        if !found.is_file() && !found.is_dir() {
+            return Err(wrong("not a plain file".to_owned()));
+        }
         let file = File::open(path).map_err(|error| Error::io(path, &error))?;
         let metadata = foreign::decoded(|| ParquetMetaDataReader::new().parse_and_finish(&file));
         let metadata = metadata

@@ -9,6 +9,7 @@ use riesz::sphere::found::Found;
 use riesz::sphere::minimize::{Problem, Settings};
 
 use crate::commands::loss_flags::LossFlags;
+use crate::commands::outputs;
 use crate::console::outln;
 use crate::progress::Progress;
 use crate::sphere::{NOWHERE, Subject};
@@ -118,6 +119,7 @@ pub(super) fn run(args: &MinimizeArgs) -> Result<()> {
     let verb = "riesz sphere minimize";
     let settings = args.over.settings(verb)?;
     let subject = args.over.subject(verb, args.starts)?;
+    args.output.as_ref().map_or(Ok(()), |points| outputs::check(points, []))?;
     interrupt::listen();
     let best = Mutex::new(f64::INFINITY);
     let progress = Mutex::new(Progress::new("descending", "starts", 0, args.starts, args.json));

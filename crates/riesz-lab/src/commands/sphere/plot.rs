@@ -6,6 +6,7 @@ use riesz::sphere::minimize::Problem;
 
 use super::minimize::Over;
 use crate::commands::loss_flags::canonical;
+use crate::commands::outputs;
 use crate::console::outln;
 use crate::loss_recipe::{self, LossRecipe};
 use crate::progress::Progress;
@@ -47,6 +48,9 @@ pub(super) fn run(args: &PlotArgs) -> Result<()> {
     let verb = "riesz sphere plot";
     if args.html.is_none() && args.svg.is_none() {
         return Err(Error::input(format!("{verb}: where to? --html FILE or --svg FILE is expected")));
+    }
+    for picture in [&args.html, &args.svg].into_iter().flatten() {
+        outputs::check(picture, [])?;
     }
     let settings = args.over.settings(verb)?;
     let first = args.over.subject(verb, args.starts)?;

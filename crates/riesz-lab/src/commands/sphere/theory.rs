@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use riesz::rng::Key;
 
+use crate::commands::outputs;
 use crate::console::outln;
 use crate::progress::{Progress, duration};
 use crate::sphere::theory::{EXPERIMENTS, Experiment, Scale, Verdict, headline, html, markdown};
@@ -37,6 +38,9 @@ pub(super) struct TheoryArgs {
 /// # Errors
 /// If a claim does not hold; an interruption; or the disk refuses.
 pub(super) fn run(args: &TheoryArgs) -> Result<()> {
+    for report in [&args.html, &args.markdown].into_iter().flatten() {
+        outputs::check(report, [])?;
+    }
     interrupt::listen();
     let scale = if args.reduced { Scale::reduced() } else { Scale::full() };
     let mut progress = Progress::new("theory", "experiments", 0, EXPERIMENTS.len() as u64, false);
