@@ -3,6 +3,8 @@
 //! A recipe, or a file's metadata, can ask for more than any machine has; an allocation that cannot be had ends the
 //! program without a sentence.
 
+use std::path::{Path, PathBuf};
+
 use sysinfo::System;
 
 use crate::{Error, Result};
@@ -64,10 +66,30 @@ fn told(bytes: fn(&System) -> u64) -> Option<u128> {
     Some(u128::from(bytes(&system))).filter(|&bytes| bytes > 0)
 }
 
-/// The limit that a container has, of either version of Linux's control groups; without one it says "max", or more than any machine has.
+/// The least limit of the control groups that this process is in, of either version of Linux's: a container's, a scheduler's (Slurm,
+/// systemd). Without one they say "max", or more than any machine has.
 fn container() -> Option<u128> {
-    let places = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    places.iter().find_map(|place| std::fs::read_to_string(place).ok()?.trim().parse().ok())
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    limits(&own).iter().filter_map(|place| std::fs::read_to_string(place).ok()?.trim().parse().ok()).min()
+}
+
+/// Where the limits of memory are told, of each group in `own` (the lines of `/proc/self/cgroup`) and all that it is in.
+fn limits(own: &str) -> Vec<PathBuf> {
+    let mut places = Vec::new();
+    for line in own.lines().chain(["0::/", "0:memory:/"]) {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (parts.next(), parts.next()) else { continue };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            of if of.split(',').any(|one| one == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let groups = Path::new(group.trim_start_matches('/')).ancestors();
+        places.extend(groups.map(|group| Path::new(root).join(group).join(file)));
+    }
+    places
 }
 
 /// In words.
@@ -79,6 +101,27 @@ pub fn gigabytes(bytes: u128) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_are_those_of_the_own_group_and_all_above_it() {
+        let told = |own: &str| -> Vec<String> {
+            limits(own).iter().map(|place| place.display().to_string()).collect()
+        };
+        let second = "/sys/fs/cgroup";
+        let first = "/sys/fs/cgroup/memory";
+        let roots = [format!("{second}/memory.max"), format!("{first}/memory.limit_in_bytes")];
+        assert_eq!(told(""), roots);
+        assert_eq!(told("not a line\n1:cpu,cpuacct:/x"), roots);
+        assert_eq!(
+            told("0::/system.slice/slurmd/job 7\n")[..3],
+            ["system.slice/slurmd/job 7", "system.slice/slurmd", "system.slice"]
+                .map(|group| format!("{second}/{group}/memory.max"))
+        );
+        assert_eq!(
+            told("9:name=systemd:/a\n4:hugetlb,memory:/slurm/uid_1:2\n")[0],
+            format!("{first}/slurm/uid_1:2/memory.limit_in_bytes")
+        );
+    }
 
     #[test]
     fn what_no_machine_has_is_refused_and_what_every_machine_has_is_not() {

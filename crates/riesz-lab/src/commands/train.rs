@@ -388,21 +388,27 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[Stri
 /// CPU threads at most.
 const MOST_THREADS: usize = 1024;
 
-/// Limits the CPU threads.
+/// Starts the CPU threads: so many, or as many as `RAYON_NUM_THREADS` or the machine says.
 ///
 /// # Errors
-/// If `threads` is 0, or more than any machine has use for.
+/// If `threads` is 0, or more than any machine has use for; or the system starts no more threads.
 pub fn set_threads(threads: Option<usize>) -> Result<()> {
-    match threads {
-        None => Ok(()),
-        Some(0) => Err(Error::input("--threads is 0; at least 1 is needed")),
-        Some(threads) if threads > MOST_THREADS => {
-            Err(Error::input(format!("--threads is {threads}; at most {MOST_THREADS} are started")))
-        }
-        Some(threads) => rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()
-            .map_err(|error| Error::input(format!("--threads {threads}: {error}"))),
+    let said = std::env::var("RAYON_NUM_THREADS").ok().and_then(|said| said.parse().ok());
+    let (name, asked) = match threads {
+        Some(0) => return Err(Error::input("--threads is 0; at least 1 is needed")),
+        Some(threads) => ("--threads", threads),
+        None => ("RAYON_NUM_THREADS", said.unwrap_or(0)),
+    };
+    if asked > MOST_THREADS {
+        return Err(Error::input(format!("{name} is {asked}; at most {MOST_THREADS} are started")));
+    }
+    match rayon::ThreadPoolBuilder::new().num_threads(asked).build_global() {
+        Ok(()) => Ok(()),
+        // They are there already.
+        Err(error) if threads.is_none() && std::error::Error::source(&error).is_none() => Ok(()),
+        Err(error) => Err(Error::input(format!(
+            "the CPU threads cannot be started: {error}; --threads 1 starts the fewest"
+        ))),
     }
 }
 

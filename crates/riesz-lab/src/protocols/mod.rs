@@ -133,9 +133,10 @@ impl Questions {
         let mut notes = Vec::new();
         let strange = queries.iter().filter(|label| !counts.contains_key(label)).count();
         if strange > 0 {
+            let asked: usize = counts.values().sum();
             notes.push(format!(
-                "{strange} of {} held-out images with a label are of classes that no training image has, and so \
-                 count as wrong",
+                "{strange} of {} held-out images with a label are of classes that none of the {asked} training images with a \
+                 label that are compared has, and so count as wrong",
                 queries.len()
             ));
         }

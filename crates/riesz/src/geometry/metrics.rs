@@ -136,7 +136,7 @@ pub const METRICS: &[Metric] = &[
         name: "effective_rank",
         about: "exponential of the entropy of the normalized singular values; at most the dimension",
         formula: "exp H(q), q ∝ p + 10⁻⁷",
-        source: "code of Koromilas et al., ICML 2024",
+        source: "code of Koromilas et al., ICML 2024, but for its tenfold smoothing above Σσ = 1000",
         better: Better::Higher,
         pairwise: false,
         logged: true,
