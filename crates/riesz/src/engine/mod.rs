@@ -343,9 +343,9 @@ fn finish<T: Scalar>(
     sums: &[Sums],
     grads: &[&mut [T]],
 ) -> Result<Value, Error> {
-    // First, as it names the rows.
-    coinciding::refuse(batch, loss, views)?;
     let terms = sums.iter().map(|sums| sums.value).collect();
     let slopes = sums.iter().map(|sums| sums.slope).collect();
-    Value::new(loss, terms, slopes, grads.iter().all(|grad| are_finite(grad)))
+    let value = Value::new(loss, terms, slopes, grads.iter().all(|grad| are_finite(grad)))?;
+    coinciding::refuse(batch, loss, views)?;
+    Ok(value)
 }
