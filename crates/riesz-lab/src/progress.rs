@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::console::errln;
+use crate::console::{errln, visible};
 
 /// Progress through a known number of units.
 pub struct Progress {
@@ -67,7 +67,7 @@ impl Progress {
     pub fn advance(&mut self, units: u64, message: impl FnOnce() -> String) {
         self.done += units;
         if let Some(bar) = &self.bar {
-            bar.set_message(message());
+            bar.set_message(visible(&message()).into_owned());
             bar.set_position(self.done);
         } else if !self.quiet && self.said.elapsed() >= BETWEEN_LINES {
             self.said = Instant::now();
@@ -81,7 +81,7 @@ impl Progress {
             return;
         }
         match &self.bar {
-            Some(bar) => bar.println(line),
+            Some(bar) => bar.println(visible(line)),
             None => errln!("{line}"),
         }
     }

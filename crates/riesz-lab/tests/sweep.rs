@@ -224,6 +224,30 @@ fn two_runs_are_compared_by_what_differs() {
     assert!(output.status.code() == Some(2) && told(&output).contains("none: no folder of a grid"));
 }
 
+/// A scheduler that waits for the cell's end must not go on by its success.
+#[test]
+fn a_cell_of_another_worker_is_no_success() {
+    let folder = with_grid();
+    let here = folder.path();
+    std::fs::write(here.join("g.toml"), GRID.replace("epochs = 2", "epochs = 5000")).unwrap();
+    let child = start(here, &["sweep", "g.toml", "--cell", "1"]);
+    let log = here.join("sweeps/g/cells/loss=dcl,batch=16,seed=1/log.jsonl");
+    let began = Instant::now();
+    while !log.is_file() {
+        assert!(began.elapsed() < Duration::from_secs(60), "the cell does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = finish(here, &["sweep", "g.toml", "--cell", "1", "--quiet"]);
+    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
+    assert!(
+        output.status.code() == Some(1) && told(&output).contains("is in another worker's hands"),
+        "{}",
+        told(&output)
+    );
+}
+
 #[test]
 fn a_grid_that_begins_with_weights_goes_on() {
     let folder = with_grid();

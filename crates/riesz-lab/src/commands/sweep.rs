@@ -185,7 +185,7 @@ impl Worker<'_> {
     /// Runs those of `cells` that are not finished, in turn.
     ///
     /// # Errors
-    /// If the user interrupts; or, after all others were run, if a cell failed.
+    /// If the user interrupts; or, after all others were run, if a cell failed; or if the only one is another worker's.
     pub(super) fn run(&self, cells: &[&Cell]) -> Result<()> {
         interrupt::listen();
         let started = Instant::now();
@@ -231,9 +231,17 @@ impl Worker<'_> {
                 errln!("cell {}/{}  {}: {words}{time}", number + 1, cells.len(), cell.name);
             }
         }
+        if let ([cell], 1) = (cells, elsewhere) {
+            // A scheduler that waits for this cell must not take it for finished.
+            let name = &cell.name;
+            return Err(Error::check(format!(
+                "cell {name} is in another worker's hands, and not finished by this one"
+            )));
+        }
         if !self.quiet && elsewhere > 0 {
+            let are = if elsewhere == 1 { "cell is" } else { "cells are" };
             errln!(
-                "{elsewhere} cells are in other workers' hands; the same command runs what they leave unfinished"
+                "{elsewhere} {are} in other workers' hands; the same command runs what they leave unfinished"
             );
         }
         if failed.is_empty() {
