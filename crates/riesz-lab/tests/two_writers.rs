@@ -203,11 +203,16 @@ fn who_reads_a_run_that_is_trained_sees_what_is_whole() {
     assert!(exported(here) == weights);
 }
 
-/// Starts a command that writes one file, and sends it a signal while that is not whole.
+/// Starts a command that writes one file, and sends it a signal while that is not whole. It has begun when something stands in it: before,
+/// it may not be locked yet, and another may take it for left behind.
 fn while_writing(folder: &Path, arguments: &[&str], name: &str) -> Child {
     for _ in 0..20 {
         let mut child = start(folder, arguments);
-        while child.try_wait().unwrap().is_none() && leftovers(folder).is_empty() {}
+        let has_begun = || {
+            let size = |name: &String| std::fs::metadata(folder.join(name)).map_or(0, |found| found.len());
+            leftovers(folder).iter().any(|name| size(name) > 0)
+        };
+        while child.try_wait().unwrap().is_none() && !has_begun() {}
         if child.try_wait().unwrap().is_none() {
             signal(&child, name);
             if !leftovers(folder).is_empty() {
