@@ -2,8 +2,8 @@
 
 use numpy::{PyArray1, PyUntypedArray};
 use pyo3::prelude::*;
-use riesz::Points;
 use riesz::geometry::{self, Duplicates};
+use riesz::{Error, Points};
 
 use crate::losses::refused;
 use crate::pool;
@@ -17,50 +17,41 @@ pub(crate) fn nearest<'py>(
     k: usize,
     threads: usize,
 ) -> PyResult<Bound<'py, PyArray1<u32>>> {
-    fn of<T: Number>(
-        py: Python<'_>,
-        array: &Bound<'_, PyUntypedArray>,
-        k: usize,
-        threads: usize,
-    ) -> PyResult<Vec<u32>> {
-        let mut matrix = rows::matrix::<T>("x", array)?;
-        let found = pool::run(py, threads, move || {
-            riesz::normalize(&mut matrix)?;
-            geometry::nearest(Points::new(&matrix)?, k)
-        })?;
-        found.map_err(refused)
-    }
     let found = match rows::precision(std::slice::from_ref(array))? {
-        Precision::F32 => of::<f32>(py, array, k, threads),
-        Precision::F64 => of::<f64>(py, array, k, threads),
+        Precision::F32 => of_units::<f32, _>(py, array, threads, |points| geometry::nearest(points, k)),
+        Precision::F64 => of_units::<f64, _>(py, array, threads, |points| geometry::nearest(points, k)),
     };
     Ok(PyArray1::from_vec(py, found?))
 }
 
-/// Groups of rows that pairs with a cosine of at least `above` connect, and how many such pairs there are.
+/// Groups of rows that pairs with a cosine of at least `above` connect.
 #[pyfunction]
 pub(crate) fn duplicates(
     py: Python<'_>,
     array: &Bound<'_, PyUntypedArray>,
     above: f64,
     threads: usize,
-) -> PyResult<(u64, Vec<Vec<usize>>)> {
-    fn of<T: Number>(
-        py: Python<'_>,
-        array: &Bound<'_, PyUntypedArray>,
-        above: f64,
-        threads: usize,
-    ) -> PyResult<Duplicates> {
-        let mut matrix = rows::matrix::<T>("x", array)?;
-        let found = pool::run(py, threads, move || {
-            riesz::normalize(&mut matrix)?;
-            Duplicates::of(Points::new(&matrix)?, above, &[], |_| ())
-        })?;
-        found.map_err(refused)
+) -> PyResult<Vec<Vec<usize>>> {
+    fn groups<T: Number>(points: Points<'_, T>, above: f64) -> Result<Vec<Vec<usize>>, Error> {
+        Ok(Duplicates::of(points, above, &[], |_| ())?.groups)
     }
-    let found = match rows::precision(std::slice::from_ref(array))? {
-        Precision::F32 => of::<f32>(py, array, above, threads),
-        Precision::F64 => of::<f64>(py, array, above, threads),
-    }?;
-    Ok((found.pairs, found.groups))
+    match rows::precision(std::slice::from_ref(array))? {
+        Precision::F32 => of_units::<f32, _>(py, array, threads, |points| groups(points, above)),
+        Precision::F64 => of_units::<f64, _>(py, array, threads, |points| groups(points, above)),
+    }
+}
+
+/// What `work` finds of the rows of an array, scaled to unit length.
+fn of_units<T: Number, R: Send>(
+    py: Python<'_>,
+    array: &Bound<'_, PyUntypedArray>,
+    threads: usize,
+    work: impl FnOnce(Points<'_, T>) -> Result<R, Error> + Send,
+) -> PyResult<R> {
+    let mut matrix = rows::matrix::<T>("x", array)?;
+    let found = pool::run(py, threads, move || {
+        riesz::normalize(&mut matrix)?;
+        work(Points::new(&matrix)?)
+    })?;
+    found.map_err(refused)
 }

@@ -10,15 +10,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use riesz::rng::Key;
 use riesz::sphere::certificate;
-use riesz::sphere::found::Found;
+use riesz::sphere::found::{EQUAL, Found, Group, NOWHERE};
 use riesz::sphere::minimize::{Problem, Settings};
 use riesz::sphere::{self, ideal};
 
 use crate::losses::{kernel, loss, refused};
 use crate::pool;
 
-/// Cosines nearer than this count as equal, as on the command line.
-const EQUAL: f64 = 1e-6;
 /// How often Ctrl-C is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -65,7 +63,7 @@ pub(crate) fn minimize<'py>(
 }
 
 fn tell<'py>(py: Python<'py>, problem: &Problem, found: &Found) -> PyResult<Bound<'py, PyDict>> {
-    let name = |group: &riesz::sphere::found::Group| group.recognized.as_ref().map(|one| one.name.clone());
+    let name = |group: &Group| group.recognized.as_ref().map(|one| one.name.clone());
     let dict = PyDict::new(py);
     dict.set_item("bound", found.bound.map(|bound| (bound.value, bound.theorem.to_string())))?;
     let certificates: Vec<String> = found.certificates().iter().map(ToString::to_string).collect();
@@ -78,7 +76,6 @@ fn tell<'py>(py: Python<'py>, problem: &Problem, found: &Found) -> PyResult<Boun
     dict.set_item("minima", minima)?;
     if let Some((group, minimum)) = found.best() {
         let cosines: Vec<_> = group.cosines.distinct.iter().map(|one| (one.cosine, one.pairs)).collect();
-        let exact = group.recognized.as_ref().map(|one| one.value(problem.loss(), problem.views()));
         dict.set_item("value", minimum.value)?;
         dict.set_item("points", PyArray1::from_slice(py, minimum.rows.as_slice()))?;
         dict.set_item("gradient", minimum.gradient)?;
@@ -86,7 +83,9 @@ fn tell<'py>(py: Python<'py>, problem: &Problem, found: &Found) -> PyResult<Boun
         dict.set_item("misalignment", group.misalignment)?;
         dict.set_item("cosines", cosines)?;
         dict.set_item("configuration", name(group))?;
-        dict.set_item("exact_value", exact)?;
+        dict.set_item("exact_value", group.exact_value(problem))?;
+    } else {
+        dict.set_item("nowhere", NOWHERE)?;
     }
     Ok(dict)
 }

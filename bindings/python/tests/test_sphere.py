@@ -90,6 +90,11 @@ def test_ctrl_c_ends_a_search(request: pytest.FixtureRequest) -> None:
         (ValueError, "temperature is -1|temperature", lambda: sphere.bound(riesz.losses.dhel(-1.0), 4, 3)),
         (TypeError, "points is 4.5; a whole", lambda: sphere.minimize(riesz.losses.dhel(), 4.5, 3)),  # type: ignore[arg-type]
         (ValueError, "exponent", lambda: sphere.energy("riesz")),
+        (
+            ValueError,
+            r"energy\(kernel='riesz', exponent=1000000000000000.0\): no start has a finite value",
+            lambda: sphere.minimize(sphere.energy("riesz", exponent=1e15), 5, 3, starts=2),
+        ),
         (ValueError, "dim is 0", lambda: sphere.sample(3, 0)),
         (ValueError, "dim is 0", lambda: sphere.uniform_energy(0)),
     ],

@@ -6,6 +6,7 @@ mod processes;
 mod stored_runs;
 
 use std::path::Path;
+use std::process::Command;
 
 use processes::{finish, told};
 use stored_runs::{copy_of, stored};
@@ -69,5 +70,22 @@ fn threads_do_not_change_a_byte() {
         for (((command, _), want), got) in verbs.iter().zip(&one).zip(with(threads)) {
             assert!(got == *want, "riesz {command} --threads {threads} differs from one thread");
         }
+    }
+}
+
+#[test]
+fn more_threads_than_any_machine_has_are_refused_wherever_they_are_asked_for() {
+    for (variable, flag, told) in [
+        ("20000", None, "RAYON_NUM_THREADS is 20000; at most 1024 are started"),
+        ("1", Some("--threads=1025"), "--threads is 1025; at most 1024 are started"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_riesz"))
+            .env("RAYON_NUM_THREADS", variable)
+            .args(["compare", "none.npy", "none.npy"])
+            .args(flag)
+            .output()
+            .unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && err.contains(told), "{err}");
     }
 }

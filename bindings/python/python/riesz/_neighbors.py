@@ -32,5 +32,5 @@ def duplicates(x: Any, above: float = 0.98) -> list[list[int]]:
     cosine = as_number("above", above)
     if not -1.0 <= cosine <= 1.0:
         raise ValueError(f"above is {above!r}; a cosine is expected, -1 to 1")
-    groups: list[list[int]] = _riesz.duplicates(as_rows("x", x), cosine, num_threads())[1]
+    groups: list[list[int]] = _riesz.duplicates(as_rows("x", x), cosine, num_threads())
     return groups

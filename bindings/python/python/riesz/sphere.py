@@ -114,10 +114,8 @@ def minimize(
     told: dict[str, Any] = _riesz.minimize(
         loss.sentence, loss.numbers, n, d, count, tried, as_whole("seed", seed), num_threads()
     )
-    if "value" not in told:
-        raise ValueError(
-            f"{loss!r}: no start has a finite value that f64 holds; a kernel that is less steep has one"
-        )
+    if "nowhere" in told:
+        raise ValueError(f"{loss!r}: {told['nowhere']}")
     return Minimum(
         value=told["value"],
         points=told["points"].reshape(count, n, d),

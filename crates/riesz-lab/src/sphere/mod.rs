@@ -5,4 +5,4 @@ pub mod plot;
 pub mod theory;
 mod told;
 
-pub use told::{NOWHERE, Subject};
+pub use told::Subject;

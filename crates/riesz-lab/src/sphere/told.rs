@@ -2,12 +2,9 @@
 
 use riesz::loss::Pairs;
 use riesz::sphere::cosines::Cosines;
-use riesz::sphere::found::{Found, Group};
+use riesz::sphere::found::{Found, Group, NOWHERE};
 use riesz::sphere::minimize::Problem;
 use serde_json::{Value, json};
-
-/// What is said where there is nothing to tell.
-pub const NOWHERE: &str = "no start has a finite value that f64 holds; a kernel that is less steep has one";
 
 /// What is minimized, over what.
 pub struct Subject {
@@ -101,7 +98,6 @@ impl Subject {
             .take(1000)
             .map(|one| json!({ "cosine": one.cosine, "pairs": one.pairs }))
             .collect();
-        let exact = group.recognized.as_ref().map(|one| one.value(self.problem.loss(), self.problem.views()));
         json!({
             "value": minimum.value,
             "gradient": minimum.gradient,
@@ -115,7 +111,7 @@ impl Subject {
             "cosines": cosines,
             "spread": group.cosines.spread,
             "recognized": group.recognized.as_ref().map(|one| one.name.clone()),
-            "exact_value": exact,
+            "exact_value": group.exact_value(&self.problem),
         })
     }
 

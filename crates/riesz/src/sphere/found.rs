@@ -22,6 +22,10 @@ use super::minimize::{End, Minimum, Problem, distinct};
 use super::optima::{Configuration, known};
 use crate::Points;
 
+/// What is said where there is nothing to tell: [`Found::best`] is `None`.
+pub const NOWHERE: &str = "no start has a finite value that f64 holds; a kernel that is less steep has one";
+/// The tolerance of cosines for [`Found::new`], where nothing else is said.
+pub const EQUAL: f64 = 1e-6;
 /// Values are counted as one local minimum within this, relative to the value.
 const SAME_VALUE: f64 = 1e-9;
 /// A bound counts as attained within this.
@@ -93,6 +97,14 @@ impl Found {
 }
 
 impl Group {
+    /// The value of the known configuration by its exact cosines ([`Configuration::value`]); `None` where none is recognized.
+    ///
+    /// # Panics
+    /// As [`Configuration::value`].
+    pub fn exact_value(&self, problem: &Problem) -> Option<f64> {
+        self.recognized.as_ref().map(|one| one.value(problem.loss(), problem.views()))
+    }
+
     fn of(problem: &Problem, minima: &[Minimum], members: &[usize], tolerance: f64) -> Self {
         let (points, dim, views) = (problem.points(), problem.dim(), problem.views());
         let best = members[0];

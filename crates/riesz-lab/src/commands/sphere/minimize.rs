@@ -5,14 +5,14 @@ use std::sync::{Mutex, PoisonError};
 
 use riesz::loss::Loss;
 use riesz::rng::Key;
-use riesz::sphere::found::Found;
+use riesz::sphere::found::{EQUAL, Found, NOWHERE};
 use riesz::sphere::minimize::{Problem, Settings};
 
 use crate::commands::loss_flags::LossFlags;
 use crate::commands::outputs;
 use crate::console::outln;
 use crate::progress::Progress;
-use crate::sphere::{NOWHERE, Subject};
+use crate::sphere::Subject;
 use crate::{Error, Result, embeddings, interrupt, room};
 
 /// Arguments of `riesz sphere minimize`.
@@ -68,7 +68,7 @@ pub(super) struct Over {
     #[arg(long, default_value_t = 20_000)]
     iterations: usize,
     /// Cosines nearer than this are counted as equal
-    #[arg(long, default_value_t = 1e-6)]
+    #[arg(long, default_value_t = EQUAL)]
     equal: f64,
 }
 

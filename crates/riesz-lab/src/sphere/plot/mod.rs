@@ -6,11 +6,11 @@ mod svg;
 
 use riesz::Matrix;
 use riesz::rng::Key;
-use riesz::sphere::found::Found;
+use riesz::sphere::found::{Found, NOWHERE};
 use riesz::sphere::minimize::{Minimum, Settings};
 use riesz::sphere::optima::Configuration;
 
-use super::{NOWHERE, Subject};
+use super::Subject;
 use crate::{Error, Result, interrupt};
 
 pub use page::html;
