@@ -25,8 +25,11 @@ pub struct Recipe {
     pub seed: u64,
     /// Passes over the training images; 0 is for an encoder that was trained before.
     pub epochs: u64,
-    /// Images a step; each gives two views.
+    /// Images a step.
     pub batch: usize,
+    /// Views of each image in a step, at least 2, each with its own draws: K in the losses. The first two are those that 2 give.
+    #[serde(default = "two")]
+    pub views: usize,
     /// Chunks of equally many images in which the encoder sees a batch; the loss sees it whole. Batch norm normalizes each chunk by
     /// its own moments, so that with it another number is another training.
     #[serde(default = "at_once")]
@@ -158,6 +161,11 @@ fn at_once() -> usize {
     1
 }
 
+/// Views in recipes that were written before there were more.
+fn two() -> usize {
+    2
+}
+
 impl Recipe {
     /// Reads a recipe from TOML text, lays `overrides` (`a.b=value`) over it, and checks its own numbers.
     ///
@@ -182,6 +190,14 @@ impl Recipe {
     /// The resolved recipe as TOML, every key written out.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a recipe is made of tables, numbers and strings")
+    }
+
+    /// The loss in words, and of how many views, where they are more than two.
+    pub fn describe_loss(&self) -> String {
+        match self.views {
+            2 => self.loss.describe(),
+            views => format!("{}, of {views} views", self.loss.describe()),
+        }
     }
 
     /// Checks the numbers of all its parts, for which nothing is opened or made.
@@ -211,6 +227,12 @@ impl Recipe {
             return refuse(format!(
                 "batch is {}; a contrastive loss needs at least 2 images, of which each repels the others",
                 self.batch
+            ));
+        }
+        if self.views < 2 {
+            return refuse(format!(
+                "views is {}; at least 2 views of each image are needed, which attract each other",
+                self.views
             ));
         }
         if self.accumulate == 0
@@ -250,7 +272,14 @@ impl Recipe {
                 self.loss.describe()
             ));
         }
-        self.loss.loss().map(|_| ())
+        self.loss.loss()?.check(self.batch, self.views).map_err(|error| {
+            Error::input(format!(
+                "loss {} with batch = {} and views = {}: {error}",
+                self.loss.name(),
+                self.batch,
+                self.views
+            ))
+        })
     }
 }
 
@@ -303,10 +332,22 @@ mod tests {
     }
 
     #[test]
-    fn a_recipe_from_before_chunks_is_read() {
-        let text = BUILT_IN[0].text.replace("\naccumulate = 1", "");
-        assert!(text.len() < BUILT_IN[0].text.len());
-        assert_eq!(Recipe::resolve(&text, &[], "before").unwrap(), resolve(&[]).unwrap());
+    fn a_recipe_from_before_chunks_and_views_is_read() {
+        let text = BUILT_IN[0].text;
+        for key in ["\naccumulate = 1", "\nviews = 2"] {
+            let before = text.replace(key, "");
+            assert!(before.len() < text.len());
+            assert_eq!(Recipe::resolve(&before, &[], "before").unwrap(), resolve(&[]).unwrap());
+        }
+    }
+
+    #[test]
+    fn of_views_a_loss_is_told_that_takes_them() {
+        assert_eq!(resolve(&[]).unwrap().describe_loss(), resolve(&[]).unwrap().loss.describe());
+        let recipe = resolve(&["views=4", "loss={ name = \"mv-dhel\" }"]).unwrap();
+        assert!(recipe.describe_loss().ends_with(", of 4 views"), "{}", recipe.describe_loss());
+        let refused = resolve(&["views=3", "loss={ name = \"dclw\" }"]).unwrap_err().to_string();
+        assert!(refused.contains("loss dclw with batch = 256 and views = 3: "), "{refused}");
     }
 
     #[test]
@@ -323,6 +364,8 @@ mod tests {
         for (assignment, expected) in [
             ("loss.temperature=-0.1", "temperature"),
             ("batch=1", "batch is 1"),
+            ("views=1", "views is 1; at least 2 views"),
+            ("views=-1", "views: invalid value: integer `-1`"),
             ("accumulate=0", "accumulate is 0; it must divide batch, which is 256,"),
             ("accumulate=3", "accumulate is 3;"),
             ("accumulate=256", "accumulate is 256;"),

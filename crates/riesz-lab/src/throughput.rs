@@ -30,6 +30,8 @@ const MOST: usize = 333;
 pub struct Throughput {
     /// Images of a step.
     pub batch: usize,
+    /// Views of each.
+    pub views: usize,
     /// Seconds of each of [`PARTS`], of each step from fast to slow; an odd number. Every part has all threads for itself.
     pub parts: [Vec<f64>; PARTS.len()],
     /// Images of the loop, all decoded from their files, and its seconds.
@@ -77,7 +79,7 @@ fn measured(plan: &Plan, time: Duration, called: &mut dyn FnMut()) -> Result<Thr
         return Err(Error::input("riesz bench train measures the CPU".to_owned()));
     }
     plan.check_room()?;
-    let Recipe { batch, seed, .. } = plan.recipe;
+    let Recipe { batch, views, seed, .. } = plan.recipe;
     let network = plan.network()?;
     let mut engine = Engine::new(network, Key::new(seed));
     if plan.recomputes {
@@ -114,9 +116,10 @@ fn measured(plan: &Plan, time: Duration, called: &mut dyn FnMut()) -> Result<Thr
     let network = step.engine.network();
     Ok(Throughput {
         batch,
+        views,
         parts,
         looped,
-        multiply_adds: 2.0 * batch as f64 * network.training_multiply_adds(),
+        multiply_adds: (views * batch) as f64 * network.training_multiply_adds(),
         product: products[products.len() / 2],
         side: product.side(),
         peak: None,
@@ -142,7 +145,7 @@ impl Step<'_> {
         let decode = started.elapsed().as_secs_f64();
         let key = Key::new(recipe.seed).stream("augment").at(number as u64);
         let images: Vec<(usize, &Image)> = items.iter().copied().zip(&images).collect();
-        let jobs = batches::two_views(&images, key);
+        let jobs = batches::views_of(&images, recipe.views, key);
         let started = Instant::now();
         let views = augment.views(&jobs);
         let augment = started.elapsed().as_secs_f64();
@@ -161,7 +164,7 @@ impl Step<'_> {
         };
         let mut done = |part: Part| add(part as usize);
         let (optimizer, chunks) = (&mut self.optimizer, recipe.accumulate);
-        accumulate::value_and_grad(self.engine, optimizer, loss, views, 2, chunks, &mut done)?;
+        accumulate::value_and_grad(self.engine, optimizer, loss, views, recipe.views, chunks, &mut done)?;
         // So small a rate that what is measured does not depend on how long training goes well.
         self.engine.update(&mut self.optimizer.step(1e-6));
         add(3);
@@ -172,7 +175,8 @@ impl Step<'_> {
     /// in a run's first epoch.
     fn by_loop(&mut self, steps: usize, next: &mut dyn FnMut() -> usize) -> Result<(usize, f64)> {
         let Plan { recipe, data, augment, .. } = self.plan;
-        let schedule = Schedule { seed: recipe.seed, batch: recipe.batch, items: data.train.len() };
+        let Recipe { seed, batch, views, .. } = *recipe;
+        let schedule = Schedule { seed, batch, views, items: data.train.len() };
         let source = Decoded::new(&*data.train, 0);
         std::thread::scope(|scope| {
             // More than are taken, so that some are being prepared until the end.

@@ -80,11 +80,13 @@ fn weights(folder: &Path) -> (Vec<u8>, Vec<u8>) {
 fn interrupted_and_continued_is_the_same_run() {
     let folder = tempfile::tempdir().unwrap();
     let by_stages = ["optimizer.freeze-through=\"layer1\"", "optimizer.layer-decay=0.5"];
+    let of_views = ["views=3", "loss={ name = \"mv-dhel\" }"];
     let recipes = [
         ("sgd", recipe("sgd")),
         ("adamw", recipe("adamw")),
         ("stages", recipe_with("adamw", &by_stages)),
         ("chunks", in_chunks("lars")),
+        ("views", Recipe { accumulate: 4, ..recipe_with("sgd", &of_views) }),
         ("both", Recipe { accumulate: 4, ..recipe_with("sgd", &by_stages) }),
     ];
     for (name, recipe) in recipes {

@@ -104,6 +104,7 @@ fn print_json(plan: &Plan, origin: &str, measured: &Throughput) {
         "encoder": plan.recipe.encoder,
         "view": [plan.augment.size(), plan.augment.size(), plan.augment.channels()],
         "batch": measured.batch,
+        "views": measured.views,
         "accumulate": plan.recipe.accumulate,
         "recompute": plan.recomputes,
         "threads": rayon::current_num_threads(),
@@ -125,8 +126,9 @@ fn print_json(plan: &Plan, origin: &str, measured: &Throughput) {
 fn print_table(plan: &Plan, origin: &str, measured: &Throughput) {
     let (size, channels, batch) = (plan.augment.size(), plan.augment.channels(), measured.batch);
     outln!(
-        "{origin}, {}, two views of {size} × {size} × {channels} of each of {batch} images a step, {} at a time, threads: {}, {}\n",
+        "{origin}, {}, {} views of {size} × {size} × {channels} of each of {batch} images a step, {} at a time, threads: {}, {}\n",
         plan.data.name,
+        measured.views,
         batch / plan.recipe.accumulate,
         rayon::current_num_threads(),
         environment::processor()

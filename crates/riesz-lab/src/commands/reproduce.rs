@@ -109,8 +109,8 @@ fn time(grid: &Grid, missing: &[&Cell], device: &str) -> Result<String> {
     let mut measured: Vec<(String, f64)> = Vec::new();
     let mut seconds = 0.0;
     for cell in missing {
-        let Recipe { data, encoder, augment, batch, accumulate, epochs, .. } = &cell.recipe;
-        let kind = format!("{data:?} {encoder:?} {augment:?} {batch} {accumulate}");
+        let Recipe { data, encoder, augment, batch, views, accumulate, epochs, .. } = &cell.recipe;
+        let kind = format!("{data:?} {encoder:?} {augment:?} {batch} {views} {accumulate}");
         let known = measured.iter().find(|(known, _)| *known == kind).map(|(_, seconds)| *seconds);
         let epoch = match known {
             Some(epoch) => epoch,

@@ -97,7 +97,7 @@ pub fn run(args: &RunsArgs) -> Result<()> {
                 });
                 serde_json::json!({
                     "run": folder.display().to_string(),
-                    "loss": recipe.loss.describe(),
+                    "loss": recipe.describe_loss(),
                     "epochs": recipe.epochs,
                     "seed": recipe.seed,
                     "finished": finished,

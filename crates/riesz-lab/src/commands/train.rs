@@ -24,6 +24,7 @@ use crate::{Error, Result, device, environment, interrupt, loss_recipe};
   riesz train photos/ --epochs 50 --run runs/photos
   riesz train cifar10.tar.xz --recipe cifar10 --set loss.temperature=0.2 --tensorboard
   riesz train --loss nt-xent --seed 2 --run runs/nt-xent
+  riesz train --loss mv-dhel --views 4 --run runs/four-views
   riesz train other/ --from resnet50.safetensors --layer-decay 0.75
   riesz train photos/ --from runs/photos --epochs 0 --run runs/judged
 
@@ -46,6 +47,9 @@ pub struct TrainArgs {
     /// Images a step
     #[arg(long)]
     batch: Option<usize>,
+    /// Views of each image in a step: more than two for losses of several, such as mv-dhel; each costs a pass
+    #[arg(long, value_name = "K")]
+    views: Option<usize>,
     /// Chunks in which the encoder sees a batch that is too large for memory; the loss sees all of it (GradCache). Costs a second
     /// pass forward of all chunks but one. Batch norm normalizes each chunk by its own moments
     #[arg(long, value_name = "N")]
@@ -295,6 +299,7 @@ impl TrainArgs {
         lay("seed", self.seed.map(|value| value.to_string()));
         lay("epochs", self.epochs.map(|value| value.to_string()));
         lay("batch", self.batch.map(|value| value.to_string()));
+        lay("views", self.views.map(|value| value.to_string()));
         lay("accumulate", self.accumulate.map(|value| value.to_string()));
         // `{:?}` writes 1e30 so that it stays a float.
         lay("loss.temperature", self.temperature.map(|value| format!("{value:?}")));
@@ -361,7 +366,7 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[Stri
         errln!("steps      0 = 0 epochs; the weights are judged as they came");
         return;
     }
-    errln!("loss       {}", recipe.loss.describe());
+    errln!("loss       {}", recipe.describe_loss());
     errln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
     errln!(
         "steps      {} = {} epochs × {}, batch {}{}",

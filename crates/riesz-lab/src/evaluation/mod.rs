@@ -117,7 +117,7 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> R
         test_images: plan.data.test.len(),
         labels: table.labels,
         encoder: encoder.describe(),
-        loss: recipe.loss.describe(),
+        loss: recipe.describe_loss(),
         optimizer: recipe.optimizer.describe(recipe.batch),
         recipe: recipe.to_toml(),
         environment: serde_json::from_str(&environment)

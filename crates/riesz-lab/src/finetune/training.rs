@@ -12,6 +12,8 @@ use crate::{Error, Result, interrupt};
 
 /// Bytes of decoded pixels that are kept in memory.
 const DECODED_BUDGET: usize = 2 << 30;
+/// Views of each image in a step.
+const VIEWS: usize = 2;
 /// AdamW's β₁.
 const MOMENTUM: f64 = 0.9;
 
@@ -40,7 +42,7 @@ pub(super) fn train(
     let mut optimizer = optimizer(task, stage, &recipe)?;
     let batch = batch.min(task.labels.len());
     let rates = recipe.schedule(batch, steps);
-    let schedule = Schedule { seed, batch, items: task.labels.len() };
+    let schedule = Schedule { seed, batch, views: VIEWS, items: task.labels.len() };
     let images = Decoded::new(&*task.train, DECODED_BUDGET);
     let mut progress = Progress::new(stage.describe(), "steps", 0, steps, quiet);
     let mut last = f64::NAN;
@@ -54,9 +56,9 @@ pub(super) fn train(
                 return Err(Error::input(format!("{}: {why}", task.train.name(*item))));
             }
             let logits: Matrix<f32> = encoder.forward(&batch.views);
-            // The second views follow the first ones.
-            let labels: Vec<u32> =
-                batch.items.iter().chain(&batch.items).map(|&item| task.labels[item]).collect();
+            // View after view, each of all images.
+            let of_a_view = batch.items.iter().map(|&item| task.labels[item]);
+            let labels: Vec<u32> = std::iter::repeat_n(of_a_view, VIEWS).flatten().collect();
             let (loss, gradient) = cross_entropy(&logits, &labels);
             if !loss.is_finite() {
                 return Err(Error::input(format!(

@@ -76,7 +76,7 @@ pub struct Summary {
     pub steps: Vec<StepPoint>,
     /// Seconds in training steps.
     pub training_seconds: f64,
-    /// Median over the epochs; each image gives two views.
+    /// Median over the epochs; each image gives as many views as the recipe says.
     pub images_per_second: f64,
     /// The geometry of the held-out pairs' embeddings.
     pub geometry: Vec<Geometry>,

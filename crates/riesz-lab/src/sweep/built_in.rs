@@ -1,4 +1,4 @@
-//! The grids that ship with the program: the files of `recipes/sweeps/`, a claim and a scale each.
+//! The grids that ship with the program: the files of `recipes/sweeps/`, a claim and a scale each, of which [`CLAIMS`](super::claims::CLAIMS) are judged.
 
 use super::grid::Grid;
 use crate::{Error, Result};
@@ -17,6 +17,7 @@ pub const GRIDS: &[(&str, &str)] = built_in![
     "hyperparameters-cpu",
     "hyperparameters-cifar",
     "hyperparameters-paper",
+    "views-cpu",
 ];
 
 /// The grid of that name at that scale.

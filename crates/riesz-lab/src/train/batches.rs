@@ -16,7 +16,7 @@ use crate::Result;
 use crate::augment::Augment;
 use crate::data::{Image, Source};
 
-/// One step's images: two views of each, view-major.
+/// One step's images: K views of each, view-major.
 pub struct Batch {
     /// The step it belongs to.
     pub step: u64,
@@ -24,7 +24,7 @@ pub struct Batch {
     pub images: usize,
     /// Their numbers in the source.
     pub items: Vec<usize>,
-    /// `[2 * images, size, size, channels]`, in [0, 1]; rows 0..images are view one.
+    /// `[K * images, size, size, channels]`, in [0, 1]; rows 0..images are view one.
     pub views: Vec<f32>,
     /// Items of this batch that cannot be read, with the reason.
     pub unreadable: Vec<(usize, String)>,
@@ -37,6 +37,8 @@ pub struct Schedule {
     pub seed: u64,
     /// Images a batch.
     pub batch: usize,
+    /// K, views of each.
+    pub views: usize,
     /// Images of the training set.
     pub items: usize,
 }
@@ -75,7 +77,7 @@ pub fn prepare<'scope>(
             }
             let start = (step % steps) as usize * schedule.batch;
             let items = &order.1[start..start + schedule.batch];
-            if sender.send(batch(source, augment, schedule.seed, epoch, step, items)).is_err() {
+            if sender.send(batch(source, augment, schedule, epoch, step, items)).is_err() {
                 return;
             }
         }
@@ -86,7 +88,7 @@ pub fn prepare<'scope>(
 fn batch(
     source: &Decoded<'_>,
     augment: &Augment,
-    seed: u64,
+    schedule: Schedule,
     epoch: u64,
     step: u64,
     items: &[usize],
@@ -101,15 +103,16 @@ fn batch(
             Err(error) => unreadable.push((item, error.to_string())),
         }
     }
-    let views = augment.views(&two_views(&readable, Key::new(seed).stream("augment").at(epoch)));
+    let key = Key::new(schedule.seed).stream("augment").at(epoch);
+    let views = augment.views(&views_of(&readable, schedule.views, key));
     let items = readable.iter().map(|&(item, _)| item).collect();
     Batch { step, images: readable.len(), items, views, unreadable }
 }
 
-/// Two views of each image with its item, view-major, and each one's key below `key`.
-pub(crate) fn two_views<'a>(images: &[(usize, &'a Image)], key: Key) -> Vec<(&'a Image, Key)> {
+/// So many views of each image with its item, view-major, and each one's key below `key`.
+pub(crate) fn views_of<'a>(images: &[(usize, &'a Image)], views: usize, key: Key) -> Vec<(&'a Image, Key)> {
     let of = |view| images.iter().map(move |&(item, image)| (image, key.at(item as u64).at(view)));
-    (0..2).flat_map(of).collect()
+    (0..views as u64).flat_map(of).collect()
 }
 
 /// A source whose decoded images are kept, as long as they fit a budget of bytes.
@@ -149,6 +152,34 @@ impl<'a> Decoded<'a> {
             Ok(std::borrow::Cow::Borrowed(self.kept[item].get_or_init(|| image)))
         } else {
             Ok(std::borrow::Cow::Owned(image))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::{BUILT_IN, Recipe};
+
+    #[test]
+    fn more_views_leave_the_first_as_they_are() {
+        let augment = Recipe::resolve(BUILT_IN[0].text, &[], "test").unwrap().augment.plan().unwrap();
+        let gradient = |top: u8| Image {
+            width: 30,
+            height: 20,
+            channels: 1,
+            pixels: (0..600).map(|i| (i / 5) as u8 ^ top).collect(),
+        };
+        let images = [gradient(0), gradient(90), gradient(255)];
+        let images: Vec<(usize, &Image)> = [4, 0, 7].into_iter().zip(&images).collect();
+        let of = |views| augment.views(&views_of(&images, views, Key::new(1)));
+        let (two, four) = (of(2), of(4));
+        assert_eq!(four.len(), 2 * two.len());
+        assert_eq!(four[..two.len()], two);
+        let each: Vec<&[f32]> = four.chunks_exact(two.len() / 6).collect();
+        assert_eq!(each.len(), 12);
+        for (i, view) in each.iter().enumerate() {
+            assert!(!each[..i].contains(view), "view {i} is an earlier one");
         }
     }
 }

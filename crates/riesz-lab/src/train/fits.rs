@@ -8,15 +8,15 @@ use crate::network::{Network, cpu};
 use crate::recipe::Recipe;
 use crate::room::{self, gigabytes};
 
-/// By the recipe alone, before data are opened or a network is made: two views of each image, the projector's rows for a chunk of
+/// By the recipe alone, before data are opened or a network is made: the views of each image, the projector's rows for a chunk of
 /// them, and its weights with gradient and momentum.
 pub(super) fn check_recipe(recipe: &Recipe) -> Result<()> {
     let (size, channels) = (recipe.augment.size, recipe.augment.channels);
     let chunk = recipe.batch / recipe.accumulate;
     let step = [
-        room::bytes(8, &[recipe.batch, size, size, channels]),
-        room::bytes(8, &[chunk, recipe.encoder.projector.hidden]),
-        room::bytes(8, &[recipe.batch, recipe.encoder.projector.output]),
+        room::bytes(4, &[recipe.views, recipe.batch, size, size, channels]),
+        room::bytes(4, &[recipe.views, chunk, recipe.encoder.projector.hidden]),
+        room::bytes(4, &[recipe.views, recipe.batch, recipe.encoder.projector.output]),
         recipe.encoder.least_bytes(size, channels).saturating_mul(3),
     ];
     room::check(|| what(recipe), step.into_iter().fold(0, u128::saturating_add))
@@ -29,49 +29,71 @@ pub(super) fn check(plan: &Plan) -> Result<()> {
     if plan.own_encoder.is_some() || plan.device != Device::Cpu {
         return Ok(());
     }
-    let network = plan.network()?;
-    let Recipe { batch, accumulate, .. } = *recipe;
-    let bytes = least_bytes(&network, batch, accumulate, plan.recomputes);
-    room::check_or(|| what(recipe), bytes, |has| advice(&network, batch, accumulate, plan.recomputes, has))
-}
-
-/// What makes the step fit into `has` bytes: recomputing, the least number of chunks more than there are, or either.
-fn advice(network: &Network, batch: usize, accumulate: usize, recomputes: bool, has: u128) -> Option<String> {
-    let fits = |chunks, recomputes| {
-        Some(least_bytes(network, batch, chunks, recomputes)).filter(|&bytes| bytes <= has).map(gigabytes)
+    let step = Step {
+        network: &plan.network()?,
+        views: recipe.views,
+        batch: recipe.batch,
+        chunks: recipe.accumulate,
+        recomputes: plan.recomputes,
     };
-    let again = fits(accumulate, true).map(|bytes| format!("with --recompute it needs {bytes}"));
-    let chunked =
-        (accumulate + 1..=batch / 2).filter(|&chunks| batch.is_multiple_of(chunks)).find_map(|chunks| {
-            fits(chunks, recomputes).map(|bytes| format!("with --accumulate {chunks} it needs {bytes}"))
-        });
-    let advice: Vec<String> = again.into_iter().chain(chunked).collect();
-    (!advice.is_empty()).then(|| advice.join(", "))
+    room::check_or(|| what(recipe), step.least_bytes(), |has| step.advice(has))
 }
 
-/// Bytes of a batch's views and of the next one's, which are made meanwhile, of z with its gradient, of parameters with gradient and
-/// momentum, and of all buffers for a chunk.
-fn least_bytes(network: &Network, batch: usize, chunks: usize, recomputes: bool) -> u128 {
-    let [_, dim] = network.dims();
-    let (backbone, projector) = network.parameter_counts();
-    let batches = [
-        room::bytes(16, &[batch, network.layers()[0].size()]),
-        room::bytes(16, &[batch, dim]),
-        room::bytes(12, &[backbone + projector]),
-        room::bytes(8, &[batch / chunks, cpu::training_numbers(network, recomputes)]),
-    ];
-    batches.into_iter().fold(0, u128::saturating_add)
+/// What a step's memory depends on.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    network: &'a Network,
+    views: usize,
+    batch: usize,
+    chunks: usize,
+    recomputes: bool,
+}
+
+impl Step<'_> {
+    /// What makes the step fit into `has` bytes: recomputing, the least number of chunks more than there are, or either.
+    fn advice(self, has: u128) -> Option<String> {
+        let fits = |step: Self| Some(step.least_bytes()).filter(|&bytes| bytes <= has).map(gigabytes);
+        let again =
+            fits(Self { recomputes: true, ..self }).map(|bytes| format!("with --recompute it needs {bytes}"));
+        let chunked = (self.chunks + 1..=self.batch / 2)
+            .filter(|&chunks| self.batch.is_multiple_of(chunks))
+            .find_map(|chunks| {
+                fits(Self { chunks, ..self })
+                    .map(|bytes| format!("with --accumulate {chunks} it needs {bytes}"))
+            });
+        let advice: Vec<String> = again.into_iter().chain(chunked).collect();
+        (!advice.is_empty()).then(|| advice.join(", "))
+    }
+
+    /// Bytes of a batch's views and of the next one's, which are made meanwhile, of z with its gradient, of parameters with
+    /// gradient and momentum, and of all buffers for a chunk.
+    fn least_bytes(self) -> u128 {
+        let Self { network, views, batch, chunks, recomputes } = self;
+        let [_, dim] = network.dims();
+        let (backbone, projector) = network.parameter_counts();
+        let parts = [
+            room::bytes(8, &[views, batch, network.layers()[0].size()]),
+            room::bytes(8, &[views, batch, dim]),
+            room::bytes(12, &[backbone + projector]),
+            room::bytes(4, &[views, batch / chunks, cpu::training_numbers(network, recomputes)]),
+        ];
+        parts.into_iter().fold(0, u128::saturating_add)
+    }
 }
 
 /// A step, by the keys that make it large.
 fn what(recipe: &Recipe) -> String {
     let ProjectorRecipe { hidden, output } = recipe.encoder.projector;
+    let views = match recipe.views {
+        2 => String::new(),
+        views => format!(", views = {views}"),
+    };
     let accumulate = match recipe.accumulate {
         1 => String::new(),
         chunks => format!(", accumulate = {chunks}"),
     };
     format!(
-        "a step with batch = {}{accumulate}, augment.size = {}, encoder.projector.hidden = {hidden} and \
+        "a step with batch = {}{views}{accumulate}, augment.size = {}, encoder.projector.hidden = {hidden} and \
          encoder.projector.output = {output}",
         recipe.batch, recipe.augment.size
     )
@@ -86,8 +108,9 @@ mod tests {
     fn advice_is_the_least_that_fits() {
         let recipe = Recipe::resolve(BUILT_IN[0].text, &[], "test").unwrap();
         let network = recipe.encoder.network(28, 1).unwrap();
-        let least = |chunks, recomputes| least_bytes(&network, 240, chunks, recomputes);
-        let said = |has| advice(&network, 240, 2, false, has).unwrap_or_default();
+        let step = |chunks, recomputes| Step { network: &network, views: 2, batch: 240, chunks, recomputes };
+        let least = |chunks, recomputes| step(chunks, recomputes).least_bytes();
+        let said = |has| step(2, false).advice(has).unwrap_or_default();
         assert!(least(2, true) < least(2, false) && least(3, false) < least(2, false));
         let either = said(least(2, true).max(least(3, false)));
         assert!(
@@ -98,5 +121,9 @@ mod tests {
         assert!(said(least(8, false)).starts_with("with --accumulate 8 it needs "));
         assert!(said(least(6, false) - 1).starts_with("with --accumulate 8 it needs "));
         assert_eq!(said(least(120, false) - 1), "");
+        // Of a step's numbers only those of the weights are not a view's.
+        let of = |views| Step { views, ..step(2, false) }.least_bytes();
+        assert_eq!(of(4) - of(3), of(3) - of(2));
+        assert!(of(3) > of(2) && of(2) < 2 * (of(4) - of(2)));
     }
 }

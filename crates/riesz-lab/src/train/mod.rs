@@ -1,6 +1,6 @@
 //! The training loop, from recipe to trained encoder.
 //!
-//! Shapes: B images a batch, 2 views, rows of the embedding matrix z are view-major: 0..B view one, B..2B view two.
+//! Shapes: B images a batch, K views, rows of the embedding matrix z are view-major: 0..B view one, B..2B view two, and so on.
 //! Between encoder and loss passes only that matrix and its gradient.
 
 pub mod accumulate;
@@ -217,7 +217,8 @@ impl Plan {
     }
 
     fn schedule(&self) -> Schedule {
-        Schedule { seed: self.recipe.seed, batch: self.recipe.batch, items: self.data.train.len() }
+        let Recipe { seed, batch, views, .. } = self.recipe;
+        Schedule { seed, batch, views, items: self.data.train.len() }
     }
 }
 
@@ -469,7 +470,8 @@ fn update(
             batch.images, plan.recipe.batch
         )));
     }
-    let numbers = batch.views.len() / (2 * batch.images);
+    let views = plan.recipe.views;
+    let numbers = batch.views.len() / (views * batch.images);
     let refused = |error: Error| match batch.step {
         _ if batch.views.iter().all(|number| *number == 0.0) => at_step(format!(
             "all {} images of the batch are black, so that the encoder gives all the same ({error}); take black images away",
@@ -479,7 +481,7 @@ fn update(
             let black = batch.views.chunks(numbers).filter(|view| view.iter().all(|x| *x == 0.0)).count();
             let black = match black {
                 0 => String::new(),
-                some => format!("; {some} of the batch's {} views are black", 2 * batch.images),
+                some => format!("; {some} of the batch's {} views are black", views * batch.images),
             };
             at_step(format!(
                 "{error}, before any update: it is the images or the weights at the start{black}"
@@ -491,10 +493,16 @@ fn update(
     };
     // Where images could not be read, chunks still have two at least.
     let found = match plan.recipe.accumulate.min(batch.images / 2) {
-        1 => encoder.value_and_grad(&plan.loss, &batch.views, 2),
-        chunks => {
-            accumulate::value_and_grad(encoder, optimizer, &plan.loss, &batch.views, 2, chunks, &mut |_| ())
-        }
+        1 => encoder.value_and_grad(&plan.loss, &batch.views, views),
+        chunks => accumulate::value_and_grad(
+            encoder,
+            optimizer,
+            &plan.loss,
+            &batch.views,
+            views,
+            chunks,
+            &mut |_| (),
+        ),
     };
     let Value { value, attraction, repulsion, .. } = found.map_err(refused)?;
     encoder.update(&mut optimizer.step(learning_rate));
