@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use riesz::loss::{Convention, Loss};
 use riesz::rng::Key;
-use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Stem};
+use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, Objective, ProjectorRecipe, Stem};
 use riesz_lab::memory;
 use riesz_lab::network::cpu::Engine;
 use riesz_lab::optim::{OptimRecipe, Optimizer, Rule, Scaling};
@@ -60,13 +60,14 @@ fn measure(backbone: Backbone, size: usize, channels: usize, batch: usize, steps
     };
     let mut optimizer = Optimizer::new(&optim).expect("the recipe is sound");
     let loss = Loss::dhel(0.3, Convention::Reference).expect("the temperature is above 0");
+    let objective = Objective { loss: &loss, views: 2, groups: None };
     let views: Vec<f32> = (0..2 * batch * size * size * channels)
         .map(|i| (0.5 + 0.5 * (i as f32 * 0.37).sin()).abs())
         .collect();
     let mut seconds = Vec::new();
     for _ in 0..=steps {
         let started = Instant::now();
-        engine.value_and_grad(&loss, &views, 2).expect("the rows are finite");
+        engine.value_and_grad(objective, &views).expect("the rows are finite");
         engine.update(&mut optimizer.step(0.01));
         seconds.push(started.elapsed().as_secs_f64());
     }

@@ -265,7 +265,7 @@ impl LossRecipe {
         loss.map_err(|error| Error::input(format!("loss {}: {error}", self.name())))
     }
 
-    /// Whether it is about groups of images: without them it is another loss.
+    /// Whether it is about groups of images, which are those of one label in training: without them it is another loss.
     pub fn takes_groups(&self) -> bool {
         matches!(self, Self::SupCon { .. } | Self::SupConIn { .. })
     }

@@ -192,12 +192,16 @@ impl Recipe {
         toml::to_string_pretty(self).expect("a recipe is made of tables, numbers and strings")
     }
 
-    /// The loss in words, and of how many views, where they are more than two.
+    /// The loss in words, whether it takes labels, and of how many views it is, where they are more than two.
     pub fn describe_loss(&self) -> String {
-        match self.views {
-            2 => self.loss.describe(),
-            views => format!("{}, of {views} views", self.loss.describe()),
+        let mut words = self.loss.describe();
+        if self.loss.takes_groups() {
+            words.push_str(", images of one label matched");
         }
+        if self.views != 2 {
+            words.push_str(&format!(", of {} views", self.views));
+        }
+        words
     }
 
     /// Checks the numbers of all its parts, for which nothing is opened or made.
@@ -264,12 +268,6 @@ impl Recipe {
             return refuse(format!(
                 "evaluation.few-draws is {}; at most {MOST_DRAWS} are drawn, each a fit",
                 evaluation.few_draws
-            ));
-        }
-        if self.loss.takes_groups() {
-            return refuse(format!(
-                "loss {} matches images by groups, which training does not give; without groups it is nt-xent",
-                self.loss.describe()
             ));
         }
         self.loss.loss()?.check(self.batch, self.views).map_err(|error| {

@@ -7,7 +7,7 @@ use riesz::rng::Key;
 
 use crate::data::Image;
 use crate::device::Device;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Objective};
 use crate::memory;
 use crate::network::cpu::Engine;
 use crate::optim::Optimizer;
@@ -144,17 +144,18 @@ impl Step<'_> {
             items.par_iter().map(|&item| data.train.image(item)).collect::<Result<_>>()?;
         let decode = started.elapsed().as_secs_f64();
         let key = Key::new(recipe.seed).stream("augment").at(number as u64);
+        let groups = recipe.loss.takes_groups().then(|| batches::groups_of(&*data.train, &items));
         let images: Vec<(usize, &Image)> = items.iter().copied().zip(&images).collect();
         let jobs = batches::views_of(&images, recipe.views, key);
         let started = Instant::now();
         let views = augment.views(&jobs);
         let augment = started.elapsed().as_secs_f64();
-        let [forward, loss, backward, optimizer] = self.update(&views)?;
+        let [forward, loss, backward, optimizer] = self.update(&views, groups.as_deref())?;
         Ok([decode, augment, forward, loss, backward, optimizer])
     }
 
     /// One update; seconds of forward, loss, backward and optimizer.
-    fn update(&mut self, views: &[f32]) -> Result<[f64; 4]> {
+    fn update(&mut self, views: &[f32], groups: Option<&[u32]>) -> Result<[f64; 4]> {
         let Plan { recipe, loss, .. } = self.plan;
         let (mut seconds, mut before) = ([0.0; 4], Instant::now());
         let mut add = |part: usize| {
@@ -164,7 +165,8 @@ impl Step<'_> {
         };
         let mut done = |part: Part| add(part as usize);
         let (optimizer, chunks) = (&mut self.optimizer, recipe.accumulate);
-        accumulate::value_and_grad(self.engine, optimizer, loss, views, recipe.views, chunks, &mut done)?;
+        let objective = Objective { loss, views: recipe.views, groups };
+        accumulate::value_and_grad(self.engine, optimizer, objective, views, chunks, &mut done)?;
         // So small a rate that what is measured does not depend on how long training goes well.
         self.engine.update(&mut self.optimizer.step(1e-6));
         add(3);
@@ -175,8 +177,7 @@ impl Step<'_> {
     /// in a run's first epoch.
     fn by_loop(&mut self, steps: usize, next: &mut dyn FnMut() -> usize) -> Result<(usize, f64)> {
         let Plan { recipe, data, augment, .. } = self.plan;
-        let Recipe { seed, batch, views, .. } = *recipe;
-        let schedule = Schedule { seed, batch, views, items: data.train.len() };
+        let schedule = Schedule::of(recipe, data.train.len());
         let source = Decoded::new(&*data.train, 0);
         std::thread::scope(|scope| {
             // More than are taken, so that some are being prepared until the end.
@@ -187,7 +188,7 @@ impl Step<'_> {
                 if let Some((item, why)) = batch.unreadable.first() {
                     return Err(Error::input(format!("{}: {why}", data.train.name(*item))));
                 }
-                self.update(&batch.views)?;
+                self.update(&batch.views, batch.groups.as_deref())?;
                 next();
                 // The first step waited for its batch alone.
                 if i == 0 {

@@ -8,7 +8,7 @@ use riesz::engine::{Fused, value_and_grad_raw};
 use riesz::loss::{Convention, Loss};
 use riesz::rng::{Key, normal};
 use riesz_lab::Result;
-use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Stem};
+use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, Objective, ProjectorRecipe, Stem};
 use riesz_lab::network::cpu::{Engine, Mode};
 use riesz_lab::network::{Builder, Network, VitSize};
 use riesz_lab::optim::{OptimRecipe, Optimizer, Rule, Scaling, Update};
@@ -75,7 +75,8 @@ fn step(
     let mut optimizer = remembering();
     let mut parts = Vec::new();
     let mut done = |part| parts.push(part);
-    let value = value_and_grad(encoder, &mut optimizer, loss, views, 2, chunks, &mut done).unwrap().value;
+    let objective = Objective { loss, views: 2, groups: None };
+    let value = value_and_grad(encoder, &mut optimizer, objective, views, chunks, &mut done).unwrap().value;
     let count = |part| parts.iter().filter(|&&other| other == part).count();
     assert_eq!((count(Part::Forward), count(Part::Loss)), (2 * chunks - 1, 1));
     encoder.update(&mut optimizer.step(0.0));
@@ -87,7 +88,8 @@ fn without_batch_norm_chunks_are_the_undivided_step() {
     let views = views(IMAGES);
     for loss in losses() {
         let mut whole = (engine(transformer()), remembering());
-        let want = whole.0.value_and_grad(&loss, &views, 2).unwrap().value;
+        let objective = Objective { loss: &loss, views: 2, groups: None };
+        let want = whole.0.value_and_grad(objective, &views).unwrap().value;
         whole.0.update(&mut whole.1.step(0.0));
         // Five chunks are of two and of three images.
         for chunks in [1, 2, 5, IMAGES] {

@@ -106,10 +106,13 @@ fn bad_groups_and_views_are_refused() {
     refuses(&run(&["sup-con", "--groups", &of_nothing]), "0 lines");
     let output = Command::new(env!("CARGO_BIN_EXE_riesz"))
         .current_dir(folder.path())
-        .args(["train", "--loss", "sup-con"])
+        .args(["train", "--loss", "sup-con", "--set", "data.labels=none"])
         .output()
         .unwrap();
-    refuses(&output, "matches images by groups, which training does not give; without groups it is nt-xent");
+    refuses(
+        &output,
+        "loss sup-con matches images of one class, and no training image has a label; without labels it is nt-xent",
+    );
 }
 
 /// The pages but the index, with their texts.

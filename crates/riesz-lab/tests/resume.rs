@@ -86,6 +86,7 @@ fn interrupted_and_continued_is_the_same_run() {
         ("adamw", recipe("adamw")),
         ("stages", recipe_with("adamw", &by_stages)),
         ("chunks", in_chunks("lars")),
+        ("labels", recipe_with("adamw", &["loss={ name = \"sup-con\" }"])),
         ("views", Recipe { accumulate: 4, ..recipe_with("sgd", &of_views) }),
         ("both", Recipe { accumulate: 4, ..recipe_with("sgd", &by_stages) }),
     ];

@@ -11,7 +11,7 @@ mod recipe;
 mod store;
 
 use riesz::Matrix;
-use riesz::engine::{Fused, RawValueAndGrad, Value, value_and_grad_raw};
+use riesz::engine::{Fused, RawValueAndGrad, Value, value_and_grad_raw_grouped};
 use riesz::loss::Loss;
 
 use crate::optim::Update;
@@ -21,6 +21,28 @@ use crate::{Error, Result};
 pub use recipe::{Backbone, EncoderRecipe, PixelsRecipe, ProjectorRecipe, Stem, begin};
 pub(crate) use store::read_as;
 pub use store::{FORMAT, Stored, open, read, save};
+
+/// What is minimized of a training batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Objective<'a> {
+    /// The loss.
+    pub loss: &'a Loss,
+    /// K: the batch is the first view of each image, then the second of each, and so on.
+    pub views: usize,
+    /// The group of each image, where the matched rows of a row are all others of its group
+    /// ([`value_and_grad_grouped`](riesz::engine::Engine::value_and_grad_grouped)); without any, those of its image.
+    pub groups: Option<&'a [u32]>,
+}
+
+impl Objective<'_> {
+    /// Its value and gradient at the rows z, on the processor.
+    ///
+    /// # Errors
+    /// If a row has no direction or is not finite, or the loss is not.
+    pub fn on_processor(self, z: &Matrix<f32>) -> Result<RawValueAndGrad<f32>> {
+        Ok(value_and_grad_raw_grouped(&Fused, self.loss, z, self.views, self.groups)?)
+    }
+}
 
 /// A map from images to rows that can be trained.
 pub trait Encoder {
@@ -81,23 +103,23 @@ pub trait Encoder {
         Err(Error::input(format!("--recompute: {} keeps what it needs; leave it out", self.describe())))
     }
 
-    /// A loss of the rows z of `views` views one after another, with its gradient, evaluated where the encoder is.
+    /// The objective at the rows z, with its gradient, evaluated where the encoder is.
     ///
     /// # Errors
     /// If a row has no direction or is not finite, or the loss is not.
-    fn loss(&self, loss: &Loss, z: &Matrix<f32>, views: usize) -> Result<RawValueAndGrad<f32>> {
-        Ok(value_and_grad_raw(&Fused, loss, z, views)?)
+    fn loss(&self, objective: Objective<'_>, z: &Matrix<f32>) -> Result<RawValueAndGrad<f32>> {
+        objective.on_processor(z)
     }
 
-    /// A loss of a training batch of `views` views one after another; keeps the gradient of every parameter. An encoder whose
-    /// rows are not in the processor's memory can leave them where they are; others leave this as it is.
+    /// The objective of a training batch; keeps the gradient of every parameter. An encoder whose rows are not in the processor's
+    /// memory can leave them where they are; others leave this as it is.
     ///
     /// # Errors
     /// As [`loss`](Self::loss).
-    fn value_and_grad(&mut self, loss: &Loss, images: &[f32], views: usize) -> Result<Value> {
+    fn value_and_grad(&mut self, objective: Objective<'_>, images: &[f32]) -> Result<Value> {
         let z = self.forward(images);
         let RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad } =
-            self.loss(loss, &z, views)?;
+            self.loss(objective, &z)?;
         self.backward(&grad);
         Ok(Value { value, terms, slopes, attraction, repulsion })
     }

@@ -3,9 +3,8 @@
 
 use riesz::Matrix;
 use riesz::engine::{RawValueAndGrad, Value};
-use riesz::loss::Loss;
 
-use super::Encoder;
+use super::{Encoder, Objective};
 use crate::network::Role;
 use crate::network::burn::{Engine, matrix, rows};
 use crate::optim::Update;
@@ -44,8 +43,12 @@ impl Encoder for Engine {
         Ok(())
     }
 
-    fn loss(&self, loss: &Loss, z: &Matrix<f32>, views: usize) -> Result<RawValueAndGrad<f32>> {
-        let outcome = device_loss::value_and_grad(loss, rows(z, self.device()), views)?;
+    fn loss(&self, objective: Objective<'_>, z: &Matrix<f32>) -> Result<RawValueAndGrad<f32>> {
+        if objective.groups.is_some() {
+            return objective.on_processor(z);
+        }
+        let z = rows(z, self.device());
+        let outcome = device_loss::value_and_grad(objective.loss, z, objective.views)?;
         let Value { value, terms, slopes, attraction, repulsion } = outcome.value;
         Ok(RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad: matrix(outcome.grad) })
     }
@@ -83,9 +86,16 @@ impl Encoder for Engine {
         Ok(())
     }
 
-    fn value_and_grad(&mut self, loss: &Loss, images: &[f32], views: usize) -> Result<Value> {
+    /// Groups are no matter of the device's losses: with them the rows come to the processor, and their gradient goes back.
+    fn value_and_grad(&mut self, objective: Objective<'_>, images: &[f32]) -> Result<Value> {
         let [_, z] = Self::forward(self, images);
-        let outcome = device_loss::value_and_grad(loss, z, views)?;
+        if objective.groups.is_some() {
+            let RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad } =
+                objective.on_processor(&matrix(z))?;
+            Self::backward(self, rows(&grad, self.device()));
+            return Ok(Value { value, terms, slopes, attraction, repulsion });
+        }
+        let outcome = device_loss::value_and_grad(objective.loss, z, objective.views)?;
         Self::backward(self, outcome.grad);
         Ok(outcome.value)
     }

@@ -42,11 +42,12 @@ pub fn card(
     });
     let _ = write!(
         text,
-        "\n## Training\n\nContrastive, without labels, on {data}; {epochs} epochs of batches of {batch} images, {views} views of each.{start} \
+        "\n## Training\n\nContrastive, {labels} labels, on {data}; {epochs} epochs of batches of {batch} images, {views} views of each.{start} \
          The recipe is below.\n\nLicense of the data: {license}\n",
         epochs = recipe.epochs,
         batch = recipe.batch,
         views = recipe.views,
+        labels = if recipe.loss.takes_groups() { "with" } else { "without" },
         license = license(&recipe.data.source),
     );
     match summary {

@@ -42,7 +42,7 @@ pub(super) fn train(
     let mut optimizer = optimizer(task, stage, &recipe)?;
     let batch = batch.min(task.labels.len());
     let rates = recipe.schedule(batch, steps);
-    let schedule = Schedule { seed, batch, views: VIEWS, items: task.labels.len() };
+    let schedule = Schedule { seed, batch, views: VIEWS, grouped: false, items: task.labels.len() };
     let images = Decoded::new(&*task.train, DECODED_BUDGET);
     let mut progress = Progress::new(stage.describe(), "steps", 0, steps, quiet);
     let mut last = f64::NAN;

@@ -14,10 +14,9 @@ use std::ops::Range;
 
 use riesz::Matrix;
 use riesz::engine::{RawValueAndGrad, Value};
-use riesz::loss::Loss;
 
 use crate::Result;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Objective};
 use crate::optim::Optimizer;
 
 /// Parts of a step, for those who time them.
@@ -31,7 +30,7 @@ pub enum Part {
     Backward,
 }
 
-/// The loss of a batch of `views` views one after another, in `chunks` chunks. The gradient of every parameter is then in two
+/// The objective of a batch, in `chunks` chunks. The gradient of every parameter is then in two
 /// places, which the next [`Optimizer::step`] adds: the encoder has that of the first chunk, the optimizer the others' sum. `done`
 /// hears the end of each part.
 ///
@@ -43,20 +42,19 @@ pub enum Part {
 pub fn value_and_grad(
     encoder: &mut dyn Encoder,
     optimizer: &mut Optimizer,
-    loss: &Loss,
+    objective: Objective<'_>,
     images: &[f32],
-    views: usize,
     chunks: usize,
     done: &mut dyn FnMut(Part),
 ) -> Result<Value> {
     let size: usize = encoder.image_shape().iter().product();
     let [_, dim] = encoder.dims();
-    let n = images.len() / (size * views);
+    let n = images.len() / (size * objective.views);
     assert!((1..=n).contains(&chunks), "{n} images are not {chunks} chunks");
     let chunk = |i: usize| i * n / chunks..(i + 1) * n / chunks;
     let shown = |i: usize| chosen(images, size, n, chunk(i));
 
-    let mut z = Matrix::zeros(views * n, dim);
+    let mut z = Matrix::zeros(objective.views * n, dim);
     for i in 0..chunks {
         let is_last = i + 1 == chunks;
         let rows = if is_last { encoder.forward(&shown(i)) } else { encoder.forward_only(&shown(i))? };
@@ -68,7 +66,7 @@ pub fn value_and_grad(
         done(Part::Forward);
     }
     let RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad } =
-        encoder.loss(loss, &z, views)?;
+        encoder.loss(objective, &z)?;
     done(Part::Loss);
     for i in (0..chunks).rev() {
         if i + 1 < chunks {

@@ -15,6 +15,7 @@ use riesz::rng::{Key, permutation};
 use crate::Result;
 use crate::augment::Augment;
 use crate::data::{Image, Source};
+use crate::recipe::Recipe;
 
 /// One step's images: K views of each, view-major.
 pub struct Batch {
@@ -24,6 +25,8 @@ pub struct Batch {
     pub images: usize,
     /// Their numbers in the source.
     pub items: Vec<usize>,
+    /// The group of each, where images are in groups.
+    pub groups: Option<Vec<u32>>,
     /// `[K * images, size, size, channels]`, in [0, 1]; rows 0..images are view one.
     pub views: Vec<f32>,
     /// Items of this batch that cannot be read, with the reason.
@@ -39,11 +42,19 @@ pub struct Schedule {
     pub batch: usize,
     /// K, views of each.
     pub views: usize,
+    /// Whether images of one label are one group.
+    pub grouped: bool,
     /// Images of the training set.
     pub items: usize,
 }
 
 impl Schedule {
+    /// Of `items` training images, as the recipe says.
+    pub fn of(recipe: &Recipe, items: usize) -> Self {
+        let Recipe { seed, batch, views, ref loss, .. } = *recipe;
+        Self { seed, batch, views, grouped: loss.takes_groups(), items }
+    }
+
     /// Whole batches an epoch; the rest of the images wait for another epoch's order.
     pub fn steps_per_epoch(self) -> u64 {
         (self.items / self.batch) as u64
@@ -105,14 +116,21 @@ fn batch(
     }
     let key = Key::new(schedule.seed).stream("augment").at(epoch);
     let views = augment.views(&views_of(&readable, schedule.views, key));
-    let items = readable.iter().map(|&(item, _)| item).collect();
-    Batch { step, images: readable.len(), items, views, unreadable }
+    let items: Vec<usize> = readable.iter().map(|&(item, _)| item).collect();
+    let groups = schedule.grouped.then(|| groups_of(source.source(), &items));
+    Batch { step, images: readable.len(), items, groups, views, unreadable }
 }
 
 /// So many views of each image with its item, view-major, and each one's key below `key`.
 pub(crate) fn views_of<'a>(images: &[(usize, &'a Image)], views: usize, key: Key) -> Vec<(&'a Image, Key)> {
     let of = |view| images.iter().map(move |&(item, image)| (image, key.at(item as u64).at(view)));
     (0..views as u64).flat_map(of).collect()
+}
+
+/// The label of each of these items; one without is a group of its own, called by a number that is no label.
+pub(crate) fn groups_of(source: &dyn Source, items: &[usize]) -> Vec<u32> {
+    let group = |(place, &item): (usize, &usize)| source.label(item).unwrap_or(u32::MAX - place as u32);
+    items.iter().enumerate().map(group).collect()
 }
 
 /// A source whose decoded images are kept, as long as they fit a budget of bytes.
@@ -159,7 +177,7 @@ impl<'a> Decoded<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::{BUILT_IN, Recipe};
+    use crate::recipe::BUILT_IN;
 
     #[test]
     fn more_views_leave_the_first_as_they_are() {

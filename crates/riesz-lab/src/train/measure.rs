@@ -267,7 +267,11 @@ impl<'a> HeldOut<'a> {
         let Measured { values: geometry, diagnosis } = measure(&u, &v)?;
         let recall_at_1 = retrieval::recall(&u, &v)?.0.at_1;
         let knn = self.knn(encoder)?;
-        let Coupling { cosine, left } = coupled(&self.plan.loss, &[u, v])?;
+        // Of groups the two gradients are others than those of pairs alone.
+        let Coupling { cosine, left } = match self.plan.recipe.loss.takes_groups() {
+            true => Coupling { cosine: None, left: None },
+            false => coupled(&self.plan.loss, &[u, v])?,
+        };
         Ok(Epoch {
             epoch,
             step,

@@ -20,7 +20,7 @@ use riesz::rng::Key;
 use crate::augment::Augment;
 use crate::data::{self, Dataset, Source};
 use crate::device::Device;
-use crate::encoder::{self, Encoder};
+use crate::encoder::{self, Encoder, Objective};
 use crate::lines::Lines;
 use crate::network::Network;
 use crate::optim::Optimizer;
@@ -81,6 +81,13 @@ impl Plan {
                 data.train.len(),
                 recipe.batch,
                 data.notes.iter().map(|note| format!("; {note}")).collect::<String>()
+            )));
+        }
+        if recipe.loss.takes_groups() && measure::labeled(&*data.train) == 0 {
+            return Err(Error::input(format!(
+                "{}: loss {} matches images of one class, and no training image has a label; without labels it is nt-xent",
+                data.name,
+                recipe.loss.name()
             )));
         }
         let steps = plan.schedule().steps_per_epoch().checked_mul(recipe.epochs);
@@ -217,8 +224,7 @@ impl Plan {
     }
 
     fn schedule(&self) -> Schedule {
-        let Recipe { seed, batch, views, .. } = self.recipe;
-        Schedule { seed, batch, views, items: self.data.train.len() }
+        Schedule::of(&self.recipe, self.data.train.len())
     }
 }
 
@@ -491,18 +497,13 @@ fn update(
             "{error} (the encoder diverged, if its rows are not finite: lower optimizer.learning-rate)"
         )),
     };
+    let objective = Objective { loss: &plan.loss, views, groups: batch.groups.as_deref() };
     // Where images could not be read, chunks still have two at least.
     let found = match plan.recipe.accumulate.min(batch.images / 2) {
-        1 => encoder.value_and_grad(&plan.loss, &batch.views, views),
-        chunks => accumulate::value_and_grad(
-            encoder,
-            optimizer,
-            &plan.loss,
-            &batch.views,
-            views,
-            chunks,
-            &mut |_| (),
-        ),
+        1 => encoder.value_and_grad(objective, &batch.views),
+        chunks => {
+            accumulate::value_and_grad(encoder, optimizer, objective, &batch.views, chunks, &mut |_| ())
+        }
     };
     let Value { value, attraction, repulsion, .. } = found.map_err(refused)?;
     encoder.update(&mut optimizer.step(learning_rate));

@@ -76,7 +76,12 @@ fn train(folder: &Path, device: &str, drivers: bool, run: &str, more: &[&str]) -
 fn a_run_on_a_gpu_is_the_run_on_the_cpu() {
     let Some((name, _)) = gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
-    for (way, more) in [("whole", &[][..]), ("in chunks", &["--accumulate", "4"])] {
+    for (way, more) in [
+        ("whole", &[][..]),
+        ("in chunks", &["--accumulate", "4"]),
+        ("in three views", &["--views", "3", "--loss", "mv-dhel"]),
+        ("in groups", &["--loss", "sup-con"]),
+    ] {
         let losses = |device: &str| -> Vec<f64> {
             let run = format!("{device} {way}");
             let output = train(folder.path(), device, true, &run, more);

@@ -5,7 +5,7 @@ use riesz::Matrix;
 use riesz::loss::Loss;
 use riesz::rng::{Key, normal};
 use riesz_lab::device;
-use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, ProjectorRecipe, Stem};
+use riesz_lab::encoder::{Backbone, Encoder, EncoderRecipe, Objective, ProjectorRecipe, Stem};
 use riesz_lab::network::{Builder, Network, burn, cpu};
 use riesz_lab::optim::{OptimRecipe, Optimizer, Rule, Scaling};
 use riesz_lab::tensors::NamedTensor;
@@ -323,7 +323,8 @@ fn updates(ledger: &mut Ledger) {
                 encoder.backward(&Matrix::new(draws(z.as_slice().len(), "gradient"), z.dim()));
             } else {
                 let (loss, images) = (Loss::nt_xent(0.5).unwrap(), images(&network, 6 * IMAGES, moved));
-                value_and_grad(&mut *encoder, &mut optimizer, &loss, &images, 2, chunks, &mut |_| ())
+                let objective = Objective { loss: &loss, views: 2, groups: None };
+                value_and_grad(&mut *encoder, &mut optimizer, objective, &images, chunks, &mut |_| ())
                     .unwrap();
             }
             encoder.update(&mut optimizer.step(0.1));
