@@ -192,6 +192,22 @@ impl Recipe {
         toml::to_string_pretty(self).expect("a recipe is made of tables, numbers and strings")
     }
 
+    /// The same with `overrides` laid over what is asked of its encoder.
+    ///
+    /// # Errors
+    /// As [`Recipe::resolve`], or if they change what was trained.
+    pub fn asking(&self, overrides: &[String]) -> Result<Self> {
+        let asked = Self::resolve(&self.to_toml(), overrides, "the run's recipe")?;
+        if (Self { evaluation: self.evaluation.clone(), ..asked.clone() }) != *self {
+            return Err(Error::input(format!(
+                "--set {}: an evaluation takes keys of evaluation alone, such as evaluation.neighbors=200; the others are those that \
+                 were trained with",
+                overrides.join(" --set ")
+            )));
+        }
+        Ok(asked)
+    }
+
     /// The loss in words, whether it takes labels, and of how many views it is, where they are more than two.
     pub fn describe_loss(&self) -> String {
         let mut words = self.loss.describe();
@@ -336,6 +352,19 @@ mod tests {
             let before = text.replace(key, "");
             assert!(before.len() < text.len());
             assert_eq!(Recipe::resolve(&before, &[], "before").unwrap(), resolve(&[]).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_evaluation_leaves_what_was_trained() {
+        let recipe = resolve(&[]).unwrap();
+        let asking = |key: &str| recipe.asking(&["evaluation.few-draws=3".to_owned(), key.to_owned()]);
+        let asked = asking("evaluation.neighbors=7").unwrap();
+        assert_eq!((asked.evaluation.neighbors, asked.evaluation.few_draws), (7, 3));
+        assert_eq!(recipe.asking(&[]).unwrap(), recipe);
+        for (key, why) in [("seed=2", "keys of evaluation alone"), ("evaluation.k=7", "unknown field `k`")] {
+            let refused = asking(key).unwrap_err().to_string();
+            assert!(refused.contains(why) && !refused.contains('\n'), "{refused}");
         }
     }
 

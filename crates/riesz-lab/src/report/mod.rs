@@ -292,8 +292,15 @@ impl Summary {
     /// # Errors
     /// If the disk refuses.
     pub fn save(&self, run: &Run) -> Result<()> {
-        let text = serde_json::to_string(self).map_err(|error| Error::input(error.to_string()))?;
-        atomic::write_bytes(&run.path(METRICS), text.as_bytes())
+        atomic::write_bytes(&run.path(METRICS), self.to_json()?.as_bytes())
+    }
+
+    /// What `metrics.json` has.
+    ///
+    /// # Errors
+    /// If a number has no form in JSON.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::input(error.to_string()))
     }
 
     /// Reads `metrics.json`.
