@@ -87,19 +87,25 @@ impl Cli {
             Verb::Embed(args) => embed::run(args),
             Verb::Search(args) => search::run(args),
             Verb::Duplicates(args) => duplicates::run(args),
-            Verb::Export(args) => export::run(args),
+            Verb::Export(args) => on_all_threads(|| export::run(args)),
             Verb::Finetune(args) => finetune::run(args),
             Verb::Geometry(args) => geometry::run(args),
             Verb::Compare(args) => compare::run(args),
-            Verb::Report(args) => report::run(args),
-            Verb::Runs(args) => runs::run(args),
-            Verb::Loss(args) => loss::run(args),
-            Verb::Sphere(args) => sphere::run(args),
+            Verb::Report(args) => on_all_threads(|| report::run(args)),
+            Verb::Runs(args) => on_all_threads(|| runs::run(args)),
+            Verb::Loss(args) => on_all_threads(|| loss::run(args)),
+            Verb::Sphere(args) => on_all_threads(|| sphere::run(args)),
             Verb::Bench(args) => bench::run(args),
-            Verb::Data(args) => data::run(args),
+            Verb::Data(args) => on_all_threads(|| data::run(args)),
             Verb::Recipes(args) => recipes::run(args),
-            Verb::Completions(args) => completions::run(args, &mut Self::command()),
+            Verb::Completions(args) => completions::run(args, Self::command()),
             Verb::Man(args) => man::run(args, Self::command()),
         }
     }
+}
+
+/// The work of a verb that has no `--threads`, with the CPU threads started, which may be refused.
+fn on_all_threads(work: impl FnOnce() -> Result<()>) -> Result<()> {
+    train::set_threads(None)?;
+    work()
 }

@@ -43,6 +43,16 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// The same on one row of a table: ends of lines and tabs are shown too.
+pub(crate) fn on_a_row(name: &str) -> Cow<'_, str> {
+    match visible(name) {
+        shown if shown.contains(['\n', '\t']) => {
+            Cow::Owned(shown.replace('\n', "\\x0a").replace('\t', "\\x09"))
+        }
+        shown => shown,
+    }
+}
+
 /// Hands everything to the system, and tells whether all that was printed arrived (or its reader wanted no more).
 ///
 /// # Errors
@@ -53,7 +63,8 @@ pub fn finish() -> std::io::Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
-fn note(written: std::io::Result<()>) {
+/// Keeps what went wrong when standard output was written, for [`finish`].
+pub fn note(written: std::io::Result<()>) {
     if let Err(error) = written
         && error.kind() != ErrorKind::BrokenPipe
     {
@@ -86,5 +97,7 @@ mod tests {
     fn what_commands_a_terminal_is_shown() {
         assert_eq!(visible("a\u{1b}[31mred\rb\u{9b}2J\n\tend"), "a\\x1b[31mred\\x0db\\x9b2J\n\tend");
         assert!(matches!(visible("plain é\n"), Cow::Borrowed("plain é\n")));
+        assert_eq!(on_a_row("a\u{1b}\r\n\tend"), "a\\x1b\\x0d\\x0a\\x09end");
+        assert!(matches!(on_a_row("plain é"), Cow::Borrowed("plain é")));
     }
 }

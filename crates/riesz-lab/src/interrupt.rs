@@ -6,13 +6,14 @@
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::console::errln;
+use crate::{Result, threads};
 
 /// How often the watcher looks.
 const LOOK: Duration = Duration::from_millis(50);
@@ -28,11 +29,19 @@ static HEARD: LazyLock<Heard> = LazyLock::new(|| Heard { asked: Arc::default(), 
 /// What to say if the work under way is dropped; `None` while it must not be.
 static EXPENDABLE: Mutex<Option<String>> = Mutex::new(None);
 
-/// From now on Ctrl-C and SIGTERM ask instead of killing.
-pub fn listen() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        for signal in [SIGINT, SIGTERM] {
+/// From now on Ctrl-C and SIGTERM ask instead of killing. One that whoever started the program had it ignore (`nohup`, a shell's
+/// background job) stays ignored, where the system tells that: on Linux.
+///
+/// # Errors
+/// If the system starts no thread that watches.
+pub fn listen() -> Result<()> {
+    static IS_WATCHED: Mutex<bool> = Mutex::new(false);
+    let mut is_watched = IS_WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*is_watched {
+        threads::free(watch)?;
+        *is_watched = true;
+        let ignored = ignored();
+        for signal in [SIGINT, SIGTERM].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0) {
             let heard = &*HEARD;
             // In this order: the shutdown acts only if the flag was set by an earlier signal.
             let listening = flag::register_conditional_shutdown(signal, 128 + signal, heard.asked.clone())
@@ -43,8 +52,15 @@ pub fn listen() {
             // Where the system does not let us listen, the signal ends the program, as it does without us.
             drop(listening);
         }
-        std::thread::spawn(watch);
-    });
+    }
+    Ok(())
+}
+
+/// The signals that this process ignores, signal n as bit n − 1.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// From now on a file that may not grow further is an error of the write, as a full disk is, and does not end the program.

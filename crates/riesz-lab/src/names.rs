@@ -27,9 +27,22 @@ pub(crate) fn quoted(text: &str) -> String {
     short
 }
 
+/// `1 group`, `24 groups`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "epoch")), ["0 epochs", "1 epoch", "2 epochs"]);
+    }
 
     #[test]
     fn what_is_quoted_is_short_and_one_line() {

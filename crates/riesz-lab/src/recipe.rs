@@ -15,7 +15,7 @@ use crate::encoder::EncoderRecipe;
 use crate::loss_recipe::LossRecipe;
 use crate::optim::OptimRecipe;
 use crate::pretrained::StartRecipe;
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// Everything that determines a run, together with the program's commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub struct EvaluationRecipe {
 const MOST_EPOCHS: u64 = i32::MAX as u64;
 /// Draws of few labels at most.
 const MOST_DRAWS: usize = 10_000;
+/// Bytes of the text of a recipe or grid at most.
+pub(crate) const MOST_TEXT: u64 = 16 << 20;
 
 /// A recipe that ships with the program.
 pub struct BuiltIn {
@@ -132,15 +134,14 @@ impl BuiltIn {
     }
 }
 
-/// The text of a recipe: a file's, or a built-in one's by name. Also says where it came from.
+/// The text of a recipe: a file's or a pipe's, or a built-in one's by name. Also says where it came from.
 ///
 /// # Errors
 /// If neither a file nor a built-in recipe of that name exists, or the file cannot be read.
 pub fn read(name_or_path: &str) -> Result<(String, String)> {
     let path = Path::new(name_or_path);
-    if path.is_file() {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, &error))?;
-        return Ok((text, path.display().to_string()));
+    if input::is_there(path) {
+        return Ok((input::text(path, MOST_TEXT)?, path.display().to_string()));
     }
     let inside = path.join("recipe.toml");
     if inside.is_file() {

@@ -43,17 +43,17 @@ pub fn check_or(
     Err(Error::input(format!("{} needs at least {bytes}, and {of_whom} {most}{advice}", what())))
 }
 
-/// What may be kept to save work: a quarter of the memory that is free now, or of the container's; `most` at most.
+/// What may be kept to save work: a quarter of the memory that is free now, or of the least limit to it; `most` at most.
 pub fn to_keep(most: usize) -> usize {
-    let free = told(System::available_memory).into_iter().chain(container()).min();
+    let free = told(System::available_memory).into_iter().chain(limit().map(|(bytes, _)| bytes)).min();
     free.map_or(most, |free| usize::try_from(free / 4).map_or(most, |quarter| quarter.min(most)))
 }
 
-/// Bytes of memory and swap space, and in words whose they are: the machine's, or the container's if that has less, where they tell.
+/// Bytes of memory and swap space, and in words whose they are: the machine's, or a limit's if that is less, where they tell.
 fn there() -> (u128, &'static str) {
     let machine = told(System::total_memory).map(|has| has + told(System::total_swap).unwrap_or(0));
-    match (machine, container()) {
-        (Some(has), Some(limit)) if limit < has => (limit, "this container has"),
+    match (machine, limit()) {
+        (Some(has), Some((limit, whose))) if limit < has => (limit, whose),
         (Some(has), _) => (has, "this machine has"),
         (None, _) => (UNKNOWN, "what is tried is at most"),
     }
@@ -66,11 +66,23 @@ fn told(bytes: fn(&System) -> u64) -> Option<u128> {
     Some(u128::from(bytes(&system))).filter(|&bytes| bytes > 0)
 }
 
-/// The least limit of the control groups that this process is in, of either version of Linux's: a container's, a scheduler's (Slurm,
-/// systemd). Without one they say "max", or more than any machine has.
-fn container() -> Option<u128> {
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    limits(&own).iter().filter_map(|place| std::fs::read_to_string(place).ok()?.trim().parse().ok()).min()
+/// The least limit, and in words whose it is: of the control groups that this process is in, of either version of Linux's (a
+/// container's, a scheduler's), which without one say "max", or more than any machine has; or of the process itself.
+fn limit() -> Option<(u128, &'static str)> {
+    let read = |place: &Path| std::fs::read_to_string(place).ok();
+    let own = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    let of_groups = limits(&own).into_iter().filter_map(|place| read(&place)?.trim().parse().ok());
+    let of_itself = read(Path::new("/proc/self/limits")).and_then(|limits| address_space(&limits));
+    of_groups
+        .map(|bytes| (bytes, "the control group of this process may have"))
+        .chain(of_itself.map(|bytes| (bytes, "this process may have (ulimit -v)")))
+        .min_by_key(|&(bytes, _)| bytes)
+}
+
+/// The limit to a process's memory in the lines of `/proc/self/limits`, if there is one.
+fn address_space(limits: &str) -> Option<u128> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Where the limits of memory are told, of each group in `own` (the lines of `/proc/self/cgroup`) and all that it is in.
@@ -121,6 +133,20 @@ mod tests {
             told("9:name=systemd:/a\n4:hugetlb,memory:/slurm/uid_1:2\n")[0],
             format!("{first}/slurm/uid_1:2/memory.limit_in_bytes")
         );
+    }
+
+    #[test]
+    fn a_limit_of_the_process_is_that_of_its_address_space() {
+        let lines = |limit: &str| {
+            format!(
+                "Limit                     Soft Limit           Hard Limit           Units     \n\
+                 Max resident set          1                    1                    bytes     \n\
+                 Max address space         {limit:<20} unlimited            bytes     \n"
+            )
+        };
+        assert_eq!(address_space(&lines("512000000")), Some(512_000_000));
+        assert_eq!(address_space(&lines("unlimited")), None);
+        assert_eq!(address_space(""), None);
     }
 
     #[test]

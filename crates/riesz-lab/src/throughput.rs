@@ -182,7 +182,7 @@ impl Step<'_> {
         std::thread::scope(|scope| {
             // More than are taken, so that some are being prepared until the end.
             let last = steps as u64 + 8;
-            let batches = batches::prepare(scope, &source, augment, schedule, 0, last);
+            let batches = batches::prepare(scope, &source, augment, schedule, 0, last)?;
             let (mut images, mut started) = (0, Instant::now());
             for (i, batch) in batches.iter().take(steps + 1).enumerate() {
                 if let Some((item, why)) = batch.unreadable.first() {

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(unix)]
+mod ctrl_c;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -165,6 +168,7 @@ fn an_interrupted_run_says_how_to_go_on_and_the_same_command_does() {
         "--set",
         "evaluation.epoch-references=0",
     ];
+    ctrl_c::heard();
     let mut child = Command::new(env!("CARGO_BIN_EXE_riesz"))
         .current_dir(here)
         .args(arguments)

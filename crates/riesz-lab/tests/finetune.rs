@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(unix)]
+mod ctrl_c;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -213,6 +216,7 @@ fn bad_use_is_refused_in_one_sentence() {
 #[cfg(unix)]
 #[test]
 fn an_interruption_keeps_the_stages_that_are_finished() {
+    ctrl_c::heard();
     let folder = tempfile::tempdir().unwrap();
     let run = trained(folder.path());
     let to = folder.path().join("to");

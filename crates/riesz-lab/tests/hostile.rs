@@ -1,8 +1,10 @@
 //! Nobody who uses the program meets a panic: closed streams, a full disk behind standard output, names that are not
-//! UTF-8, sizes that no machine has.
+//! UTF-8 or have more than one line, texts that come through a pipe, sizes that no machine has, limits of memory and threads.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod small_run;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -73,9 +75,125 @@ fn a_reader_who_goes_away_is_no_error() {
         assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     }
     // Not closed, but full: what was asked for did not arrive.
-    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let output = riesz(here).args(loss()).stdout(full).output().unwrap();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = riesz(here).args(loss()).stdout(full()).output().unwrap();
     refuses(&output, "standard output: no space left");
+    for help in
+        [&["--help"][..], &["help"], &["train", "--help"], &["sweep", "help", "report"], &["--version"]]
+    {
+        let output = riesz(here).args(help).stdout(full()).output().unwrap();
+        refuses(&output, "standard output: no space left");
+        let output = closed(riesz(here).args(help));
+        assert_eq!((output.status.code(), told(&output)), (Some(0), String::new()), "{help:?}");
+    }
+}
+
+#[test]
+fn a_class_has_one_row_whatever_its_name() {
+    let folder = small_run::with_images();
+    let here = folder.path();
+    for (before, after) in [("dark", "dark\nand red \u{1b}[31m"), ("light", "light\r\tgrey")] {
+        std::fs::rename(here.join("images").join(before), here.join("images").join(after)).unwrap();
+    }
+    let (dark, light) = ("dark\\x0aand red \\x1b[31m", "light\\x0d\\x09grey");
+    let said = |arguments: &[&str]| -> String {
+        let output = riesz(here).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", told(&output));
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), told(&output))
+    };
+    let page = |name: &str| std::fs::read_to_string(here.join(name)).unwrap();
+    let shows_both = |text: &str, what: &str| {
+        let strange = text.chars().find(|&c| c.is_control() && c != '\n');
+        let broken = text.find("\nand red").map(|at| &text[at.saturating_sub(200)..at + 20]);
+        assert!(strange.is_none() && broken.is_none(), "{what}: {strange:?}, {broken:?}");
+        assert!(text.contains(dark) && text.contains(light), "{what}: {text}");
+    };
+    let rare = ["--set", "evaluation.few-labels=70", "--epochs=1"];
+    let trained = said(&[&small_run::TRAIN[..], &rare].concat());
+    assert!(trained.contains(dark) || trained.contains(light), "{trained}");
+    shows_both(&page("r/report.html"), "report");
+    shows_both(&said(&["data", "show", "images"]), "data");
+    shows_both(&said(&["finetune", "r", "--steps=1", "--quiet"]), "finetune");
+    said(&["embed", "r", "--output", "e.parquet", "--thumbnails", "--split=all", "--quiet"]);
+    let of = |class: &str| ["images", class, "00.pgm"].iter().collect::<std::path::PathBuf>();
+    let queries =
+        [of("dark\nand red \u{1b}[31m"), of("light\r\tgrey")].map(|path| path.display().to_string());
+    let search = ["search", "r", &queries[0], &queries[1], "--index", "e.parquet", "--top=3", "--quiet"];
+    shows_both(&said(&search), "search");
+    said(&[&search[..], &["--output", "s.html"]].concat());
+    said(&["geometry", "e.parquet", "--name=embedding", "--labels=class", "--output=g.html", "--quiet"]);
+    shows_both(&page("g.html"), "geometry");
+    assert!(!said(&["eval", "r"]).contains("\nand red"));
+}
+
+#[test]
+fn a_recipe_and_a_grid_may_come_through_a_pipe() {
+    let folder = small_run::with_images();
+    let here = folder.path();
+    let recipe = riesz(here).args(["recipes", "folder-28"]).output().unwrap().stdout;
+    std::fs::write(here.join("recipe.toml"), &recipe).unwrap();
+    let grid = "name = \"piped\"\nseeds = [1]\n[base]\nrecipe = \"recipe.toml\"\n[base.data]\nsource = \"images\"\n\
+                [[grid]]\n[[grid.axis]]\nbatch = [16]\n";
+    let through_pipe = |text: &[u8], arguments: &[&str]| -> Output {
+        let mut child = riesz(here)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that refuses reads nothing.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), text);
+        child.wait_with_output().unwrap()
+    };
+    let train = [&small_run::TRAIN[..], &["--epochs=1", "--recipe=/dev/stdin"]].concat();
+    let output = through_pipe(&recipe, &train);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let output = through_pipe(grid.as_bytes(), &["sweep", "/dev/stdin", "--list"]);
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && listed.contains("sweeps/piped/"), "{listed}{}", told(&output));
+    let rows = riesz::Matrix::new((0..60 * 4).map(|i| (i as f32).sin()).collect(), 4);
+    riesz_lab::embeddings::write_npy(&here.join("rows.npy"), &rows).unwrap();
+    let labels = "a\nb\nc\n".repeat(20);
+    let output = through_pipe(labels.as_bytes(), &["geometry", "rows.npy", "--labels=/dev/stdin"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("60 rows of 3 classes"), "{}", told(&output));
+    // Without an end, without a text, without a sense.
+    refuses(&riesz(here).args(["train", "--recipe=/dev/zero"]).output().unwrap(), "more than 16 MB of text");
+    refuses(&riesz(here).args(["sweep", "/dev/zero"]).output().unwrap(), "more than 16 MB of text");
+    refuses(&through_pipe(b"\xff", &train), "/dev/stdin: is not a text");
+    refuses(&through_pipe(b"batch = ", &train), "/dev/stdin: ");
+    refuses(&riesz(here).args(["sweep", "images"]).output().unwrap(), "images: is a folder");
+}
+
+#[test]
+fn limits_of_memory_and_threads_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    // Room for the weights and not for a step; nothing is made to find that out.
+    let script = "ulimit -v 600000; exec \"$0\" train --run r --set encoder.backbone=vit-base --threads 1";
+    let limited = |script: &str| {
+        Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_riesz")])
+            .current_dir(here)
+            .output()
+            .unwrap()
+    };
+    refuses(&limited(script), "GB, and this process may have (ulimit -v) 0.6 GB");
+    let script = script.replace("600000", "300000");
+    refuses(&limited(&script), "an encoder of vit-base for 28 × 28 × 1");
+    // Stacks that nobody has room for stand for a limit of processes.
+    for line in [
+        "train --run r",
+        "sphere minimize --loss dhel --points 4 --dim 3 --starts 1",
+        "data fetch cifar10 --to data",
+        "runs .",
+        "report r",
+    ] {
+        let output =
+            riesz(here).args(line.split(' ')).env("RUST_MIN_STACK", "140737488355328").output().unwrap();
+        refuses(&output, "the CPU threads cannot be started: ");
+    }
+    assert!(!here.join("r").exists() && !here.join("data").exists());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod ctrl_c;
 mod processes;
 mod signals;
 mod waiting;
@@ -59,6 +60,7 @@ const SLOW: [&str; 14] = [
 
 #[test]
 fn an_interruption_ends_measuring_and_evaluating_at_once_and_the_same_command_goes_on() {
+    ctrl_c::heard();
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let arguments = [&["train", "--run", "r"], &SLOW[..]].concat();
@@ -122,6 +124,7 @@ fn an_interruption_ends_measuring_and_evaluating_at_once_and_the_same_command_go
 
 #[test]
 fn a_second_signal_ends_the_program_in_the_middle_of_a_step() {
+    ctrl_c::heard();
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     for (second, code) in [("INT", 130), ("TERM", 143)] {
@@ -138,4 +141,28 @@ fn a_second_signal_ends_the_program_in_the_middle_of_a_step() {
         assert!(!said.contains("saved"), "{said}");
         assert!(took < AT_ONCE, "{took:?}");
     }
+}
+
+/// As `nohup` and a shell that runs it in the background do.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_ignored_at_the_start_stays_ignored() {
+    ctrl_c::heard();
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "trap '' INT; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_riesz"), "train", "--run", "r"])
+        .args(SLOW)
+        .current_dir(here)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    until(&mut child, "the first step", || lines(&here.join("r/log.jsonl")) >= 1);
+    signal(&child, "INT");
+    signal(&child, "INT");
+    std::thread::sleep(Duration::from_millis(300));
+    // What is not ignored is obeyed.
+    let (said, _) = interrupted(child, "TERM", 143);
+    assert!(said.contains("saved in r; the same command goes on"), "{said}");
 }

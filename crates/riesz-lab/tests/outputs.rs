@@ -143,6 +143,24 @@ fn what_is_read_and_what_is_others_is_not_written_over() {
         assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{line}: {said}");
         assert!(last.contains(why) && !last.contains("os error"), "{line}: {said}");
     }
+    // A folder in which one of the files cannot be written is told before any is.
+    std::fs::create_dir_all(here.join("pages/riesz-train.1")).unwrap();
+    std::fs::create_dir_all(here.join("tuned/classifier.safetensors")).unwrap();
+    for (line, file) in [
+        ("man --output pages", "pages/riesz-train.1: is a folder"),
+        ("man --output rows.npy/pages", "rows.npy: is a file; a folder is expected"),
+        ("finetune r --output tuned", "tuned/classifier.safetensors: is a folder"),
+        ("finetune r --output rows.npy/tuned", "rows.npy: is a file; a folder is expected"),
+        ("finetune r --output /proc/tuned", "/proc: "),
+    ] {
+        let output = finish(here, &line.split(' ').collect::<Vec<_>>());
+        let said = told(&output);
+        assert_eq!((output.status.code(), said.trim_end().lines().count()), (Some(2), 1), "{line}: {said}");
+        assert!(said.contains(file), "{line}: {said}");
+    }
+    for folder in ["pages", "tuned"] {
+        assert_eq!(std::fs::read_dir(here.join(folder)).unwrap().count(), 1, "{folder}");
+    }
     // One's own files are made anew.
     for line in [
         "embed r --output e.npy",

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(target_os = "linux")]
+mod ctrl_c;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -185,6 +188,7 @@ fn pictures_turn_in_three_dimensions_and_are_matrices_in_more() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_interruption_prints_the_best_so_far() {
+    ctrl_c::heard();
     use std::process::Stdio;
     use std::time::Duration;
 

@@ -88,6 +88,17 @@ fn only_fetch_knows_of_a_network() {
     assert_eq!(found, [root().join("crates/riesz-lab/src/data/fetch.rs")]);
 }
 
+/// Elsewhere a limit of processes would be a panic.
+#[test]
+fn only_threads_starts_threads() {
+    for path in sources().iter().filter(|path| path.starts_with(root().join("crates/riesz-lab/src"))) {
+        let starts = ["thread::spawn(", "scope.spawn(", "thread::Builder"];
+        let text = code(path);
+        let found = starts.into_iter().find(|start| text.contains(start));
+        assert!(found.is_none() || path.ends_with("threads.rs"), "{}: {found:?}", path.display());
+    }
+}
+
 #[test]
 fn every_path_that_the_documents_name_exists() {
     for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "DESIGN.md"] {

@@ -94,7 +94,7 @@ fn run_loss(args: &LossArgs) -> Result<()> {
     let sizes = args.sizes()?;
     let time = Duration::try_from_secs_f64(args.seconds)
         .map_err(|_| Error::input(format!("--seconds is {}; it must be 0 or more", args.seconds)))?;
-    interrupt::listen();
+    interrupt::listen()?;
     let measuring = interrupt::expendable("interrupted; nothing was printed".to_owned());
     let bench = Bench { losses, sizes, time, quiet: args.quiet };
     let device = device::open(&args.device)?;

@@ -64,7 +64,7 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
     let train = TrainArgs::of(data, recipe, batch, backbone, set);
     let (recipe, origin) = train.resolved()?;
     let plan = Plan { recomputes: args.recompute, ..Plan::new(recipe, device::open("cpu")?)? };
-    interrupt::listen();
+    interrupt::listen()?;
     let measuring = interrupt::expendable("interrupted; nothing was printed".to_owned());
     let mut progress = Progress::new("measuring", "s", 0, time.as_secs().max(1), args.quiet);
     let (started, mut shown) = (std::time::Instant::now(), 0);

@@ -68,7 +68,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         args.fail_if.iter().map(|text| Condition::parse(text)).collect::<Result<_>>()?;
     conditions.iter().flat_map(Condition::names).try_for_each(check_name)?;
     super::train::set_threads(args.threads)?;
-    interrupt::listen();
+    interrupt::listen()?;
     let _reading = interrupt::expendable("interrupted; nothing was written".to_owned());
     [&args.a, &args.b].into_iter().try_for_each(|path| refuse_run(path, args))?;
     let settings = Settings {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use crate::console::outln;
+use crate::console::{on_a_row, outln};
 use crate::data::{self, BUILT_IN, DataRecipe, Dataset, KNOWN, Known, cache, fetch, megabytes};
 use crate::interrupt;
 use crate::progress::Progress;
@@ -82,7 +82,7 @@ pub fn run(args: &DataArgs) -> Result<()> {
                     })?
                     .join(known.name),
             };
-            interrupt::listen();
+            interrupt::listen()?;
             for path in fetch::fetch(known, &folder, mirror.as_deref(), *quiet)? {
                 outln!("{}", path.display());
             }
@@ -178,7 +178,7 @@ fn show(source: &str, labels: &str) -> Result<()> {
     if dataset.classes.is_empty() {
         outln!("classes    no labels");
     } else {
-        let named: Vec<&str> = dataset.classes.iter().take(12).map(String::as_str).collect();
+        let named: Vec<_> = dataset.classes.iter().take(12).map(|class| on_a_row(class)).collect();
         let more = if dataset.classes.len() > named.len() { ", …" } else { "" };
         outln!("classes    {}: {}{more}", dataset.classes.len(), named.join(", "));
     }
@@ -186,7 +186,7 @@ fn show(source: &str, labels: &str) -> Result<()> {
         outln!("note       {note}");
     }
     for index in 0..dataset.train.len().min(3) {
-        outln!("for example {}", dataset.train.name(index));
+        outln!("for example {}", on_a_row(&dataset.train.name(index)));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::asked::Asked;
-use crate::console::outln;
+use crate::console::{on_a_row, outln};
 use crate::index::Searched;
 use crate::index::duplicates::{self, Found, Gallery};
 use crate::progress::Progress;
@@ -46,7 +46,7 @@ pub fn run(args: &DuplicatesArgs) -> Result<()> {
     if !(-1.0..=1.0).contains(&args.above) {
         return Err(Error::input(format!("--above is {}; expected a cosine, in [-1, 1]", args.above)));
     }
-    interrupt::listen();
+    interrupt::listen()?;
     let comparing = interrupt::expendable("interrupted; nothing was written".to_owned());
     if args.run.exists() && !args.run.is_dir() {
         if let Some(images) = &args.images {
@@ -94,8 +94,8 @@ fn print(found: &Found) {
             let copy = member
                 .copy_of
                 .as_ref()
-                .map_or_else(String::new, |of| format!("  same {} as {of}", found.words.same));
-            outln!("  {:.4}  {}{copy}", image.cosine, image.name);
+                .map_or_else(String::new, |of| format!("  same {} as {}", found.words.same, on_a_row(of)));
+            outln!("  {:.4}  {}{copy}", image.cosine, on_a_row(&image.name));
         }
         if group.images.len() > PRINTED.1 {
             outln!("  … {} more", group.images.len() - PRINTED.1);

@@ -86,7 +86,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
             return Err(Error::input(why).at(list.display()));
         }
     }
-    interrupt::listen();
+    interrupt::listen()?;
     let sentence = format!("interrupted; {} was not written", args.output.display());
     let opening = interrupt::expendable(sentence.clone());
     let embedder = Embedder::open(&args.run, args.part, &device::open(&args.device)?)?;

@@ -42,7 +42,7 @@ pub struct EvalArgs {
 /// If the run has no encoder yet, an image cannot be read, or the disk refuses.
 pub fn run(args: &EvalArgs) -> Result<()> {
     super::train::set_threads(args.threads)?;
-    interrupt::listen();
+    interrupt::listen()?;
     let interrupted = "interrupted; the run is as it was, and the same command evaluates it".to_owned();
     let opening = interrupt::expendable(interrupted.clone());
     let only_asks = !args.set.is_empty();

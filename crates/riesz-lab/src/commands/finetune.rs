@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::console::{errln, outln};
+use super::outputs;
+use crate::console::{errln, on_a_row, outln};
 use crate::data::{self, DataRecipe};
-use crate::finetune::{CLASSIFIER, Finetuned, Settings, Stage, Task, finetune};
+use crate::finetune::{CLASSIFIER, Finetuned, RESULTS, Settings, Stage, Task, finetune};
 use crate::run::Run;
 use crate::{Result, device, encoder, interrupt, own_data, tensors};
 
@@ -78,9 +79,12 @@ const WARMUP: f64 = 0.1;
 /// Bad use or input, an interruption, numbers that are not finite, or the disk.
 pub fn run(args: &FinetuneArgs) -> Result<()> {
     super::train::set_threads(args.threads)?;
-    interrupt::listen();
+    interrupt::listen()?;
     let opening = interrupt::expendable("interrupted; nothing was changed".to_owned());
     let run = Run::open(&args.run)?;
+    let to = args.output.clone().unwrap_or_else(|| run.path("finetune"));
+    let files = [RESULTS, CLASSIFIER].map(|name| to.join(name));
+    outputs::check_folder(&to, files.iter().map(PathBuf::as_path))?;
     let recipe = run.recipe()?;
     let stored = encoder::read(&run.encoder()?)?;
     let said = args.labels.as_deref().map(data::labels_here);
@@ -125,7 +129,6 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     for note in &task.notes {
         errln!("note       {note}");
     }
-    let to = args.output.clone().unwrap_or_else(|| run.path("finetune"));
     let found = finetune(&task, &to, args.quiet)?;
     if args.json {
         outln!("{}", serde_json::to_string(&found).map_err(|error| crate::Error::input(error.to_string()))?);
@@ -188,6 +191,7 @@ fn tell(found: &Finetuned) {
             };
             let images = found.labels.iter().filter(|&&label| label as usize == place).count();
             let [linear, whole, nothing] = Stage::ALL.map(of);
+            let class = on_a_row(class);
             outln!("{class:<24}{images:>8}{linear:>8}{whole:>12}{nothing:>14}");
         }
     }

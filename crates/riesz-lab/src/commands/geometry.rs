@@ -133,7 +133,7 @@ pub fn run(args: &GeometryArgs) -> Result<()> {
     }
     args.telling.check(args.labels.is_some())?;
     super::train::set_threads(args.telling.threads)?;
-    interrupt::listen();
+    interrupt::listen()?;
     let reading = interrupt::expendable(NOTHING.to_owned());
     let files = with_runs(&args.files, args.part, args.telling.quiet)?;
     let pairs = if args.pairs.is_empty() { None } else { Some(inputs(&args.pairs)?) };
@@ -184,7 +184,7 @@ fn with_runs(paths: &[PathBuf], part: Part, quiet: bool) -> Result<Vec<Input>> {
 fn merge(args: &MergeArgs) -> Result<()> {
     args.telling.check(false)?;
     super::train::set_threads(args.telling.threads)?;
-    interrupt::listen();
+    interrupt::listen()?;
     let merging = interrupt::expendable(NOTHING.to_owned());
     for output in [&args.partial, &args.telling.output].into_iter().flatten() {
         outputs::check(output, args.parts.iter().map(PathBuf::as_path))?;

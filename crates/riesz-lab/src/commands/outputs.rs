@@ -1,5 +1,6 @@
 //! What a command must not write over: a file that it reads, a file of a run folder, somebody's file beside the one that was asked for.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::run::Run;
@@ -46,6 +47,23 @@ pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path
     Ok(())
 }
 
+/// Holds a folder that shall be made, or is there, and the files that shall be written in it, as [`check`] does: the folder that it
+/// lies in, or itself, must take files.
+///
+/// # Errors
+/// If a file has its name or is on the way to it, the disk refuses files there, or as [`check`].
+pub(super) fn check_folder<'a>(folder: &Path, files: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+    let there = folder.ancestors().find(|place| place.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        return Err(Error::io(there, &ErrorKind::NotADirectory.into()));
+    }
+    tempfile::tempfile_in(there).map_err(|error| Error::io(there, &error))?;
+    match folder.is_dir() {
+        true => files.into_iter().try_for_each(|file| check(file, [])),
+        false => Ok(()),
+    }
+}
+
 /// Holds a page against the ending that pages have, and as [`check`].
 ///
 /// # Errors
@@ -72,7 +90,7 @@ pub(super) fn beside<'a>(
     check(&beside, inputs)?;
     let is_ours = match std::fs::read(&beside) {
         Ok(bytes) => is_ours(&String::from_utf8_lossy(&bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
         Err(error) => return Err(Error::io(&beside, &error)),
     };
     if !is_ours {

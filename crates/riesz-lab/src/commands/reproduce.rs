@@ -57,7 +57,7 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
         Some(name) => vec![Claim::named(name)?],
         None => CLAIMS.iter().collect(),
     };
-    interrupt::listen();
+    interrupt::listen()?;
     for claim in claims {
         let grid = built_in(claim.grid, &args.scale)?;
         let folder = Folder::create_or_continue(&args.folder, &grid)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::asked::Asked;
-use crate::console::outln;
+use crate::console::{on_a_row, outln};
 use crate::data::image_file;
 use crate::index::search::{self, Answer, Found, Query};
 use crate::index::{Pictures, Searched};
@@ -58,7 +58,7 @@ pub fn run(args: &SearchArgs) -> Result<()> {
             ));
         }
     };
-    interrupt::listen();
+    interrupt::listen()?;
     let searching = interrupt::expendable("interrupted; nothing was written".to_owned());
     let query = |path: &String| Ok(Query { name: path.clone(), image: image_file(Path::new(path))? });
     let queries: Vec<Query> = queries.iter().map(query).collect::<Result<_>>()?;
@@ -83,7 +83,7 @@ pub fn run(args: &SearchArgs) -> Result<()> {
 
 /// Asks a file of embeddings for the nearest of its own rows.
 fn in_embeddings(args: &SearchArgs) -> Result<()> {
-    interrupt::listen();
+    interrupt::listen()?;
     let searching = interrupt::expendable("interrupted; nothing was written".to_owned());
     let (plain, pictures) = args.asked.open_file(&args.run)?;
     let rows: Vec<usize> = args.paths.iter().map(|asked| plain.row(asked)).collect::<Result<_>>()?;
@@ -102,10 +102,11 @@ fn in_embeddings(args: &SearchArgs) -> Result<()> {
 
 fn print(found: &Found) {
     for answer in &found.queries {
-        outln!("{}", answer.query);
+        outln!("{}", on_a_row(&answer.query));
         for (place, hit) in answer.nearest.iter().enumerate() {
-            let class = hit.class.as_ref().map_or_else(String::new, |class| format!("  ({class})"));
-            outln!("{:>4}  {:.4}  {}{class}", place + 1, hit.cosine, hit.name);
+            let class =
+                hit.class.as_ref().map_or_else(String::new, |class| format!("  ({})", on_a_row(class)));
+            outln!("{:>4}  {:.4}  {}{class}", place + 1, hit.cosine, on_a_row(&hit.name));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::train::{carry_out, set_threads};
 use crate::console::{errln, out, outln};
+use crate::names::counted;
 use crate::progress::duration;
 use crate::protocols::Measure;
 use crate::report::Summary;
@@ -187,14 +188,15 @@ impl Worker<'_> {
     /// # Errors
     /// If the user interrupts; or, after all others were run, if a cell failed; or if the only one is another worker's.
     pub(super) fn run(&self, cells: &[&Cell]) -> Result<()> {
-        interrupt::listen();
+        interrupt::listen()?;
         let started = Instant::now();
         let before = self.epochs_left(cells)?;
         if !self.quiet {
             errln!(
-                "sweep      {}: {} cells, {before} epochs to train",
+                "sweep      {}: {}, {} to train",
                 self.folder.root().display(),
-                cells.len()
+                counted(cells.len() as u64, "cell"),
+                counted(before, "epoch")
             );
         }
         let (mut failed, mut elsewhere) = (Vec::new(), 0);

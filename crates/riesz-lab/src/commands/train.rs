@@ -7,6 +7,7 @@ use crate::console::errln;
 use crate::data::{self, DataRecipe};
 use crate::encoder::{self, Encoder, PixelsRecipe};
 use crate::evaluation::evaluate;
+use crate::names::counted;
 use crate::own_data::{self, Record};
 use crate::pretrained::Weights;
 use crate::progress::duration;
@@ -201,7 +202,7 @@ pub fn carry_out(
     for note in start.note.iter().chain(&elsewhere) {
         errln!("note       {note}");
     }
-    interrupt::listen();
+    interrupt::listen()?;
 
     let encoder = train(plan, &run, start, manner)?;
     let recipe = plan.own_encoder.is_none().then_some(&plan.recipe.encoder);
@@ -369,9 +370,9 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[Stri
     errln!("loss       {}", recipe.describe_loss());
     errln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
     errln!(
-        "steps      {} = {} epochs × {}, batch {}{}",
+        "steps      {} = {} × {}, batch {}{}",
         plan.steps(),
-        recipe.epochs,
+        counted(recipe.epochs, "epoch"),
         plan.steps() / recipe.epochs,
         recipe.batch,
         match recipe.accumulate {
@@ -412,7 +413,7 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
         // They are there already.
         Err(error) if threads.is_none() && std::error::Error::source(&error).is_none() => Ok(()),
         Err(error) => Err(Error::input(format!(
-            "the CPU threads cannot be started: {error}; --threads 1 starts the fewest"
+            "the CPU threads cannot be started: {error}; --threads 1, or RAYON_NUM_THREADS=1, starts the fewest"
         ))),
     }
 }

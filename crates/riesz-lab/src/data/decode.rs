@@ -8,6 +8,7 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use tiff::tags::{PhotometricInterpretation, Tag};
 
 use super::{Image, tiff_jpeg, upright};
 use crate::names::quoted;
@@ -86,7 +87,10 @@ fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
         };
         format!("{wrong} {}: {}", name(format), quoted(&error.to_string()))
     };
-    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let mut decoder = reader.into_decoder().map_err(|error| {
+        let is_palette = format == ImageFormat::Tiff && has_palette(bytes);
+        if is_palette { PALETTE.to_owned() } else { broken(error) }
+    })?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MOST_PIXELS {
         return Err(format!("{width} × {height} pixels are above the limit of 64 megapixels"));
@@ -133,6 +137,18 @@ fn decode_sound(bytes: &[u8]) -> std::result::Result<Image, String> {
         false => (1, decoded.into_luma8().into_raw()),
     };
     Ok(Image { width, height, channels, pixels })
+}
+
+/// What is said of a TIFF with a palette.
+const PALETTE: &str = "a kind that riesz does not read of tiff: its pixels are numbers of a palette's colors; convert it to RGB";
+
+/// Whether the first image of a TIFF is one of those.
+fn has_palette(bytes: &[u8]) -> bool {
+    let interpretation = || {
+        let mut decoder = tiff::decoder::Decoder::new(Cursor::new(bytes)).ok()?;
+        decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation).ok()?
+    };
+    interpretation() == Some(PhotometricInterpretation::RGBPalette.to_u16())
 }
 
 /// Whether `path` has an extension of an image, in any case.
@@ -183,6 +199,36 @@ fn ends_as_jpeg(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tiff_with_a_palette_is_refused_in_words() {
+        // Of each tag: number, type (3 is u16, 4 is u32), count, value. Width, height, bits, no compression, interpretation, strip at
+        // 8 + 2 + 10 · 12 + 4, samples, rows and bytes of the strip, table of colors behind it.
+        let tiff = |interpretation: u32| -> Vec<u8> {
+            let tags = [
+                (256, 3, 1, 2),
+                (257, 3, 1, 2),
+                (258, 3, 1, 8),
+                (259, 3, 1, 1),
+                (262, 3, 1, interpretation),
+                (273, 4, 1, 134),
+                (277, 3, 1, 1),
+                (278, 3, 1, 2),
+                (279, 4, 1, 4),
+                (320, 3, 768, 138),
+            ];
+            let mut bytes = b"II*\0\x08\0\0\0\x0a\0".to_vec();
+            for (tag, kind, count, value) in tags {
+                bytes.extend([tag, kind].into_iter().flat_map(u16::to_le_bytes));
+                bytes.extend([count, value].into_iter().flat_map(u32::to_le_bytes));
+            }
+            bytes.extend([0, 0, 0, 0, 1, 2, 3, 4]);
+            bytes.extend((0..768).flat_map(|i: u16| (64 * i).to_le_bytes()));
+            bytes
+        };
+        assert_eq!(decode(&tiff(3)).unwrap_err(), PALETTE);
+        assert_eq!(decode(&tiff(1)).unwrap().pixels, [1, 2, 3, 4]);
+    }
     use image::{ExtendedColorType, ImageEncoder};
     use riesz::rng::{Key, below};
 

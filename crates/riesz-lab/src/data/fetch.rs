@@ -8,7 +8,6 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
@@ -17,7 +16,7 @@ use super::unpack::unpack;
 use super::{Known, Remote, megabytes};
 use crate::interrupt;
 use crate::progress::Progress;
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 
 /// What a server may take to answer, or to send the next bytes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -172,7 +171,7 @@ fn receive(
     mut take: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<End> {
     let (sender, receiver) = sync_channel(16);
-    thread::spawn(move || {
+    threads::free(move || {
         let mut open = true;
         while open {
             let mut chunk = vec![0; CHUNK];
@@ -184,7 +183,7 @@ fn receive(
             // Nobody listens any more once the fetch was given up.
             open &= sender.send(read).is_ok();
         }
-    });
+    })?;
     let mut heard = Instant::now();
     while !interrupted() {
         match receiver.recv_timeout(LOOK) {
@@ -237,7 +236,7 @@ mod tests {
     impl Read for Silent {
         fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
             if self.0.is_empty() {
-                thread::sleep(Duration::from_secs(30));
+                std::thread::sleep(Duration::from_secs(30));
             }
             let read = self.0.len().min(out.len());
             out[..read].copy_from_slice(&self.0[..read]);

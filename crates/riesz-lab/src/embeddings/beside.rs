@@ -9,6 +9,7 @@ use super::source::{Block, Failure, Source};
 use super::table::listed;
 use super::values::{Found, Values};
 use super::{npz, safetensors};
+use crate::input;
 
 /// Rows of an array, with texts beside them.
 struct Beside {
@@ -107,12 +108,11 @@ type Table = csv::Reader<File>;
 /// The table beside the array at `path`, and the names of its columns, if there is one.
 pub(super) fn open(path: &Path) -> Result<Option<(Table, Vec<String>)>, Failure> {
     let beside = beside(path);
-    // A pipe is opened only when somebody writes to it.
-    if beside.metadata().is_ok_and(|found| !found.is_file()) {
-        return Err(Failure::Content(format!("{} beside it is not a plain file", beside.display())));
-    }
-    let file = match File::open(&beside) {
-        Ok(file) => file,
+    let file = match input::open(&beside) {
+        Ok(Some(file)) => file,
+        Ok(None) => {
+            return Err(Failure::Content(format!("{} beside it is not a plain file", beside.display())));
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Failure::Disk(error)),
     };

@@ -1,6 +1,5 @@
 //! A file of embeddings as a stream of blocks of rows, so that no file is ever held whole.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use super::source::{BLOCK, Failure, Source};
 pub use super::source::{Block, Wanted};
 use super::table::Dimensions;
 use super::{arrow, beside, npy, npz, parquet_rows, safetensors, text};
-use crate::{Error, Result, foreign};
+use crate::{Error, Result, foreign, input};
 
 /// An open file of embeddings.
 pub struct Stream {
@@ -71,16 +70,12 @@ pub const ENDINGS: [&str; 9] =
 /// One sentence with the path if it cannot be read, is damaged, holds something else than rows of at least one number, or
 /// if the names choose none or several.
 pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
-    // Looked at first: a pipe is opened only when somebody writes to it.
-    let metadata = path.metadata().map_err(|error| Error::io(path, &error))?;
-    if metadata.is_dir() {
-        return Err(Error::input("is a folder; expected a file of embeddings").at(path.display()));
-    }
-    if !metadata.is_file() {
-        return Err(Error::input("not a plain file; expected a file of embeddings").at(path.display()));
-    }
-    let file = File::open(path).map_err(|error| Error::io(path, &error))?;
-    let (length, name) = (metadata.len(), wanted.name.as_deref());
+    let disk = |error| Error::io(path, &error);
+    let Some(file) = input::open(path).map_err(disk)? else {
+        let found = if path.is_dir() { "is a folder" } else { "not a plain file" };
+        return Err(Error::input(format!("{found}; expected a file of embeddings")).at(path.display()));
+    };
+    let (length, name) = (file.metadata().map_err(disk)?.len(), wanted.name.as_deref());
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
     let ending = ending.as_deref().unwrap_or_default();
     let content = |message: &str| Err(Failure::Content(message.to_owned()));

@@ -194,7 +194,13 @@ impl EncoderRecipe {
         self.check_projector()?;
         let ProjectorRecipe { hidden, output } = self.projector;
         let (backbone, title) = self.backbone(size, channels)?;
-        self.with_pixels(backbone.project(hidden, output).titled(title), channels)
+        let network = self.with_pixels(backbone.project(hidden, output).titled(title), channels)?;
+        let (backbone, projector) = network.parameter_counts();
+        room::check(
+            || format!("an encoder of {}", network.describe()),
+            room::bytes(4, &[backbone + projector]),
+        )?;
+        Ok(network)
     }
 
     /// The backbone with one linear layer, `head`, from h to as many logits as there are classes.

@@ -17,6 +17,7 @@ use riesz::Matrix;
 use riesz::geometry::Diagnosis;
 use riesz::rng::Key;
 
+use crate::console::on_a_row;
 use crate::encoder::Encoder;
 use crate::progress::Progress;
 use crate::protocols::{Measure, Questions, Replies, Row, Settings, difference};
@@ -170,7 +171,8 @@ impl<'a> Table<'a> {
             few_draws: evaluation.few_draws,
         };
         let class = |class: u32| {
-            plan.data.classes.get(class as usize).cloned().unwrap_or_else(|| format!("class {class}"))
+            let name = plan.data.classes.get(class as usize);
+            name.map_or_else(|| format!("class {class}"), |name| on_a_row(name).into_owned())
         };
         let questions = Questions::of(references, queries, &settings, class);
         let labels = Labels { train: labeled(&*plan.data.train), test: labeled(&*plan.data.test) };

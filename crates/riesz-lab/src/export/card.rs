@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::Result;
 use crate::data::KNOWN;
+use crate::names::counted;
 use crate::recipe::Recipe;
 use crate::report::{self, Summary};
 
@@ -42,9 +43,9 @@ pub fn card(
     });
     let _ = write!(
         text,
-        "\n## Training\n\nContrastive, {labels} labels, on {data}; {epochs} epochs of batches of {batch} images, {views} views of each.{start} \
+        "\n## Training\n\nContrastive, {labels} labels, on {data}; {epochs} of batches of {batch} images, {views} views of each.{start} \
          The recipe is below.\n\nLicense of the data: {license}\n",
-        epochs = recipe.epochs,
+        epochs = counted(recipe.epochs, "epoch"),
         batch = recipe.batch,
         views = recipe.views,
         labels = if recipe.loss.takes_groups() { "with" } else { "without" },

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Finetuned, Stage};
+use crate::console::on_a_row;
 
 /// Classes that are told one by one, at most.
 const TOLD: usize = 100;
@@ -35,7 +36,7 @@ impl Finetuned {
         for (place, (class, share)) in self.classes.iter().zip(&own.by_class).enumerate().take(TOLD) {
             let images = self.labels.iter().filter(|&&label| label as usize == place).count();
             let share = share.map_or_else(|| "–".to_owned(), percent);
-            let class = class.replace('|', "\\|").replace(['\n', '\r'], " ");
+            let class = on_a_row(class).replace('|', "\\|");
             let _ = writeln!(text, "| {place} | {class} | {images} | {share} |");
         }
         if self.classes.len() > TOLD {

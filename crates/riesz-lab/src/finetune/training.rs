@@ -47,7 +47,7 @@ pub(super) fn train(
     let mut progress = Progress::new(stage.describe(), "steps", 0, steps, quiet);
     let mut last = f64::NAN;
     std::thread::scope(|scope| {
-        for batch in prepare(scope, &images, &task.augment, schedule, 0, steps) {
+        for batch in prepare(scope, &images, &task.augment, schedule, 0, steps)? {
             if interrupt::asked() {
                 progress.finish();
                 return Err(Error::interrupted(interrupted.to_owned()));

@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 
 use crate::embeddings::Dimensions;
 use crate::embeddings::stream::{self, Block, ENDINGS, Stream, Wanted};
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 
 /// A file of embeddings, and the name under which it is told and keyed: its path below what was given, and as many of the folders above
 /// as tell it from others.
@@ -281,7 +281,7 @@ pub(super) fn each(
     std::thread::scope(|scope| {
         // What is sent waits for one block at most, so that four are in memory.
         let (sender, parts): (SyncSender<Result<Part>>, Receiver<Result<Part>>) = sync_channel(1);
-        scope.spawn(move || {
+        threads::scoped(scope, move || {
             let mut files = Files::new(inputs, wanted);
             let mut others = pairs.map(|(pairs, wanted)| Others::new(pairs, wanted));
             loop {
@@ -300,7 +300,7 @@ pub(super) fn each(
                     break;
                 }
             }
-        });
+        })?;
         parts.into_iter().try_for_each(|part| take(part?))
     })
 }

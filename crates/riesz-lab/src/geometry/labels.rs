@@ -9,7 +9,7 @@ use riesz::{Matrix, Points};
 
 use super::Value;
 use crate::protocols::{Labeled, knn, probe};
-use crate::{Error, Result};
+use crate::{Result, input};
 
 /// Neighbors of the kNN vote and its temperature: those of the evaluation of runs.
 const VOTE: (usize, f64) = (20, 0.07);
@@ -17,6 +17,9 @@ const VOTE: (usize, f64) = (20, 0.07);
 const ASKED: usize = 5;
 /// Rows and classes from which questions make sense.
 const FEWEST: usize = 20;
+
+/// Bytes of a text of labels at most.
+const MOST_TEXT: u64 = 4 << 30;
 
 /// Words that say that there is no label, as pandas and NumPy write and read them; so does an empty one.
 const MISSING: [&str; 9] = ["nan", "NaN", "<NA>", "NA", "N/A", "n/a", "None", "null", "NULL"];
@@ -72,9 +75,9 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// A file if there is one of that name, else a column.
+    /// A file or pipe if there is one of that name, else a column.
     pub fn parse(text: &str) -> Self {
-        if Path::new(text).is_file() { Self::File(text.into()) } else { Self::Column(text.to_owned()) }
+        if input::is_there(Path::new(text)) { Self::File(text.into()) } else { Self::Column(text.to_owned()) }
     }
 
     /// The column's name.
@@ -96,7 +99,7 @@ impl Wanted {
     /// Adds the lines of a file.
     pub(super) fn read_file(&self, classes: &mut Classes) -> Result<()> {
         if let Self::File(path) = self {
-            let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, &error))?;
+            let text = input::text(path, MOST_TEXT)?;
             text.lines().for_each(|line| classes.push(line.trim()));
         }
         Ok(())

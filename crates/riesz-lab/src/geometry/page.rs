@@ -8,6 +8,7 @@ use super::table::{described, figure, interval};
 use super::verdict::Tone;
 use super::{Place, Report, files};
 use crate::Result;
+use crate::console::on_a_row;
 use crate::report::draw::{Chart, Curve, chart, escape};
 use crate::report::template::fill;
 
@@ -171,20 +172,21 @@ fn spots(report: &Report) -> (String, Vec<Value>) {
         r#"<svg viewBox="0 0 {side} {side}" role="img" aria-label="rows laid out in the plane" class="map spots">"#
     );
     for spot in &report.map {
-        let class = spot.class.as_ref().map_or_else(String::new, |class| format!(": {}", escape(class)));
+        let class =
+            spot.class.as_ref().map_or_else(String::new, |class| format!(": {}", escape(&on_a_row(class))));
         let _ = write!(
             svg,
             r#"<circle class="{}" cx="{:.1}" cy="{:.1}" r="4"><title>{} row {}{class}</title></circle>"#,
             color(spot.class.as_ref()),
             across(spot.x, x),
             across(spot.y, y),
-            escape(&spot.place.file),
+            escape(&on_a_row(&spot.place.file)),
             spot.place.row
         );
     }
     svg.push_str("</svg>");
     let named = if classes.len() <= COLORS { classes.len() } else { 0 };
     let legend =
-        (0..named).map(|i| context! { class => format!("k{i}"), name => classes[i].clone() }).collect();
+        (0..named).map(|i| context! { class => format!("k{i}"), name => on_a_row(classes[i]) }).collect();
     (svg, legend)
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::sheet::{self, Pictures};
 use super::{Beside, Embedder, Hit, Images, SCHEMA_VERSION, Stored};
+use crate::names::counted;
 use crate::progress::Progress;
 use crate::{Error, Result, room};
 
@@ -220,10 +221,10 @@ pub(super) fn check_room(images: usize, dim: usize) -> Result<()> {
 impl Found {
     /// In a sentence: exact copies first.
     pub fn headline(&self) -> String {
-        let images = counted(self.images, self.words.one);
+        let images = counted(self.images as u64, self.words.one);
         let is = |count: usize| if count == 1 { "is" } else { "are" };
         let groups = self.groups.iter().filter(|group| group.has_near()).count();
-        let only = format!("{} only near, in {}", is(self.near), counted(groups, "group"));
+        let only = format!("{} only near, in {}", is(self.near), counted(groups as u64, "group"));
         let copies = match (self.copies, self.near) {
             (0, 0) => return format!("No two of {images} are nearly the same"),
             (0, near) => return format!("None of {images} is an exact copy of another; {near} {only}"),
@@ -249,7 +250,7 @@ impl Found {
             notes.push(format!(
                 "In {} there are {one}s whose cosine with the first is below the bound, the least {least:.4}: only others between \
                  connect them. Look before anything but an exact copy goes.",
-                counted(chains, "group")
+                counted(chains as u64, "group")
             ));
         }
         if let Some(largest) = self.groups.first().map(|group| group.images.len())
@@ -287,14 +288,6 @@ impl Group {
             true => format!("{from}, below the bound where only others connect them"),
             false => from,
         }
-    }
-}
-
-/// `1 group`, `24 groups`.
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::report::thumbnail::picture;
 use crate::run::Run;
 use crate::tensors::digest;
 use crate::train::measure::unit_rows;
-use crate::{Error, Result, interrupt, own_data};
+use crate::{Error, Result, interrupt, own_data, threads};
 
 /// Numbers of the images of a chunk: 64 MiB.
 const NUMBERS: usize = 1 << 24;
@@ -208,7 +208,7 @@ impl Embedder {
         let augment = &self.augment;
         std::thread::scope(|scope| {
             let (sender, shown) = sync_channel(1);
-            scope.spawn(move || {
+            threads::scoped(scope, move || {
                 for first in (0..source.len()).step_by(images) {
                     let items = first..source.len().min(first + images);
                     // Who embeds has failed, and says so.
@@ -216,7 +216,7 @@ impl Embedder {
                         return;
                     }
                 }
-            });
+            })?;
             for Shown { seen, items, numbers, pixels, thumbnails, left_out } in shown {
                 if interrupt::asked() {
                     return Err(Error::interrupted("interrupted"));

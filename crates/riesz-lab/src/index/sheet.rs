@@ -4,6 +4,7 @@ use minijinja::{Value, context};
 
 use super::Hit;
 use crate::Result;
+use crate::console::on_a_row;
 use crate::data::{Image, Source};
 use crate::report::template;
 use crate::report::thumbnail::thumbnail;
@@ -37,11 +38,11 @@ impl Pictures<'_> {
     pub(super) fn figure(&self, hit: &Hit, copy_of: Option<&str>) -> Result<Value> {
         let image = self.image(hit.row)?;
         Ok(context! {
-            name => hit.name.clone(),
+            name => on_a_row(&hit.name),
             parts => parts(&hit.name),
-            class => hit.class.clone(),
+            class => hit.class.as_deref().map(on_a_row),
             cosine => format!("{:.3}", hit.cosine),
-            copy_of => copy_of,
+            copy_of => copy_of.map(on_a_row),
             picture => thumbnail(&image, SIDE)?,
             tiny => is_tiny(&image),
         })
@@ -51,13 +52,13 @@ impl Pictures<'_> {
 /// The figure of an image that was asked for.
 pub(super) fn query(image: &Image, name: &str) -> Result<Value> {
     Ok(
-        context! { name => name, parts => parts(name), picture => thumbnail(image, SIDE)?, tiny => is_tiny(image) },
+        context! { name => on_a_row(name), parts => parts(name), picture => thumbnail(image, SIDE)?, tiny => is_tiny(image) },
     )
 }
 
 /// A path's parts, between which a line may break.
 fn parts(name: &str) -> Vec<String> {
-    name.split('/').map(str::to_owned).collect()
+    on_a_row(name).split('/').map(str::to_owned).collect()
 }
 
 fn is_tiny(image: &Image) -> bool {

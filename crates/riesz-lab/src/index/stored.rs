@@ -1,6 +1,5 @@
 //! Rows in a parquet file that `riesz embed` wrote: whose they are, and the rows, block by block.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use parquet::file::metadata::ParquetMetaDataReader;
@@ -9,7 +8,7 @@ use riesz::Matrix;
 use super::{About, FORMAT, KEY};
 use crate::data::{self, DataRecipe, Source};
 use crate::embeddings::stream::{self, Wanted};
-use crate::{Error, Result, foreign};
+use crate::{Error, Result, foreign, input};
 
 /// A file of rows.
 pub struct Stored {
@@ -43,12 +42,8 @@ impl Stored {
                 path.display()
             ))
         };
-        // Looked at first: a pipe is opened only when somebody writes to it.
-        let found = path.metadata().map_err(|error| Error::io(path, &error))?;
-        if !found.is_file() && !found.is_dir() {
-            return Err(wrong("not a plain file".to_owned()));
-        }
-        let file = File::open(path).map_err(|error| Error::io(path, &error))?;
+        let file = input::open(path).map_err(|error| Error::io(path, &error))?;
+        let file = file.ok_or_else(|| wrong("not a plain file".to_owned()))?;
         let metadata = foreign::decoded(|| ParquetMetaDataReader::new().parse_and_finish(&file));
         let metadata = metadata
             .and_then(std::result::Result::ok)

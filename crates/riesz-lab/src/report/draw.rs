@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Map, Summary};
+use crate::console::on_a_row;
 
 /// One curve.
 pub(crate) struct Curve {
@@ -207,7 +208,7 @@ pub(super) fn map(summary: &Summary, map: &Map) -> String {
         let _ = write!(
             svg,
             r#"<g class="{class}"><title>{}{}</title><image x="{x:.1}" y="{y:.1}" width="{picture}" height="{picture}" preserveAspectRatio="xMidYMid slice" href="data:image/png;base64,{}"/><rect x="{x:.1}" y="{y:.1}" width="{picture}" height="{picture}"/></g>"#,
-            escape(&point.name),
+            escape(&on_a_row(&point.name)),
             point
                 .label
                 .map_or_else(String::new, |label| format!(": {}", escape(&class_name(summary, label)))),
@@ -218,9 +219,10 @@ pub(super) fn map(summary: &Summary, map: &Map) -> String {
     svg
 }
 
-/// The name of a class, or its number.
+/// The name of a class on one line, or its number.
 pub(super) fn class_name(summary: &Summary, label: u32) -> String {
-    summary.classes.get(label as usize).cloned().unwrap_or_else(|| label.to_string())
+    let name = summary.classes.get(label as usize);
+    name.map_or_else(|| label.to_string(), |name| on_a_row(name).into_owned())
 }
 
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {

@@ -8,6 +8,7 @@ use super::plain::{few_labels, how_many_labels, unconverged};
 use super::template::fill;
 use super::{Settings, Summary, Thumb, Tone, verdict};
 use crate::Result;
+use crate::console::on_a_row;
 use crate::progress::duration;
 use crate::protocols::{Row, TOLERANCE};
 use crate::run::Epoch;
@@ -306,7 +307,7 @@ fn neighbors(summary: &Summary) -> Value {
     let thumb = |thumb: &Thumb, query: Option<u32>| {
         let wrong = matches!((thumb.label, query), (Some(label), Some(query)) if label != query);
         context! {
-            name => thumb.name.clone(),
+            name => on_a_row(&thumb.name),
             class => thumb.label.map(|label| class_name(summary, label)),
             cosine => format!("{:.3}", thumb.cosine),
             thumbnail => thumb.thumbnail.clone(),

@@ -34,7 +34,7 @@ use super::quantities::is_column;
 use super::select::Selection;
 use crate::pretrained::StartRecipe;
 use crate::recipe::{self, Recipe};
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// Cells of a grid, at most: more is a slip of the pen.
 const MOST_CELLS: usize = 100_000;
@@ -96,7 +96,7 @@ impl Grid {
     /// # Errors
     /// If it cannot be read, or as [`Grid::parse`].
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, &error))?;
+        let text = input::text(path, recipe::MOST_TEXT)?;
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("sweep");
         Self::parse(&text, stem, &path.display().to_string())
     }

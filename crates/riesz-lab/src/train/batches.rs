@@ -12,10 +12,10 @@ use std::thread::Scope;
 use rayon::prelude::*;
 use riesz::rng::{Key, permutation};
 
-use crate::Result;
 use crate::augment::Augment;
 use crate::data::{Image, Source};
 use crate::recipe::Recipe;
+use crate::{Result, threads};
 
 /// One step's images: K views of each, view-major.
 pub struct Batch {
@@ -69,6 +69,9 @@ impl Schedule {
 /// Starts a thread that prepares the batches of steps `first .. last` in order, at most two ahead.
 ///
 /// When the receiver is dropped the thread ends by itself.
+///
+/// # Errors
+/// If the system starts no more threads.
 pub fn prepare<'scope>(
     scope: &'scope Scope<'scope, '_>,
     source: &'scope Decoded<'scope>,
@@ -76,9 +79,9 @@ pub fn prepare<'scope>(
     schedule: Schedule,
     first: u64,
     last: u64,
-) -> Receiver<Batch> {
+) -> Result<Receiver<Batch>> {
     let (sender, receiver) = sync_channel(2);
-    scope.spawn(move || {
+    threads::scoped(scope, move || {
         let steps = schedule.steps_per_epoch();
         let mut order = (u64::MAX, Vec::new());
         for step in first..last {
@@ -92,8 +95,8 @@ pub fn prepare<'scope>(
                 return;
             }
         }
-    });
-    receiver
+    })?;
+    Ok(receiver)
 }
 
 fn batch(

@@ -98,7 +98,8 @@ impl Plan {
                 plan.schedule().steps_per_epoch()
             )));
         }
-        plan.encoder()?;
+        // Its weights are made only once it is known that a step fits.
+        plan.network()?;
         plan.optimizer()?;
         Ok(plan)
     }
@@ -260,7 +261,7 @@ pub fn train(plan: &Plan, run: &Run, start: Start, manner: Manner) -> Result<Box
     }
     std::thread::scope(|scope| {
         let first = training.step;
-        let batches = batches::prepare(scope, &train_images, &plan.augment, plan.schedule(), first, last);
+        let batches = batches::prepare(scope, &train_images, &plan.augment, plan.schedule(), first, last)?;
         for batch in batches {
             let learning_rate = rates.at(training.step);
             training.update(&batch, train_images.source(), learning_rate)?;
@@ -308,7 +309,7 @@ pub fn seconds_a_step(plan: &Plan) -> Result<f64> {
         let mut seconds = Vec::new();
         let mut before = Instant::now();
         // The time until a batch is there counts: where views are made more slowly than used, that is the pace.
-        for batch in batches::prepare(scope, &images, &plan.augment, plan.schedule(), 0, last) {
+        for batch in batches::prepare(scope, &images, &plan.augment, plan.schedule(), 0, last)? {
             update(&mut *encoder, &mut optimizer, plan, &batch, 0.0)?;
             seconds.push(before.elapsed().as_secs_f64());
             before = Instant::now();

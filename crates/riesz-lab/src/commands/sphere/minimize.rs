@@ -120,7 +120,7 @@ pub(super) fn run(args: &MinimizeArgs) -> Result<()> {
     let settings = args.over.settings(verb)?;
     let subject = args.over.subject(verb, args.starts)?;
     args.output.as_ref().map_or(Ok(()), |points| outputs::check(points, []))?;
-    interrupt::listen();
+    interrupt::listen()?;
     let best = Mutex::new(f64::INFINITY);
     let progress = Mutex::new(Progress::new("descending", "starts", 0, args.starts, args.json));
     let minima =

@@ -66,7 +66,7 @@ pub(super) fn run(args: &PlotArgs) -> Result<()> {
             .map_err(|error| Error::from(error).at(format!("{verb} --beside {name}")))?;
         subjects.push(Subject { words: recipe.describe(), problem, tolerance });
     }
-    interrupt::listen();
+    interrupt::listen()?;
     let mut progress = Progress::new("drawing", "panels", 0, subjects.len() as u64, false);
     let mut panels = Vec::new();
     for subject in &subjects {

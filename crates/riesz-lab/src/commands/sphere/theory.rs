@@ -41,7 +41,7 @@ pub(super) fn run(args: &TheoryArgs) -> Result<()> {
     for report in [&args.html, &args.markdown].into_iter().flatten() {
         outputs::check(report, [])?;
     }
-    interrupt::listen();
+    interrupt::listen()?;
     let scale = if args.reduced { Scale::reduced() } else { Scale::full() };
     let mut progress = Progress::new("theory", "experiments", 0, EXPERIMENTS.len() as u64, false);
     let started = std::time::Instant::now();
