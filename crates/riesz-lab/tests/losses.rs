@@ -217,6 +217,60 @@ fn bad_groups_and_views_are_refused() {
     refuses(&output, "matches images by groups, which training does not give; without groups it is nt-xent");
 }
 
+/// An array [K, N, d] is the rows of K views, one above the other; what does not fit it is refused.
+#[test]
+fn stacked_views_are_those_above_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rng = Key::new(9).rng();
+    let rows = Matrix::new((0..12 * 2).map(|_| normal(&mut rng)).collect::<Vec<f64>>(), 2);
+    let flat = folder.path().join("flat.npy");
+    embeddings::write_npy(&flat, &rows).unwrap();
+    let bytes = std::fs::read(&flat).unwrap();
+    let stacked = |name: &str, from: &str, to: &str| {
+        let place = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        // The header is padded: what the shape grows by is taken from its spaces.
+        let end = bytes.iter().position(|&byte| byte == b'\n').unwrap();
+        let grown = to.len() - from.len();
+        let whole =
+            [&bytes[..place], to.as_bytes(), &bytes[place + from.len()..end - grown], &bytes[end..]].concat();
+        let path = folder.path().join(name);
+        std::fs::write(&path, whole).unwrap();
+        path.display().to_string()
+    };
+    let three = stacked("three.npy", "(12, 2)", "(3, 4, 2)");
+    let run = |arguments: &[&str]| loss(&[&["mv-dhel"], arguments].concat());
+    let flat = flat.display().to_string();
+    let want = told(&run(&["--input", &flat, "--views", "3", "--json"]));
+    assert_eq!(told(&run(&["--input", &three, "--json"])), want);
+    assert_eq!(told(&run(&["--input", &three, "--views", "3", "--json"])), want);
+    assert_eq!((want["views"].as_u64(), want["images"].as_u64()), (Some(3), Some(4)));
+    // The same in safetensors, by its only tensor.
+    let numbers: Vec<u8> = rows.as_slice().iter().flat_map(|x| x.to_le_bytes()).collect();
+    let header =
+        format!("{{\"x\":{{\"dtype\":\"F64\",\"shape\":[3,4,2],\"data_offsets\":[0,{}]}}}}", numbers.len());
+    let tensors = folder.path().join("three.safetensors");
+    std::fs::write(
+        &tensors,
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &numbers].concat(),
+    )
+    .unwrap();
+    assert_eq!(told(&run(&["--input", tensors.to_str().unwrap(), "--json"])), want);
+    refuses(&run(&["--input", &three, "--views", "2"]), "three.npy: an array of 3 views, with --views 2");
+    refuses(&run(&["--input", &three, "--second", &flat]), "an array of 3 views, with another for view two");
+    let four = stacked("four.npy", "(12, 2)", "(2, 2, 3, 2)");
+    refuses(
+        &run(&["--input", &four]),
+        "expected [rows, columns] or [views, rows, columns] with at least one",
+    );
+    let none = stacked("none.npy", "(12, 2)", "(0, 4, 2)");
+    refuses(&run(&["--input", &none]), "none.npy: has the shape [0, 4, 2]");
+    let turned = stacked("turned.npy", "False, 'shape': (12, 2)", "True, 'shape': (3, 4, 2)");
+    refuses(&run(&["--input", &turned]), "column after column; expected C order");
+    // Other verbs take matrices alone.
+    let output = Command::new(env!("CARGO_BIN_EXE_riesz")).args(["geometry", &three]).output().unwrap();
+    refuses(&output, "has the shape [3, 4, 2]; expected [rows, columns] with");
+}
+
 /// The pages but the index, with their texts.
 fn pages() -> Vec<(String, String)> {
     let folder = std::fs::read_dir(root().join("docs/losses")).unwrap();

@@ -29,7 +29,7 @@ use crate::{Error, Result};
   riesz loss sup-con --groups labels.txt --input batch.npy
 
 One array of 2M rows holds both views: rows 0..M are view one, M..2M view two; or each view is a file of its own. With
---views K it holds K views of M rows, one above the other. Groups are a text with one line an image, in order; images with
+--views K it holds K views of M rows, one above the other; an array of npy, npz or safetensors may also be [K, M, d]. Groups are a text with one line an image, in order; images with
 equal lines match each other.
 Arrays: npy and npz (float, integer, boolean; any byte order; C or Fortran order), safetensors (f16, bf16, f32, f64).
 Rows are scaled to unit length; the gradient is with respect to the rows as they are in the file, those of temperature, scale
@@ -53,9 +53,9 @@ pub struct LossArgs {
     /// The array or tensor of view two: in --second, or in --input when that is not given
     #[arg(long)]
     second_name: Option<String>,
-    /// How many views the rows are of, one above the other
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
-    views: u32,
+    /// How many views the rows are of, one above the other [default: K of an array [K, M, d], else 2]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    views: Option<u32>,
     /// A text file with the group of each image, one a line [default: each image is a group of its own]
     #[arg(long)]
     groups: Option<PathBuf>,
@@ -103,7 +103,7 @@ pub fn run(args: &LossArgs) -> Result<()> {
         let others = [&args.second, &args.groups].into_iter().flatten();
         outputs::check(gradient, others.chain([&args.input]).map(PathBuf::as_path))?;
     }
-    let rows = args.rows()?;
+    let (rows, views) = args.rows()?;
     rows.check_finite().map_err(|error| error.at(args.input.display()))?;
     let dtype = match (args.dtype, args.engine, &rows) {
         (Some(Dtype::F32), EngineName::Reference, _) => {
@@ -114,28 +114,31 @@ pub fn run(args: &LossArgs) -> Result<()> {
         (None, _, Rows::F32(_)) => Dtype::F32,
     };
     let wide = rows.to_f64();
-    let images = wide.len() / args.views as usize;
+    let images = wide.len() / views;
     let groups = args.groups.as_deref().map(|path| groups(path, images)).transpose()?;
     let groups = groups.as_deref();
     let ((outcome, parameters), name) = match (dtype, args.engine) {
         (Dtype::F32, _) => {
-            let (outcome, parameters) = args.evaluate::<f32>(&Fused, &recipe, &wide.to_f32(), groups)?;
+            let (outcome, parameters) =
+                args.evaluate::<f32>(&Fused, &recipe, &wide.to_f32(), views, groups)?;
             ((widen(outcome), parameters), "f32")
         }
-        (Dtype::F64, EngineName::Fused) => (args.evaluate::<f64>(&Fused, &recipe, &wide, groups)?, "f64"),
+        (Dtype::F64, EngineName::Fused) => {
+            (args.evaluate::<f64>(&Fused, &recipe, &wide, views, groups)?, "f64")
+        }
         (Dtype::F64, EngineName::Reference) => {
-            (args.evaluate::<f64>(&Reference, &recipe, &wide, groups)?, "f64")
+            (args.evaluate::<f64>(&Reference, &recipe, &wide, views, groups)?, "f64")
         }
     };
     let norm = outcome.grad.as_slice().iter().map(|g| g * g).sum::<f64>().sqrt();
     let dim = wide.dim();
-    let least = Least::new(&recipe.loss()?, images, dim, args.views as usize, groups);
+    let least = Least::new(&recipe.loss()?, images, dim, views, groups);
     if args.json {
         let report = json!({
             "schema_version": 1,
             "loss": recipe,
             "images": images,
-            "views": args.views,
+            "views": views,
             "dim": dim,
             "dtype": name,
             "value": outcome.value,
@@ -149,7 +152,7 @@ pub fn run(args: &LossArgs) -> Result<()> {
         });
         outln!("{report}");
     } else {
-        let of = match args.views {
+        let of = match views {
             2 => format!("{images} pairs"),
             views => format!("{images} images in {views} views"),
         };
@@ -239,10 +242,11 @@ impl LossArgs {
         engine: &dyn Engine<T>,
         recipe: &LossRecipe,
         rows: &Matrix<T>,
+        views: usize,
         groups: Option<&[u32]>,
     ) -> Result<(RawValueAndGrad<T>, Vec<ParameterGrad>)> {
         let (outcome, parameters) =
-            value_and_grad_raw_with_parameters(engine, &recipe.loss()?, rows, self.views as usize, groups)
+            value_and_grad_raw_with_parameters(engine, &recipe.loss()?, rows, views, groups)
                 .map_err(|error| Error::from(error).at(self.input.display()))?;
         if let Some(path) = &self.grad {
             embeddings::write_npy(path, &outcome.grad)?;
@@ -250,22 +254,26 @@ impl LossArgs {
         Ok((outcome, parameters))
     }
 
-    /// All views, one above the other.
-    fn rows(&self) -> Result<Rows> {
-        let first = embeddings::read(&self.input, self.name.as_deref())?;
-        if self.second.is_none() && self.second_name.is_none() {
-            if !first.len().is_multiple_of(self.views as usize) {
-                let views = self.views;
-                return Err(Error::input(format!(
-                    "{}: {} rows; {views} views of M images are {views} M rows",
-                    self.input.display(),
-                    first.len()
-                )));
-            }
-            return Ok(first);
+    /// All views, one above the other, and how many they are.
+    fn rows(&self) -> Result<(Rows, usize)> {
+        let (first, stacked) = embeddings::read_stacked(&self.input, self.name.as_deref())?;
+        let told = self.views.map(|views| views as usize);
+        let views = told.or(stacked).unwrap_or(2);
+        let wrong = |what: String| Err(Error::input(what).at(self.input.display()));
+        if let Some(stacked) = stacked.filter(|&stacked| stacked != views) {
+            return wrong(format!("an array of {stacked} views, with --views {views}"));
         }
-        if self.views != 2 {
-            return Err(Error::input(format!("--views {} with a file for view two", self.views)));
+        if self.second.is_none() && self.second_name.is_none() {
+            if !first.len().is_multiple_of(views) {
+                return wrong(format!("{} rows; {views} views of M images are {views} M rows", first.len()));
+            }
+            return Ok((first, views));
+        }
+        if let Some(stacked) = stacked {
+            return wrong(format!("an array of {stacked} views, with another for view two"));
+        }
+        if views != 2 {
+            return Err(Error::input(format!("--views {views} with a file for view two")));
         }
         let path = self.second.as_ref().unwrap_or(&self.input);
         let second = embeddings::read(path, self.second_name.as_deref())?;
@@ -285,11 +293,12 @@ impl LossArgs {
         let mut data = first.to_f64().into_vec();
         data.extend(second.to_f64().into_vec());
         let both = Matrix::new(data, dim);
-        Ok(if wide {
+        let both = if wide {
             Rows::F64(both)
         } else {
             Rows::F32(Matrix::new(both.as_slice().iter().map(|x| *x as f32).collect(), dim))
-        })
+        };
+        Ok((both, views))
     }
 }
 
