@@ -55,7 +55,20 @@ const MOST_BYTES: u128 = 16 << 30;
 /// One sentence with the path if the file cannot be read, is damaged, holds something else than a matrix of numbers
 /// with at least one row and one column, if it is larger than 16 GiB, or if the name does not choose one.
 pub fn read(path: &Path, name: Option<&str>) -> Result<Rows> {
-    let mut stream = stream::open(path, &Wanted { name: name.map(str::to_owned), texts: Vec::new() })?;
+    whole(stream::open(path, &Wanted { name: name.map(str::to_owned), texts: Vec::new() })?)
+}
+
+/// The same, and an array [K, N, d] too, as the rows of K views, one above the other; then with K.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_stacked(path: &Path, name: Option<&str>) -> Result<(Rows, Option<usize>)> {
+    let stream = stream::open_stacked(path, &Wanted { name: name.map(str::to_owned), texts: Vec::new() })?;
+    let views = stream.views();
+    Ok((whole(stream)?, views))
+}
+
+fn whole(mut stream: stream::Stream) -> Result<Rows> {
     let mut all: Option<Rows> = None;
     while let Some(Block { rows, .. }) = stream.block()? {
         match &mut all {
@@ -64,10 +77,10 @@ pub fn read(path: &Path, name: Option<&str>) -> Result<Rows> {
         }
         let held = all.as_ref().map_or(0, |all| 8 * all.len() as u128 * all.dim() as u128);
         if held > MOST_BYTES {
-            return Err(Error::input("holds more numbers than 16 GiB").at(path.display()));
+            return Err(Error::input("holds more numbers than 16 GiB").at(stream.path().display()));
         }
     }
-    all.ok_or_else(|| Error::input("has no rows").at(path.display()))
+    all.ok_or_else(|| Error::input("has no rows").at(stream.path().display()))
 }
 
 #[cfg(test)]

@@ -82,6 +82,111 @@ fn values_and_norms_are_the_golden_ones() {
     assert_eq!(checked, 50);
 }
 
+/// Of the golden rows, as JSON.
+fn of_golden(arguments: &str) -> serde_json::Value {
+    let input = ["--input", "golden/inputs.safetensors", "--name", "aligned_8x4", "--json"];
+    told(&loss(&[&arguments.split(' ').collect::<Vec<_>>()[..], &input[..]].concat()))
+}
+
+/// By hand from N = 8 images in d = 4 dimensions, for which no simplex fits; and by differences.
+#[test]
+fn what_is_proven_of_a_loss_is_told_and_what_is_not_too() {
+    let n = 8.0_f64;
+    let a = |tau: f64| n / ((n - 1.0) * tau);
+    for (arguments, least, by) in [
+        ("info-nce --temperature 0.3", (1.0 + 7.0 * (-a(0.3)).exp()).ln(), "convexity"),
+        ("nt-xent --temperature 0.3", (1.0 + 14.0 * (-a(0.3)).exp()).ln(), "convexity"),
+        ("dcl --temperature 0.3", 14.0_f64.ln() - a(0.3), "convexity"),
+        ("dclw --temperature 0.3 --sigma 0.2", 14.0_f64.ln() - a(0.3), "convexity"),
+        ("dhel --temperature 0.3", 7.0_f64.ln() - a(0.3), "convexity"),
+        (
+            "mv-dhel --temperature 0.3 --convention reference",
+            2.0 * (7.0_f64.ln() - 1.0 / 2.1) - 1.0 / 0.3,
+            "convexity",
+        ),
+        (
+            "siglip --scale 10 --offset=-10",
+            2.0_f64.ln() + 7.0 * (-10.0 - 10.0 / 7.0_f64).exp().ln_1p(),
+            "convexity",
+        ),
+        // The 16-cell: one antipode at r = 4, six at r = 2.
+        (
+            "kcl --kernel gaussian --width 2 --gamma 16",
+            -1.0 + 16.0 * ((-8.0_f64).exp() + 6.0 * (-4.0_f64).exp()) / 7.0,
+            "linear programming",
+        ),
+        ("spectral", -2.0 + 1.0 / 7.0, "rank"),
+    ] {
+        let report = of_golden(arguments);
+        let bound = &report["bound"];
+        let (value, told) = (report["value"].as_f64().unwrap(), bound["value"].as_f64().unwrap());
+        assert!((told - least).abs() < 1e-12, "{arguments}: {told} for {least}");
+        assert!((bound["gap"].as_f64().unwrap() - (value - told)).abs() < 1e-12 && value > told, "{report}");
+        assert!(
+            bound["theorem"].as_str().unwrap().contains(by) && report["bound_note"].is_null(),
+            "{report}"
+        );
+        let attained = match by {
+            "convexity" => serde_json::Value::Null,
+            "rank" => "a tight frame".into(),
+            _ => "cross-polytope".into(),
+        };
+        assert_eq!(bound["attained_by"], attained, "{arguments}");
+    }
+    // Five images in four dimensions have their simplex, and four views are two or four.
+    let report = of_golden("mv-info-nce --views 4");
+    assert!(report["bound"].is_null() && report["bound_note"].as_str().unwrap().starts_with("no theorem"));
+    let report = of_golden("nt-xent --views 4 --temperature 0.5");
+    let least = (3.0 + 4.0 * 3.0 * (-4.0 / 1.5_f64).exp()).ln();
+    assert!((report["bound"]["value"].as_f64().unwrap() - least).abs() < 1e-12);
+    assert_eq!(report["bound"]["attained_by"], "regular simplex");
+    let report = of_golden("nt-xent --groups golden/losses/groups.txt");
+    assert!(report["bound"].is_null() && report["bound_note"].as_str().unwrap().contains("groups"));
+    let input = ["--input", "golden/inputs.safetensors", "--name", "aligned_8x4"];
+    let text =
+        |arguments: &[&str]| String::from_utf8(loss(&[arguments, &input[..]].concat()).stdout).unwrap();
+    let table = text(&["siglip", "--scale", "1", "--offset", "0"]);
+    assert!(table.contains("\nbound       – (no theorem that is tried gives one"), "{table}");
+    assert!(
+        table.contains("\nscale       gradient ") && table.contains("\noffset      gradient "),
+        "{table}"
+    );
+    let table = text(&["kcl"]);
+    assert!(
+        table.contains(", attained by cross-polytope; value − bound +")
+            && table.contains("\nparameters  – (the loss has no"),
+        "{table}"
+    );
+}
+
+#[test]
+fn gradients_of_parameters_are_differences_of_values() {
+    for (arguments, name, at) in [
+        ("info-nce --temperature=", "temperature", 0.3),
+        ("nt-xent --views 4 --engine reference --temperature=", "temperature", 0.5),
+        ("mv-dhel --convention reference --temperature=", "temperature", 0.2),
+        ("sup-con --groups golden/losses/groups.txt --temperature=", "temperature", 0.4),
+        ("dclw --sigma 0.5 --temperature=", "temperature", 0.3),
+        ("siglip --offset=-2 --scale=", "scale", 3.0),
+        ("siglip --scale=3 --offset=", "offset", -2.0),
+    ] {
+        let of = |parameter: f64| of_golden(&format!("{arguments}{parameter}"));
+        let value = |parameter: f64| of(parameter)["value"].as_f64().unwrap();
+        let difference = (value(at + 1e-5) - value(at - 1e-5)) / 2e-5;
+        let grads = &of(at)["parameter_grads"];
+        let grad = grads[name].as_f64().unwrap();
+        assert!(
+            (grad - difference).abs() < 1e-7 * (1.0 + grad.abs()),
+            "{arguments}: {grad} for {difference}"
+        );
+        match grads[format!("log_{name}")].as_f64() {
+            Some(of_logarithm) => assert!((of_logarithm - at * grad).abs() < 1e-12 * (1.0 + grad.abs())),
+            None => assert_eq!(name, "offset"),
+        }
+    }
+    assert_eq!(of_golden("kcl")["parameter_grads"], serde_json::json!({}));
+}
+
 #[test]
 fn bad_groups_and_views_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -113,6 +218,60 @@ fn bad_groups_and_views_are_refused() {
         &output,
         "loss sup-con matches images of one class, and no training image has a label; without labels it is nt-xent",
     );
+}
+
+/// An array [K, N, d] is the rows of K views, one above the other; what does not fit it is refused.
+#[test]
+fn stacked_views_are_those_above_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rng = Key::new(9).rng();
+    let rows = Matrix::new((0..12 * 2).map(|_| normal(&mut rng)).collect::<Vec<f64>>(), 2);
+    let flat = folder.path().join("flat.npy");
+    embeddings::write_npy(&flat, &rows).unwrap();
+    let bytes = std::fs::read(&flat).unwrap();
+    let stacked = |name: &str, from: &str, to: &str| {
+        let place = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        // The header is padded: what the shape grows by is taken from its spaces.
+        let end = bytes.iter().position(|&byte| byte == b'\n').unwrap();
+        let grown = to.len() - from.len();
+        let whole =
+            [&bytes[..place], to.as_bytes(), &bytes[place + from.len()..end - grown], &bytes[end..]].concat();
+        let path = folder.path().join(name);
+        std::fs::write(&path, whole).unwrap();
+        path.display().to_string()
+    };
+    let three = stacked("three.npy", "(12, 2)", "(3, 4, 2)");
+    let run = |arguments: &[&str]| loss(&[&["mv-dhel"], arguments].concat());
+    let flat = flat.display().to_string();
+    let want = told(&run(&["--input", &flat, "--views", "3", "--json"]));
+    assert_eq!(told(&run(&["--input", &three, "--json"])), want);
+    assert_eq!(told(&run(&["--input", &three, "--views", "3", "--json"])), want);
+    assert_eq!((want["views"].as_u64(), want["images"].as_u64()), (Some(3), Some(4)));
+    // The same in safetensors, by its only tensor.
+    let numbers: Vec<u8> = rows.as_slice().iter().flat_map(|x| x.to_le_bytes()).collect();
+    let header =
+        format!("{{\"x\":{{\"dtype\":\"F64\",\"shape\":[3,4,2],\"data_offsets\":[0,{}]}}}}", numbers.len());
+    let tensors = folder.path().join("three.safetensors");
+    std::fs::write(
+        &tensors,
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &numbers].concat(),
+    )
+    .unwrap();
+    assert_eq!(told(&run(&["--input", tensors.to_str().unwrap(), "--json"])), want);
+    refuses(&run(&["--input", &three, "--views", "2"]), "three.npy: an array of 3 views, with --views 2");
+    refuses(&run(&["--input", &three, "--second", &flat]), "an array of 3 views, with another for view two");
+    let four = stacked("four.npy", "(12, 2)", "(2, 2, 3, 2)");
+    refuses(
+        &run(&["--input", &four]),
+        "expected [rows, columns] or [views, rows, columns] with at least one",
+    );
+    let none = stacked("none.npy", "(12, 2)", "(0, 4, 2)");
+    refuses(&run(&["--input", &none]), "none.npy: has the shape [0, 4, 2]");
+    let turned = stacked("turned.npy", "False, 'shape': (12, 2)", "True, 'shape': (3, 4, 2)");
+    refuses(&run(&["--input", &turned]), "column after column; expected C order");
+    // Other verbs take matrices alone.
+    let output = Command::new(env!("CARGO_BIN_EXE_riesz")).args(["geometry", &three]).output().unwrap();
+    refuses(&output, "has the shape [3, 4, 2]; expected [rows, columns] with");
 }
 
 /// The pages but the index, with their texts.

@@ -73,8 +73,10 @@ fn what_is_unknown_and_unproven_is_called_that() {
     ));
     assert!(text.contains("recognized   unknown") && text.contains("certificate  none"), "{text}");
     assert!(text.contains("24-cell"), "the higher minimum is told, too:\n{text}");
-    let (text, _) =
-        told(&riesz(folder.path(), "sphere minimize --loss siglip --points 5 --dim 3 --starts 4"));
+    let (text, _) = told(&riesz(
+        folder.path(),
+        "sphere minimize --loss siglip --scale 1 --offset 0 --points 5 --dim 3 --starts 4",
+    ));
     assert!(text.contains("no theorem gives one"), "{text}");
 }
 

@@ -55,7 +55,7 @@ fn the_loss_of_a_batch_is_that_of_its_labels() {
         let images = Decoded::new(&*plan.data.train, 1 << 20);
         let schedule = Schedule::of(&recipe, plan.data.train.len());
         let batch = std::thread::scope(|scope| {
-            prepare(scope, &images, &plan.augment, schedule, 0, 1).recv().unwrap()
+            prepare(scope, &images, &plan.augment, schedule, 0, 1).unwrap().recv().unwrap()
         });
         let label = |item: usize| {
             let name = plan.data.train.name(item);

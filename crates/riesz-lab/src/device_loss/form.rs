@@ -139,6 +139,13 @@ impl Form {
             Self::Gaussian(Gaussian { width }) => {
                 (squared_distance(s) * -width, Ratio::Constant(2.0 * width))
             }
+            // −(p/2) ln r and p/r, where κ itself may be more than f32 holds, or less.
+            Self::Riesz(Riesz { exponent }) => {
+                let r = squared_distance(s);
+                let (ln, ratio) = (r.clone().log() * (-0.5 * exponent), r.clone().recip() * exponent);
+                let ratio = where_points_meet(&r, ratio, f64::INFINITY);
+                (where_points_meet(&r, ln, f64::INFINITY), Ratio::Each(Box::new(ratio)))
+            }
             _ => {
                 let (value, slope) = self.at(s);
                 (value.clone().log(), Ratio::Each(Box::new(slope / value)))
@@ -174,10 +181,25 @@ fn raised(r: Tensor<2>, power: f64) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::TensorData;
     use riesz::kernel::catalogue;
 
     use super::*;
+    use crate::device::{Device, GPUS, open};
+
+    /// The first GPU of this build that the machine has; without one a test passes, or fails where `RIESZ_GPU_REQUIRED` is set, as
+    /// those of `tests/gpu` do.
+    fn gpu() -> Option<burn::tensor::Device> {
+        let found = GPUS.iter().find_map(|name| match open(name) {
+            Ok(Device::Gpu(device)) => Some(device),
+            _ => None,
+        });
+        assert!(
+            found.is_some() || std::env::var_os("RIESZ_GPU_REQUIRED").is_none(),
+            "RIESZ_GPU_REQUIRED is set, but none of {GPUS:?} opens"
+        );
+        found
+    }
 
     /// Cosines of −1 ≤ s < 1, denser towards 1; then 1 itself.
     fn cosines() -> Vec<f32> {
@@ -193,8 +215,9 @@ mod tests {
     /// core holds its tiles to the definition.
     #[test]
     fn forms_are_the_definition() {
+        let Some(gpu) = gpu() else { return };
         let s = cosines();
-        let row = || Tensor::<2>::from_data(TensorData::new(s.clone(), [1, s.len()]), &Device::flex());
+        let row = || Tensor::<2>::from_data(TensorData::new(s.clone(), [1, s.len()]), &gpu);
         let near = |got: f32, want: f64| {
             let got = f64::from(got);
             (got - want).abs() <= 40.0 * f64::from(f32::EPSILON) * (want.abs() + 0.1) || got == want

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use riesz::{Matrix, Scalar};
 
-use super::numbers::{Layout, Number, matrix_shape, source, write_numbers};
+use super::numbers::{Layout, Number, Shapes, matrix_shape, source, write_numbers};
 use super::source::{Failure, Source};
 use super::values::{Kind, Values};
 use crate::{Result, atomic};
@@ -48,8 +48,9 @@ pub(super) fn write<T: Scalar>(file: &mut impl Write, rows: &Matrix<T>) -> io::R
 pub(super) fn open<R: Read + Seek + Send + 'static>(
     mut file: R,
     length: u64,
+    shapes: Shapes,
 ) -> std::result::Result<Box<dyn Source>, Failure> {
-    let (layout, header) = read_header(&mut file)?;
+    let (layout, header) = read_header(&mut file, shapes)?;
     let found = length.saturating_sub(header);
     let expected = layout.bytes();
     if u128::from(found) != expected {
@@ -62,9 +63,12 @@ pub(super) fn open<R: Read + Seek + Send + 'static>(
 }
 
 /// Reads what comes before the numbers: how they lie, and its own length.
-pub(super) fn read_header(file: &mut impl Read) -> std::result::Result<(Layout, u64), Failure> {
+pub(super) fn read_header(
+    file: &mut impl Read,
+    shapes: Shapes,
+) -> std::result::Result<(Layout, u64), Failure> {
     let (header, start) = header_of(file)?;
-    Ok((parse(&header).map_err(Failure::Content)?, start))
+    Ok((parse(&header, shapes).map_err(Failure::Content)?, start))
 }
 
 /// The header's text, and the length of all that comes before the numbers.
@@ -140,7 +144,7 @@ struct Fields<'a> {
 }
 
 /// Number type, order and shape of a matrix.
-fn parse(header: &str) -> std::result::Result<Layout, String> {
+fn parse(header: &str, shapes: Shapes) -> std::result::Result<Layout, String> {
     let Fields { descr, by_columns, shape } = fields(header)?;
     let (order, kind) = descr.split_at_checked(1).unwrap_or_default();
     let number = match kind {
@@ -168,8 +172,13 @@ fn parse(header: &str) -> std::result::Result<Layout, String> {
         "|" if number.bytes() == 1 => false,
         _ => return Err(format!("holds values of type {descr}, which has no byte order; it is damaged")),
     };
-    let (rows, dim) = matrix_shape(&shape)?;
-    Ok(Layout { number, big_endian, by_columns, rows, dim })
+    let (views, rows, dim) = matrix_shape(&shape, shapes)?;
+    if by_columns && views.is_some() {
+        return Err(format!(
+            "has the shape {shape:?} and lies column after column; expected C order (numpy.ascontiguousarray)"
+        ));
+    }
+    Ok(Layout { number, big_endian, by_columns, views, rows, dim })
 }
 
 fn fields(header: &str) -> std::result::Result<Fields<'_>, String> {
@@ -221,7 +230,7 @@ mod tests {
 
     fn read_bytes(bytes: &[u8]) -> std::result::Result<Rows, String> {
         let file = std::io::Cursor::new(bytes.to_vec());
-        let whole = open(file, bytes.len() as u64).and_then(super::super::source::whole);
+        let whole = open(file, bytes.len() as u64, Shapes::Matrix).and_then(super::super::source::whole);
         whole.map_err(|failure| match failure {
             Failure::Disk(error) => error.to_string(),
             Failure::Content(message) => message,

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Seek};
 
 use super::npy;
-use super::numbers::{ByRows, Layout, source};
+use super::numbers::{ByRows, Layout, Shapes, source};
 use super::source::{Block, Failure, Source};
 use super::values::Found;
 use crate::zip;
@@ -18,15 +18,16 @@ pub(super) fn open<R: Read + Seek + Send + 'static>(
     mut file: R,
     length: u64,
     name: Option<&str>,
+    shapes: Shapes,
 ) -> Outcome<Box<dyn Source>> {
     let arrays = arrays(&mut file, length)?;
-    let array = choose(&mut file, &arrays, name)?;
+    let array = choose(&mut file, &arrays, name, shapes)?;
     let in_array = |failure| match failure {
         Failure::Content(message) => Failure::Content(format!("array {} {message}", array.name)),
         Failure::Disk(disk) => of_array(&array.name, disk),
     };
     let mut content = array.open(file)?;
-    let (layout, header) = npy::read_header(&mut content).map_err(in_array)?;
+    let (layout, header) = npy::read_header(&mut content, shapes).map_err(in_array)?;
     let Layout { rows, dim, .. } = layout;
     let found = array.member.size.saturating_sub(header);
     if u128::from(found) != layout.bytes() {
@@ -79,6 +80,10 @@ impl Source for Member {
         self.numbers.rows()
     }
 
+    fn views(&self) -> Option<usize> {
+        self.numbers.views()
+    }
+
     fn next(&mut self) -> Outcome<Option<Block>> {
         let in_array = |failure| match failure {
             Failure::Disk(disk) => of_array(&self.name, disk),
@@ -99,6 +104,7 @@ fn choose<'a>(
     file: &mut (impl Read + Seek + Send),
     arrays: &'a [Array],
     name: Option<&str>,
+    shapes: Shapes,
 ) -> Outcome<&'a Array> {
     let names: Vec<&str> = arrays.iter().map(|array| array.name.as_str()).collect();
     let wrong = |message: String| Err(Failure::Content(message));
@@ -112,7 +118,7 @@ fn choose<'a>(
         (None, several) => {
             let mut matrices = Vec::new();
             for array in several {
-                if npy::read_header(&mut array.open(&mut *file)?).is_ok() {
+                if npy::read_header(&mut array.open(&mut *file)?, shapes).is_ok() {
                     matrices.push(array);
                 }
             }

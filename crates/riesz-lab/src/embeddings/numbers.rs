@@ -42,6 +42,8 @@ pub(super) struct Layout {
     pub(super) big_endian: bool,
     /// Column after column (Fortran order), not row after row.
     pub(super) by_columns: bool,
+    /// K, if the array is [K, N, d]: `rows` are then K N.
+    pub(super) views: Option<usize>,
     pub(super) rows: usize,
     pub(super) dim: usize,
 }
@@ -53,12 +55,34 @@ impl Layout {
     }
 }
 
-/// Rows and columns of an array that shall be a matrix.
-pub(super) fn matrix_shape(shape: &[usize]) -> std::result::Result<(usize, usize), String> {
-    match *shape {
-        [rows, dim] if rows > 0 && dim > 0 => Ok((rows, dim)),
-        _ => Err(format!("has the shape {shape:?}; expected [rows, columns] with at least one of each")),
-    }
+/// What shapes an array may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shapes {
+    /// [rows, columns].
+    Matrix,
+    /// The same, or [views, rows, columns].
+    Stacked,
+}
+
+/// Views, if it has such, rows of all of them, and columns of an array.
+pub(super) fn matrix_shape(
+    shape: &[usize],
+    shapes: Shapes,
+) -> std::result::Result<(Option<usize>, usize, usize), String> {
+    let expected = match shapes {
+        Shapes::Matrix => "[rows, columns]",
+        Shapes::Stacked => "[rows, columns] or [views, rows, columns]",
+    };
+    let found = match *shape {
+        [rows, dim] => Some((None, rows, dim)),
+        [views, rows, dim] if shapes == Shapes::Stacked => {
+            views.checked_mul(rows).map(|rows| (Some(views), rows, dim))
+        }
+        _ => None,
+    };
+    found
+        .filter(|&(_, rows, dim)| rows > 0 && dim > 0)
+        .ok_or_else(|| format!("has the shape {shape:?}; expected {expected} with at least one of each"))
 }
 
 /// A matrix's numbers, row after row, from where `file` stands.
@@ -90,6 +114,10 @@ impl<R: Read + Send> Source for ByRows<R> {
 
     fn rows(&self) -> Option<u64> {
         Some(self.layout.rows as u64)
+    }
+
+    fn views(&self) -> Option<usize> {
+        self.layout.views
     }
 
     fn next(&mut self) -> Result<Option<Block>, Failure> {

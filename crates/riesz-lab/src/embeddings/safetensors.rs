@@ -8,7 +8,7 @@ use ::safetensors::Dtype;
 use ::safetensors::tensor::{Metadata, TensorInfo};
 use riesz::Matrix;
 
-use super::numbers::{Layout, Number, matrix_shape, source};
+use super::numbers::{Layout, Number, Shapes, matrix_shape, source};
 use super::source::{Failure, Source};
 use super::values::{Found, Kind, Values};
 use crate::tensors::{self, Numbers, Shaped};
@@ -71,16 +71,17 @@ pub(super) fn open<R: Read + Seek + Send + 'static>(
     mut file: R,
     length: u64,
     name: Option<&str>,
+    shapes: Shapes,
 ) -> std::result::Result<Box<dyn Source>, Failure> {
     let (metadata, start) = read_header(&mut file, length)?;
-    let (name, info) = choose(&metadata, name).map_err(Failure::Content)?;
+    let (name, info) = choose(&metadata, name, shapes).map_err(Failure::Content)?;
     let number = float(info.dtype).ok_or_else(|| {
         Failure::Content(format!("tensor {name} holds {}; expected F16, BF16, F32 or F64", info.dtype))
     })?;
-    let (rows, dim) =
-        matrix_shape(&info.shape).map_err(|what| Failure::Content(format!("tensor {name} {what}")))?;
+    let (views, rows, dim) = matrix_shape(&info.shape, shapes)
+        .map_err(|what| Failure::Content(format!("tensor {name} {what}")))?;
     file.seek(SeekFrom::Start(start + info.data_offsets.0 as u64))?;
-    source(file, Layout { number, big_endian: false, by_columns: false, rows, dim })
+    source(file, Layout { number, big_endian: false, by_columns: false, views, rows, dim })
 }
 
 /// The tensor of that name as one integer a row, or the names of all tensors if there is none. In the `labels` that riesz writes beside its
@@ -146,6 +147,7 @@ fn read_header(file: &mut impl Read, length: u64) -> std::result::Result<(Metada
 fn choose<'a>(
     metadata: &'a Metadata,
     name: Option<&str>,
+    shapes: Shapes,
 ) -> std::result::Result<(String, &'a TensorInfo), String> {
     let mut names = metadata.offset_keys();
     names.sort();
@@ -158,7 +160,8 @@ fn choose<'a>(
     }
     let all: Vec<(String, &TensorInfo)> =
         names.into_iter().filter_map(|name| metadata.info(&name).map(|info| (name, info))).collect();
-    let is_matrix = |info: &TensorInfo| float(info.dtype).is_some() && info.shape.len() == 2;
+    let is_matrix =
+        |info: &TensorInfo| float(info.dtype).is_some() && matrix_shape(&info.shape, shapes).is_ok();
     let matrices: Vec<_> = all.iter().filter(|(_, info)| is_matrix(info)).cloned().collect();
     match (all.as_slice(), matrices.as_slice()) {
         ([only], _) | (_, [only]) => Ok(only.clone()),
@@ -190,7 +193,8 @@ mod tests {
 
     fn read_bytes(bytes: &[u8], name: Option<&str>) -> std::result::Result<Rows, String> {
         let file = std::io::Cursor::new(bytes.to_vec());
-        let whole = open(file, bytes.len() as u64, name).and_then(super::super::source::whole);
+        let whole =
+            open(file, bytes.len() as u64, name, Shapes::Matrix).and_then(super::super::source::whole);
         whole.map_err(|failure| match failure {
             Failure::Disk(error) => error.to_string(),
             Failure::Content(message) => message,

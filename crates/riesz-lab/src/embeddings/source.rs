@@ -40,6 +40,10 @@ pub(super) trait Source: Send {
     fn dim(&self) -> usize;
     /// How many rows, where the file says it before they are read.
     fn rows(&self) -> Option<u64>;
+    /// K, if the rows are those of an array [K, N, d].
+    fn views(&self) -> Option<usize> {
+        None
+    }
     /// The columns of the numbers, if each has one of its own with a name.
     fn dimensions(&self) -> Option<&Dimensions> {
         None

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use riesz::Matrix;
 
+use super::numbers::Shapes;
 use super::rows::Rows;
 use super::source::{BLOCK, Failure, Source};
 pub use super::source::{Block, Wanted};
@@ -41,6 +42,11 @@ impl Stream {
         self.source.rows()
     }
 
+    /// K, if the rows are those of an array [K, N, d], as [`open_stacked`] takes them.
+    pub fn views(&self) -> Option<usize> {
+        self.source.views()
+    }
+
     /// The columns of the numbers, where a table has one for each dimension, with a name.
     pub fn dimensions(&self) -> Option<&Dimensions> {
         self.source.dimensions()
@@ -70,6 +76,18 @@ pub const ENDINGS: [&str; 9] =
 /// One sentence with the path if it cannot be read, is damaged, holds something else than rows of at least one number, or
 /// if the names choose none or several.
 pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
+    open_of(path, wanted, Shapes::Matrix)
+}
+
+/// The same, and of npy, npz and safetensors an array [views, rows, columns] too: rows of one view above those of the next.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_stacked(path: &Path, wanted: &Wanted) -> Result<Stream> {
+    open_of(path, wanted, Shapes::Stacked)
+}
+
+fn open_of(path: &Path, wanted: &Wanted, shapes: Shapes) -> Result<Stream> {
     let disk = |error| Error::io(path, &error);
     let Some(file) = input::open(path).map_err(disk)? else {
         let found = if path.is_dir() { "is a folder" } else { "not a plain file" };
@@ -81,9 +99,9 @@ pub fn open(path: &Path, wanted: &Wanted) -> Result<Stream> {
     let content = |message: &str| Err(Failure::Content(message.to_owned()));
     let source = match ending {
         "npy" if name.is_some() => content("an npy file holds one array, without a name; leave the name out"),
-        "npy" => npy::open(BufReader::with_capacity(1 << 20, file), length),
-        "npz" => npz::open(BufReader::with_capacity(1 << 20, file), length, name),
-        "safetensors" => safetensors::open(BufReader::with_capacity(1 << 20, file), length, name),
+        "npy" => npy::open(BufReader::with_capacity(1 << 20, file), length, shapes),
+        "npz" => npz::open(BufReader::with_capacity(1 << 20, file), length, name, shapes),
+        "safetensors" => safetensors::open(BufReader::with_capacity(1 << 20, file), length, name, shapes),
         "parquet" => Foreign::open(|| parquet_rows::open(file, wanted)),
         "arrow" | "feather" | "ipc" => Foreign::open(|| arrow::open(file, wanted)),
         "csv" => text::open(file, wanted, b','),

@@ -31,9 +31,12 @@ pub fn logistic_grad<T: Scalar>(
     views: &[Points<'_, T>],
     outcome: &ValueAndGrad<T>,
 ) -> Option<LogisticGrad> {
+    loss.scale_and_offset()?;
+    slopes(loss, along_rows(views, &outcome.grads), &outcome.slopes)
+}
+
+/// Both from Σ_p ⟨x_p, ∂L/∂x_p⟩ and the terms' slopes.
+pub(super) fn slopes(loss: &Loss, along: f64, slopes: &[f64]) -> Option<LogisticGrad> {
     let (scale, _) = loss.scale_and_offset()?;
-    Some(LogisticGrad {
-        scale: along_rows(views, &outcome.grads) / (2.0 * scale),
-        offset: outcome.slopes.iter().sum::<f64>() / scale,
-    })
+    Some(LogisticGrad { scale: along / (2.0 * scale), offset: slopes.iter().sum::<f64>() / scale })
 }

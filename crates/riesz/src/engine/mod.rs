@@ -6,6 +6,7 @@ mod coupling;
 mod fused;
 mod groups;
 mod logistic;
+mod parameters;
 mod precision;
 mod reference;
 mod temperature;
@@ -14,6 +15,7 @@ pub use cached::value_and_grad_cached;
 pub use coupling::{Coupling, coupling};
 pub use fused::{Ends, Fused, Part, Share, Whole};
 pub use logistic::{LogisticGrad, logistic_grad};
+pub use parameters::ParameterGrad;
 pub use reference::Reference;
 pub use temperature::temperature_grad;
 
@@ -210,6 +212,40 @@ pub fn value_and_grad_raw_grouped<T: Scalar>(
     views: usize,
     groups: Option<&[u32]>,
 ) -> Result<RawValueAndGrad<T>, Error> {
+    raw(engine, loss, rows, views, groups, |_, _, _| ())
+}
+
+/// The same, and the gradient of each parameter that the loss has to learn.
+///
+/// # Errors
+/// As [`value_and_grad_raw_grouped`].
+///
+/// # Panics
+/// As [`value_and_grad_raw_grouped`].
+pub fn value_and_grad_raw_with_parameters<T: Scalar>(
+    engine: &dyn Engine<T>,
+    loss: &Loss,
+    rows: &Matrix<T>,
+    views: usize,
+    groups: Option<&[u32]>,
+) -> Result<(RawValueAndGrad<T>, Vec<ParameterGrad>), Error> {
+    let mut parameters = Vec::new();
+    let outcome = raw(engine, loss, rows, views, groups, |unit, grad, value| {
+        parameters =
+            parameters::of(loss, temperature::along(unit.as_slice(), grad.as_slice(), unit.dim()), value);
+    })?;
+    Ok((outcome, parameters))
+}
+
+/// From raw rows to the loss and back; `between` sees the unit rows with their gradient.
+fn raw<T: Scalar>(
+    engine: &dyn Engine<T>,
+    loss: &Loss,
+    rows: &Matrix<T>,
+    views: usize,
+    groups: Option<&[u32]>,
+    between: impl FnOnce(&Matrix<T>, &Matrix<T>, &Value),
+) -> Result<RawValueAndGrad<T>, Error> {
     assert!(
         views > 0 && rows.len().is_multiple_of(views),
         "{} rows are not {views} views of the same images",
@@ -226,8 +262,9 @@ pub fn value_and_grad_raw_grouped<T: Scalar>(
     };
     let mut grad = Matrix::zeros(unit.len(), d);
     let mut grads: Vec<&mut [T]> = grad.as_mut_slice().chunks_exact_mut(per_view).collect();
-    let Value { value, terms, slopes, attraction, repulsion } =
-        engine.add_grad_grouped(loss, &points, groups, &mut grads)?;
+    let outcome = engine.add_grad_grouped(loss, &points, groups, &mut grads)?;
+    between(&unit, &grad, &outcome);
+    let Value { value, terms, slopes, attraction, repulsion } = outcome;
     normalize_backward(Points::normalized(unit.as_slice(), d), &lengths, &mut grad);
     check_grad(&grad, &lengths)?;
     Ok(RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad })

@@ -38,8 +38,13 @@ use crate::{Matrix, Points, Scalar};
 /// # Panics
 /// If the shapes of `views` and `grads` differ.
 pub fn temperature_grad<T: Scalar>(loss: &Loss, views: &[Points<'_, T>], grads: &[Matrix<T>]) -> Option<f64> {
-    let temperature = loss.temperature()?;
-    Some(-along_rows(views, grads) / (2.0 * temperature))
+    loss.temperature()?;
+    slope(loss, along_rows(views, grads))
+}
+
+/// ∂L/∂τ from Σ_p ⟨x_p, ∂L/∂x_p⟩.
+pub(super) fn slope(loss: &Loss, along: f64) -> Option<f64> {
+    Some(-along / (2.0 * loss.temperature()?))
 }
 
 /// Σ_p ⟨x_p, ∂L/∂x_p⟩, twice Σ_pq s_pq ∂L/∂s_pq.
@@ -51,9 +56,14 @@ pub(super) fn along_rows<T: Scalar>(views: &[Points<'_, T>], grads: &[Matrix<T>]
             view.len() == grad.len() && view.dim() == grad.dim(),
             "a view and its gradient differ in shape"
         );
-        let mut along = vec![0.0; view.len()];
-        dots(view.as_slice(), grad.as_slice(), view.dim(), &mut along);
-        sum += along.iter().sum::<f64>();
+        sum += along(view.as_slice(), grad.as_slice(), view.dim());
     }
     sum
+}
+
+/// The same of rows and gradients in one piece each.
+pub(super) fn along<T: Scalar>(rows: &[T], grads: &[T], dim: usize) -> f64 {
+    let mut along = vec![0.0; rows.len() / dim];
+    dots(rows, grads, dim, &mut along);
+    along.iter().sum::<f64>()
 }

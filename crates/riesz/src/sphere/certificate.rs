@@ -5,20 +5,47 @@
 //!   [linear-programming bound](super::bound) if its kernel is completely monotone; so does align + uniform, whose
 //!   uniformity is the logarithm of such an energy. The bound is attained by sharp configurations (among them the simplex up
 //!   to M = d + 1 and the cross-polytope at M = 2d), which are then the minimum for every such kernel (Cohn and Kumar 2007).
-//! - **InfoNCE, NT-Xent, DCL, DHEL.** By convexity the loss is at least its value at a regular simplex of aligned pairs,
-//!   whatever M and d are; it is attained exactly there, which needs M ≤ d + 1 (Koromilas et al. 2024). Beyond, the bound
-//!   remains true and is not attained; the logarithm of the row's sum has no linear-programming bound.
+//! - **InfoNCE, NT-Xent, DCL, DHEL, MV-DHEL.** By convexity the loss is at least its value at a regular simplex of aligned pairs,
+//!   whatever N and d are; it is attained there, which needs N ≤ d + 1 (Koromilas et al. 2024). Beyond, the bound
+//!   remains true and is not attained; the logarithm of the row's sum has no linear-programming bound. The proof is below.
 //! - **Spectral.** −2⟨u, v⟩ ≥ −2 and squares are not negative: at least −2, attained by orthonormal sets (M ≤ d). Beyond, the matrix
 //!   of cosines A = UVᵀ has rank d at most, so ‖A‖²_F ≥ (tr A)²/d (Cauchy and Schwarz): with t the mean matched cosine the loss is at
 //!   least −2t + (Mt²/d − 1)/(M − 1), which is least at t = 1. Attained exactly by aligned pairs in a tight frame (Welch's bound), and
 //!   such there are for every M ≥ d.
+//!
+//! # Convexity
+//!
+//! N images in K views, x_il row i of view l, S_l = Σ_i x_il, P the mean matched cosine, Q the mean cosine of different images over
+//! those pairs that a loss repels. Matches that differ pull the sums of views apart: by Cauchy and Schwarz
+//! N K(K − 1)(1 − P) = ½ Σ_{l≠m} Σ_i ‖x_il − x_im‖² ≥ (1/2N) Σ_{l≠m} ‖S_l − S_m‖².
+//!
+//! 1. *Repulsion within views* alone (DHEL, MV-DHEL). ln(c + Σ_j e^{s_ij/τ}) is convex, increasing and symmetric in the cosines, so its mean over
+//!    anchors is at least ln(c + (N − 1) e^{Q/τ}) (Jensen), and Q ≥ −1/(N − 1) because ‖S_l‖² ≥ 0. A match costs least where it coincides,
+//!    in whatever way matches are summed. Both are at their least at the aligned simplex; so weights do not matter, nor does K.
+//! 2. *Any repulsion of other images, with the match in the denominator or without* (InfoNCE, NT-Xent, DCL), against −s/τ in the mean over
+//!    matches. By Jensen, first within a row and then over rows, the loss is at least ln(a + n e^{(Q − P)/τ}), a and n how many
+//!    matches and other images a row's sum has. Remains Q − P ≥ −N/(N − 1), which Cauchy and Schwarz above turn into a sum of squares:
+//!    for all anchors K(K − 1)N(N − 1)(Q − P + N/(N − 1)) ≥ (K − 1) Σ_l ‖S_l‖² across views, K²N(N − 1)(…) ≥ ‖Σ_l S_l‖² across and
+//!    within; for the first view's anchors each other view m is a case of two views, and across and within K N(N − 1)(…) ≥
+//!    Σ_{m≠1} ( K/(K − 1) ‖S_1‖² + ⟨S_1, D_m⟩ + c ‖D_m‖² ) with D_m = S_m − S_1 and c = (KN − 1)/(2N(K − 1)) > ½, whose discriminant is negative.
+//! 3. *A match inside a logarithm* (MV-InfoNCE, L_in of SupCon) is −s/τ and a constant where an image has one match: for two views.
+//!    For more the logarithm of their sum is above their mean, and no theorem is known here.
+//! 4. *Weighted matches* (DCLW), w_i = 2 − N softmax_i(s_i/σ): over the N anchors of a view Σ_i w_i = 2N − N = N, and w falls where s grows. For two
+//!    sequences in opposite order Chebyshev's sum inequality says (1/N) Σ w_i s_i ≤ (1/N) Σ w_i · (1/N) Σ s_i, which is the mean cosine;
+//!    no w need be positive. So −w s/τ costs at least −s/τ in the mean: DCLW ≥ DCL ≥ DCL's bound, with equality where all s are equal,
+//!    as at the simplex. It is the same for any kernel that grows with the cosine and attracts, or falls and repels.
+//! 5. *SigLIP.* ln(1 + eˣ) =: f is convex, so the loss is at least K − 1 times f(−tP − b) + (N − 1) f(tQ + b). For two views ⟨S_1, S_2⟩ ≥ −¼ ‖S_1 −
+//!    S_2‖² ≥ −½ N²(1 − P), so that Q ≥ −(½ N(1 − P) + P)/(N − 1); the mean over pairs of views is linear. What results is convex in P,
+//!    and least at P = 1 if its slope there is not above 0: ½ (N − 2) σ(b − t/(N − 1)) ≤ σ(−t − b), σ the logistic function. Where that does not hold
+//!    nothing is said.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::bound::Quadrature;
 use super::cosines::Cosines;
-use super::optima::simplex;
-use crate::kernel::{Cosine, DistancePower, Exponential, Kernel, SquaredCosine};
+use super::optima::{known, simplex};
+use crate::kernel::{Cosine, DistancePower, Kernel, Softplus, SquaredCosine};
 use crate::loss::{Anchors, Link, Loss, Pairs, Term};
 
 /// Why a bound holds.
@@ -91,46 +118,84 @@ impl fmt::Display for Certificate {
     }
 }
 
-/// The bound for `points` points in each of `views` views of Sᵈ⁻¹, if a theorem gives one; none does for fewer than 2 points.
+/// The bound for `points` points in each of `views` views of Sᵈ⁻¹, if a theorem gives one; none does for fewer than 2 points, or
+/// for a loss that cannot be evaluated on them.
+///
+/// # Panics
+/// As [`Loss::check`].
 pub fn bound(loss: &Loss, points: usize, dim: usize, views: usize) -> Option<Bound> {
-    if points < 2 {
+    if points < 2 || loss.check(points, views).is_err() {
         return None;
     }
-    if is_contrast(loss) && views == 2 {
-        // The closed form needs the simplex's cosines alone, whether or not it fits into ℝᵈ.
-        return Some(Bound { value: simplex(points).value(loss, views), theorem: Theorem::Convexity });
+    if is_contrast(loss, views) || is_logistic(loss, points) {
+        return Some(Bound { value: at_simplex(&loss.terms, points, views), theorem: Theorem::Convexity });
     }
-    if views == 2
-        && let Some(value) = of_tight_frames(loss, points, dim)
-    {
+    if let Some(value) = of_tight_frames(loss, points, dim) {
         return Some(Bound { value, theorem: Theorem::Rank });
     }
-    let mut theorem = Theorem::Elementary;
-    let mut value = 0.0;
+    let mut of_all = Bound { value: 0.0, theorem: Theorem::Elementary };
     for term in &loss.terms {
-        let shares = anchors(term, views);
-        value += shares
-            * if term.pairs == Pairs::MATCHED && term.link == Link::Mean && term.focus.is_none() {
-                least_of_a_match(term)?
-            } else if term.pairs == Pairs::WITHIN && term.weight >= 0.0 {
-                let quadrature = Quadrature::new(points, dim).ok()?;
-                if !term.kernel.is_completely_monotone() {
-                    return None;
-                }
-                theorem = Theorem::LinearProgramming { degree: quadrature.degree };
-                let least = quadrature.energy(&*term.kernel);
-                match term.link {
-                    Link::Mean => term.weight * least,
-                    Link::LogMean if least > 0.0 => term.weight * least.ln(),
-                    _ => return None,
-                }
-            } else if is::<SquaredCosine>(term) && term.weight >= 0.0 && term.link == Link::Mean {
-                0.0
-            } else {
-                return None;
-            };
+        let one = of_term(term, points, dim, views)?;
+        of_all.value += one.value;
+        // What two of them can attain together is the simplex.
+        if one.theorem != Theorem::Elementary && of_all.theorem != Theorem::Convexity {
+            of_all.theorem = one.theorem;
+        }
     }
-    Some(Bound { value, theorem })
+    Some(of_all)
+}
+
+/// Which points attain a bound of [`bound`], in words; none that are known if `None`.
+pub fn attained_by(
+    bound: Bound,
+    loss: &Loss,
+    points: usize,
+    dim: usize,
+    views: usize,
+) -> Option<Cow<'static, str>> {
+    match bound.theorem {
+        Theorem::Rank => Some("a tight frame".into()),
+        Theorem::Elementary => (points <= dim).then_some("orthonormal rows".into()),
+        Theorem::Convexity | Theorem::LinearProgramming { .. } if points <= dim + 1 => {
+            Some(simplex(points).name.into())
+        }
+        Theorem::Convexity => None,
+        // Of d + 2 and d + 3 points the cross-polytope alone is sharp, and the others are too many to look at.
+        Theorem::LinearProgramming { .. } if points <= dim + 3 && points != 2 * dim => None,
+        Theorem::LinearProgramming { .. } => known(points, dim)
+            .into_iter()
+            .find(|one| {
+                let attained = Certificate::Attained(bound.theorem);
+                certify(one.value(loss, views), Some(bound), &one.cosines(dim), 1e-12).contains(&attained)
+            })
+            .map(|one| one.name.into()),
+    }
+}
+
+/// The least that a term can be by itself.
+fn of_term(term: &Term, points: usize, dim: usize, views: usize) -> Option<Bound> {
+    let theirs = || at_simplex(std::slice::from_ref(term), points, views);
+    let (value, theorem) = if term.pairs == Pairs::MATCHED {
+        (is_least_together(term).then(theirs)?, Theorem::Elementary)
+    } else if term.weight < 0.0 {
+        return None;
+    } else if (Pairs { itself: false, ..term.pairs }) == Pairs::WITHIN && is_log_sum(term) {
+        (theirs(), Theorem::Convexity)
+    } else if term.pairs == Pairs::WITHIN && term.kernel.is_completely_monotone() {
+        let quadrature = Quadrature::new(points, dim).ok()?;
+        let least = quadrature.energy(&*term.kernel);
+        let value = match term.link {
+            Link::Mean => term.weight * least,
+            Link::LogMean if least > 0.0 => term.weight * least.ln(),
+            _ => return None,
+        };
+        (shares(term, views) * value, Theorem::LinearProgramming { degree: quadrature.degree })
+    } else if is::<SquaredCosine>(term) && term.link == Link::Mean {
+        (0.0, Theorem::Elementary)
+    } else {
+        return None;
+    };
+    value.is_finite().then_some(Bound { value, theorem })
 }
 
 /// What proves that points with these cosines (of one view, all views alike, matched points together) are a minimum of a
@@ -174,12 +239,12 @@ fn places(theorem: Theorem, points: usize, dim: usize) -> Option<Vec<f64>> {
 }
 
 /// Of w times the mean matched cosine taken from b times the mean square of the others' across two views, for more points than
-/// dimensions: −w + b (M/d − 1)/(M − 1), where w is so large that matches are best at 1.
+/// dimensions: −w + b (M/d − 1)/(M − 1), where w is so large that matches are best at 1. More views are the mean over pairs of them.
 fn of_tight_frames(loss: &Loss, points: usize, dim: usize) -> Option<f64> {
     let [pull, push] = &loss.terms[..] else { return None };
     let is_so = pull.pairs == Pairs::MATCHED
         && push.pairs == Pairs::CROSS
-        && [pull, push].iter().all(|term| term.link == Link::Mean && term.focus.is_none())
+        && [pull, push].iter().all(|term| term.link == Link::Mean)
         && [pull, push].iter().all(|term| matches!(term.anchors, Anchors::AllViews))
         && is::<Cosine>(pull)
         && is::<SquaredCosine>(push);
@@ -189,29 +254,64 @@ fn of_tight_frames(loss: &Loss, points: usize, dim: usize) -> Option<f64> {
     (is_so && points > dim && is_pulled).then(|| -w + b * (m / d - 1.0) / (m - 1.0))
 }
 
-/// −s⁺/τ in the mean against the log of a row's sum of e^{s/τ}, as the theorem has it: both of the same anchors and
-/// temperature; two such logs for one match only within views, where they do not meet.
-fn is_contrast(loss: &Loss) -> bool {
+/// −s/τ of the matches against the log of sums of e^{s/τ} over other images, with the matches or without, of the same anchors and
+/// temperature: the second and third case of the proof.
+fn is_contrast(loss: &Loss, views: usize) -> bool {
     let [pull, push] = &loss.terms[..] else { return false };
-    pull.link == Link::Mean
-        && pull.pairs == Pairs::MATCHED
-        && pull.focus.is_none()
-        && pull.weight == -1.0
-        && is::<Cosine>(pull)
-        && push.link == Link::RowLogSum
-        && is::<Exponential>(push)
-        && pull.kernel.rate() == push.kernel.rate()
-        && pull.anchors == push.anchors
+    let Some(exponent) = push.kernel.exponent() else { return false };
+    let pulls = match pull.link {
+        Link::Mean => is::<Cosine>(pull) && pull.kernel.rate() == Some(exponent.scale),
+        _ => {
+            let is_of_rate = pull.kernel.exponent().is_some_and(|pull| pull.scale == exponent.scale);
+            views == 2 && is_log_sum(pull) && is_of_rate
+        }
+    };
+    views > 1
+        && pulls
+        && (pull.pairs, pull.weight, push.weight) == (Pairs::MATCHED, -1.0, 1.0)
+        && is_log_sum(push)
+        && (push.pairs.cross || push.pairs.within)
         && !push.pairs.itself
-        && (push.weight == 1.0 || (push.pairs == Pairs::WITHIN && push.weight > 0.0))
+        && pull.anchors == push.anchors
+        // An image's log-sum is not counted once for each view.
+        && pull.anchors != Anchors::EachView
 }
 
-/// The least that a pair of matched points can cost: where they coincide, if the kernel grows with the cosine and attracts
-/// or falls and repels.
-fn least_of_a_match(term: &Term) -> Option<f64> {
-    let increasing = term.kernel.is_completely_monotone() || is::<Cosine>(term);
-    let together = (increasing && term.weight <= 0.0) || (is::<DistancePower>(term) && term.weight >= 0.0);
-    together.then(|| term.weight * term.kernel.at(1.0).0).filter(|value| value.is_finite())
+/// A mean over anchors or images of the log of a sum of what is e to a cosine's multiple.
+fn is_log_sum(term: &Term) -> bool {
+    matches!(term.link, Link::RowLogSum | Link::RowLogMean | Link::ImageLogSum)
+        && term.kernel.exponent().is_some()
+}
+
+/// SigLIP with a scale and an offset under which matches that coincide are best: the fifth case.
+fn is_logistic(loss: &Loss, points: usize) -> bool {
+    let [pull, push] = &loss.terms[..] else { return false };
+    let Some((scale, offset)) = loss.scale_and_offset() else { return false };
+    let logistic = |x: f64| (1.0 + (-x).exp()).recip();
+    let others = points as f64 - 1.0;
+    let is_so = [pull, push]
+        .iter()
+        .all(|term| is::<Softplus>(term) && term.link == Link::RowSum && term.anchors == Anchors::AllViews);
+    is_so
+        && (pull.pairs, push.pairs) == (Pairs::MATCHED, Pairs::CROSS)
+        && pull.weight == push.weight
+        && pull.weight > 0.0
+        && push.kernel.affine() == Some((scale, offset))
+        && pull.kernel.affine() == Some((-scale, -offset))
+        && 0.5 * (others - 1.0) * logistic(offset - scale / others) <= logistic(-scale - offset)
+}
+
+/// Whether matches cost least where they coincide: the kernel grows with the cosine and attracts, or falls and repels.
+fn is_least_together(term: &Term) -> bool {
+    let increasing = term.kernel.is_completely_monotone()
+        || term.kernel.exponent().is_some()
+        || (is::<Cosine>(term) && term.kernel.at(1.0).0 >= 0.0);
+    (increasing && term.weight <= 0.0) || (is::<DistancePower>(term) && term.weight >= 0.0)
+}
+
+/// The value of terms at a regular simplex of aligned images: cosines alone, whether or not it fits into ℝᵈ.
+fn at_simplex(terms: &[Term], points: usize, views: usize) -> f64 {
+    simplex(points).value(&Loss { name: "terms", terms: terms.to_vec() }, views)
 }
 
 fn is<K: Kernel>(term: &Term) -> bool {
@@ -219,7 +319,7 @@ fn is<K: Kernel>(term: &Term) -> bool {
 }
 
 /// How often a term's mean over one view counts.
-fn anchors(term: &Term, views: usize) -> f64 {
+fn shares(term: &Term, views: usize) -> f64 {
     match term.anchors {
         Anchors::EachView => views as f64,
         _ => 1.0,
@@ -302,13 +402,16 @@ mod tests {
     #[test]
     fn losses_without_a_theorem_have_no_bound() {
         let without = [
-            Loss::siglip(10.0, -10.0),
-            Loss::dclw(0.1, 0.5),
-            Loss::mv_info_nce(0.5, Convention::Paper),
-            Loss::energy(KclKernel::Cosine(1.0)),
+            (Loss::siglip(1.0, 0.0), 2),
+            (Loss::mv_info_nce(0.5, Convention::Paper), 3),
+            (Loss::sup_con_in(0.5), 3),
+            (Loss::energy(KclKernel::Cosine(1.0)), 2),
+            // No loss of these numbers of views.
+            (Loss::nt_xent(0.5), 1),
+            (Loss::dclw(0.1, 0.5), 3),
         ];
-        for loss in without {
-            assert_eq!(bound(&loss.unwrap(), 6, 3, 2), None);
+        for (loss, views) in without {
+            assert_eq!(bound(&loss.unwrap(), 6, 3, views), None);
         }
         let spectral = bound(&Loss::spectral(), 8, 8, 2).unwrap();
         assert_eq!((spectral.value, spectral.theorem), (-2.0, Theorem::Elementary));
