@@ -46,8 +46,8 @@ fn the_command_writes_both_reports() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("\n9 claims hold, 0 fail, 1 left open (") && text.contains(" 5. open"), "{text}");
-    for (file, words) in [("t.html", "9 claims hold, 0 fail, 1 left open"), ("t.md", "## 10. ")] {
+    assert!(text.contains("\n10 claims hold, 0 fail, 1 left open (") && text.contains(" 5. open"), "{text}");
+    for (file, words) in [("t.html", "10 claims hold, 0 fail, 1 left open"), ("t.md", "## 11. ")] {
         let written = std::fs::read_to_string(folder.path().join(file)).unwrap();
         assert!(written.contains(words), "{file}");
     }

@@ -116,7 +116,7 @@ fn mean(values: &[f64]) -> (f64, f64) {
     (mean, (square / (n * (n - 1.0))).sqrt())
 }
 
-fn value(loss: &Loss, u: &Matrix<f64>, v: &Matrix<f64>) -> Result<f64> {
+pub(super) fn value(loss: &Loss, u: &Matrix<f64>, v: &Matrix<f64>) -> Result<f64> {
     let (u, v) = (Points::new(u)?, Points::new(v)?);
     Ok(Fused.value_and_grad(loss, &[u, v])?.value)
 }
@@ -205,14 +205,14 @@ pub(super) fn biases(scale: Scale, key: Key) -> Result<Experiment> {
 }
 
 /// All subsets of `size` of 0 … n − 1.
-fn subsets(n: usize, size: usize) -> Vec<Vec<usize>> {
+pub(super) fn subsets(n: usize, size: usize) -> Vec<Vec<usize>> {
     (0..1_u32 << n)
         .filter(|bits| bits.count_ones() as usize == size)
         .map(|bits| (0..n).filter(|i| bits >> i & 1 == 1).collect())
         .collect()
 }
 
-fn chosen(rows: &Matrix<f64>, which: &[usize]) -> Matrix<f64> {
+pub(super) fn chosen(rows: &Matrix<f64>, which: &[usize]) -> Matrix<f64> {
     Matrix::new(which.iter().flat_map(|&i| rows.row(i)).copied().collect(), rows.dim())
 }
 

@@ -4,12 +4,14 @@
 //! | file | experiments |
 //! |---|---|
 //! | `batch` | minimizers of a batch: simplex, cross-polytope, sharp configurations, and where no theorem reaches |
+//! | `batches` | few images in batches of fewer: all batches, or a partition that stays |
 //! | `many` | many points: the uniform law, limits and biases of expected losses |
 //! | `coupling` | whether repulsion acts on matched pairs |
 //! | `outside` | kernels outside their ranges |
 //! | `pages` | the report as Markdown and as HTML |
 
 mod batch;
+mod batches;
 mod coupling;
 mod many;
 mod outside;
@@ -104,7 +106,7 @@ impl Table {
 type Work = fn(Scale, Key) -> Result<Experiment>;
 
 /// The experiments in their order. Each is a function of scale and key alone.
-pub const EXPERIMENTS: [(&str, Work); 10] = [
+pub const EXPERIMENTS: [(&str, Work); 11] = [
     ("simplex for the InfoNCE family", batch::info_nce_family),
     ("simplex for KCL", batch::kcl),
     ("sharp configurations for KCL", batch::sharp),
@@ -115,6 +117,8 @@ pub const EXPERIMENTS: [(&str, Work); 10] = [
     ("KCL's expectation", many::unbiased),
     ("coupling", coupling::along_a_descent),
     ("outside the ranges", outside::kernels),
+    // Last, because what is drawn depends on the number.
+    ("batches that stay", batches::that_stay),
 ];
 
 /// Losses with a batch theorem at τ = 0.3: the InfoNCE family and DHEL's three forms, by name.
