@@ -43,7 +43,7 @@ fn other_questions_are_answered_beside_what_is_written() {
     for (key, why) in [
         ("seed=2", "--set seed=2: an evaluation takes keys of evaluation alone"),
         ("evaluation.neighbors=0", "the run's recipe: evaluation.neighbors is 0"),
-        ("neighbors=3", "the run's recipe: neighbors: unknown field `neighbors`"),
+        ("neighbors=3", "the run's recipe: unknown field `neighbors`"),
     ] {
         let output = riesz(here, &["eval", "r", "--quiet", "--set", key]);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
