@@ -2,8 +2,8 @@
 
 use riesz_lab::protocols::{Few, Measure, Probe, Recall, Row};
 use riesz_lab::report::{
-    Comparison, Cosines, Geometry, Labels, Map, MapPoint, Neighbors, SCHEMA_VERSION, Settings, Spectrum,
-    StepPoint, Summary, Thumb, Tone, markdown, plain, render, verdict,
+    Comparison, Cosines, Geometry, Labels, LossBound, Map, MapPoint, Neighbors, SCHEMA_VERSION, Settings,
+    Spectrum, StepPoint, Summary, Thumb, Tone, markdown, plain, render, verdict,
 };
 use riesz_lab::run::Epoch;
 
@@ -106,6 +106,7 @@ fn good() -> Summary {
             .collect(),
         training_seconds: 200.0,
         images_per_second: 750.0,
+        loss_bound: Some(LossBound { value: -1.5, theorem: "convexity".to_owned(), images: 256 }),
         geometry: vec![Geometry { metric: "alignment".to_owned(), trained: 0.5, untrained: 0.1 }],
         alarm: None,
         collapsed: false,
@@ -183,6 +184,20 @@ fn charts_of_epochs_say_whose_numbers_they_are() {
     let mut old = good();
     old.epochs.iter_mut().for_each(|epoch| (epoch.knn_queries, epoch.knn_references) = (0, 0));
     assert!(render(&old).unwrap().contains(&title("kNN, backbone")));
+}
+
+#[test]
+fn the_loss_stands_above_what_is_proven() {
+    let words = "no rows of 256 images have a loss below -1.5000, by convexity";
+    let (bound, line) = (good().loss_bound.unwrap(), "class=\"line ideal\"");
+    assert!(bound.told() == words && bound.value < good().steps[0].loss);
+    let drawn = |summary: &Summary| {
+        let page = render(summary).unwrap();
+        let figure = page.split("<figure>").find(|part| part.contains("each step")).unwrap().to_owned();
+        (figure.contains(words), figure.contains(line))
+    };
+    assert_eq!(drawn(&good()), (true, true));
+    assert_eq!(drawn(&Summary { loss_bound: None, ..good() }), (false, false));
 }
 
 #[test]

@@ -104,6 +104,8 @@ fn a_run_with_labels_says_so_and_one_without_any_is_refused() {
     let log = std::fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap();
     let epoch = log.lines().find(|line| line.contains("\"epoch\"")).unwrap();
     let epoch: serde_json::Value = serde_json::from_str(epoch).unwrap();
+    let metrics = std::fs::read_to_string(folder.path().join("run/metrics.json")).unwrap();
+    assert!(metrics.contains("the encoder was trained with the labels of 20 images"), "{metrics}");
     // They are of pairs alone.
     assert!(epoch["gradient_cosine"].is_null() && epoch["pull_left"].is_null(), "{epoch}");
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use riesz::sphere::certificate::Bound;
+
 use crate::console::errln;
 use crate::data::{self, DataRecipe};
 use crate::encoder::{self, Encoder, PixelsRecipe};
@@ -12,7 +14,7 @@ use crate::own_data::{self, Record};
 use crate::pretrained::Weights;
 use crate::progress::duration;
 use crate::recipe::{self, BuiltIn, Recipe};
-use crate::report::Summary;
+use crate::report::{LossBound, Summary};
 use crate::run::{Found, Run};
 use crate::train::start::Start;
 use crate::train::{Manner, Plan, train};
@@ -184,6 +186,7 @@ pub fn carry_out(
             }
         });
     }
+    let bound = plan.bound(encoder.dims()[1]);
     drop(encoder);
     let (run, found) = match Run::create_or_continue(root, &plan.recipe)? {
         Found::New(run) => (run, "new run"),
@@ -197,7 +200,7 @@ pub fn carry_out(
     let elsewhere = environment::record(&run, device, &images, start.step())?;
     if !manner.quiet {
         let step = if start.step() > 0 { format!(" after step {}", start.step()) } else { String::new() };
-        tell(plan, origin, &format!("{found} in {}{step}", root.display()), device, &told);
+        tell(plan, origin, &format!("{found} in {}{step}", root.display()), device, &told, bound);
     }
     for note in start.note.iter().chain(&elsewhere) {
         errln!("note       {note}");
@@ -342,7 +345,7 @@ pub(super) fn absolute(data: &str) -> String {
 }
 
 /// Says, before anything long happens, what is about to happen.
-fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[String]) {
+fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[String], bound: Option<Bound>) {
     let recipe = &plan.recipe;
     errln!("riesz {}  {origin}, {where_to}", env!("CARGO_PKG_VERSION"));
     errln!(
@@ -368,6 +371,9 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[Stri
         return;
     }
     errln!("loss       {}", recipe.describe_loss());
+    if let Some(bound) = bound {
+        errln!("bound      {}", LossBound::of(bound, recipe.batch).told());
+    }
     errln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
     errln!(
         "steps      {} = {} × {}, batch {}{}",

@@ -14,7 +14,7 @@ use crate::report::thumbnail::thumbnail;
 use crate::report::{Map, MapPoint, Neighbors, Thumb};
 use crate::run::Event;
 use crate::train::Plan;
-use crate::train::measure::{HeldOut, Sample, Shown, Viewer};
+use crate::train::measure::{HeldOut, Sample, Shown, Viewer, labeled};
 
 /// Bytes of rows that are held at once.
 pub(super) const BUDGET: usize = 1 << 30;
@@ -69,6 +69,12 @@ impl<'a> Images<'a> {
                  their rows of {width} numbers fit into {}",
                 test.len(),
                 bytes(budget)
+            ));
+        }
+        if plan.recipe.loss.takes_groups() && plan.recipe.epochs > 0 {
+            notes.push(format!(
+                "the encoder was trained with the labels of {} images: a probe with few labels does not tell what it would be without",
+                labeled(train)
             ));
         }
         let references = Sample::draw_labeled_first(train, references, key.stream("references"))?;

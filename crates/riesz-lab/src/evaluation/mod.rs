@@ -21,7 +21,7 @@ use crate::console::on_a_row;
 use crate::encoder::Encoder;
 use crate::progress::Progress;
 use crate::protocols::{Measure, Questions, Replies, Row, Settings, difference};
-use crate::report::{self, Comparison, Geometry, Labels, SCHEMA_VERSION, START, Summary};
+use crate::report::{self, Comparison, Geometry, Labels, LossBound, SCHEMA_VERSION, START, Summary};
 use crate::run::{Event, Run};
 use crate::train::Plan;
 use crate::train::measure::labeled;
@@ -126,6 +126,10 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> R
         settings: table.shown_settings(),
         comparisons: table.comparisons(),
         rows: table.rows,
+        loss_bound: plan
+            .bound(encoder.dims()[1])
+            .filter(|_| recipe.epochs > 0)
+            .map(|bound| LossBound::of(bound, recipe.batch)),
         notes: table.notes,
         steps: curve(&events),
         unreadable: images.unreadable(&events),
@@ -345,6 +349,11 @@ mod tests {
             );
             assert_eq!(summary.map.as_ref().unwrap().points.len(), 45);
             assert!(summary.notes.is_empty(), "{:?}", summary.notes);
+            // DHEL as released, 128 dimensions, τ = 0.3: matches coincide, the batch is a regular simplex.
+            let others = plan.recipe.batch as f64 - 1.0;
+            let least = -1.0 / 0.3 + 2.0 * (others.ln() - 1.0 / (0.3 * others));
+            let bound = summary.loss_bound.as_ref().unwrap();
+            assert!((bound.value - least).abs() < 1e-12, "{bound:?} for {least}");
             // The classes can be told apart by every pixel, if rows and labels belong together.
             let pixels = summary.row("raw pixels").unwrap();
             let right = (train > 0).then_some(1.0);

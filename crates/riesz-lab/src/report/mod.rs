@@ -12,6 +12,7 @@ mod verdict;
 
 use std::borrow::Cow;
 
+use riesz::sphere::certificate::Bound;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,9 @@ pub struct Summary {
     pub rows: Vec<Row>,
     /// The trained backbone against raw pixels and the untrained backbone, on the same questions.
     pub comparisons: Vec<Comparison>,
+    /// What no batch's loss is below, where that is proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_bound: Option<LossBound>,
     /// What was left out, and why.
     pub notes: Vec<String>,
     /// Each epoch.
@@ -95,6 +99,30 @@ pub struct Summary {
     pub neighbors: Vec<Neighbors>,
     /// Names and reasons of images that could not be read.
     pub unreadable: Vec<(String, String)>,
+}
+
+/// What is proven that no rows have a loss below.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LossBound {
+    /// The value.
+    pub value: f64,
+    /// By what.
+    pub theorem: String,
+    /// Of how many images: a batch's.
+    pub images: usize,
+}
+
+impl LossBound {
+    /// Of a batch of `images` images.
+    pub fn of(bound: Bound, images: usize) -> Self {
+        Self { value: bound.value, theorem: bound.theorem.to_string(), images }
+    }
+
+    /// In words.
+    pub fn told(&self) -> String {
+        let Self { value, theorem, images } = self;
+        format!("no rows of {images} images have a loss below {value:.4}, by {theorem}")
+    }
 }
 
 /// How the table was made.

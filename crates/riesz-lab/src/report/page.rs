@@ -6,7 +6,7 @@ use riesz::geometry::{Better, METRICS};
 use super::draw::{Chart, Curve, chart, class_name, map};
 use super::plain::{few_labels, how_many_labels, unconverged};
 use super::template::fill;
-use super::{Settings, Summary, Thumb, Tone, verdict};
+use super::{LossBound, Settings, Summary, Thumb, Tone, verdict};
 use crate::Result;
 use crate::console::on_a_row;
 use crate::progress::duration;
@@ -60,6 +60,7 @@ pub fn render(summary: &Summary) -> Result<String> {
             trained_projector => summary.called("trained projector"),
             chance => format!("{:.2}", 100.0 * recall_of_chance),
             loss_chart => safe(losses(summary)),
+            loss_bound => summary.loss_bound.as_ref().map(LossBound::told),
             epoch_charts => epoch_charts(&summary.epochs),
             cosines => safe(cosines(summary)),
             dim => summary.cosines.dim,
@@ -165,11 +166,15 @@ fn losses(summary: &Summary) -> String {
         points: summary.steps.iter().map(|point| (point.step as f64, part(point))).collect(),
         filled: false,
     };
-    let curves = [
+    let mut curves = vec![
         curve("loss", "c0", |point| point.loss),
         curve("attraction", "c1", |point| point.attraction),
         curve("repulsion", "c2", |point| point.repulsion),
     ];
+    if let Some(LossBound { value, .. }) = summary.loss_bound {
+        curves.push(curve("bound", "ideal", |_| 0.0));
+        curves[3].points.iter_mut().for_each(|(_, y)| *y = value);
+    }
     let frame = Chart {
         title: "loss over the steps",
         x_label: "step",

@@ -257,7 +257,7 @@ pub(super) fn that_stay(scale: Scale, key: Key) -> Result<Experiment> {
         measured: format!(
             "Values are within {} of their closed forms; mean cosines, those of matches, and over all batches each cosine (but for M = 2 under DHEL and \
              DCL) within {}; the ends of the \
-             variance within {}. The minimizers of one are above the minimum of the other by {} and more.",
+             variance within {}. The minimizers of one are above the minimum of the other by {} and more (with that exception).",
             power(worst[0]),
             power(worst[1]),
             power(worst[2]),
