@@ -198,7 +198,7 @@ impl Recipe {
     /// # Errors
     /// As [`Recipe::resolve`], or if they change what was trained.
     pub fn asking(&self, overrides: &[String]) -> Result<Self> {
-        let asked = Self::resolve(&self.to_toml(), overrides, "the run's recipe")?;
+        let asked = Self::resolve(&self.to_toml(), overrides, "--set over the run's recipe")?;
         if (Self { evaluation: self.evaluation.clone(), ..asked.clone() }) != *self {
             return Err(Error::input(format!(
                 "--set {}: an evaluation takes keys of evaluation alone, such as evaluation.neighbors=200; the others are those that \

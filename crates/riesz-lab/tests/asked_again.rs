@@ -42,8 +42,8 @@ fn other_questions_are_answered_beside_what_is_written() {
 
     for (key, why) in [
         ("seed=2", "--set seed=2: an evaluation takes keys of evaluation alone"),
-        ("evaluation.neighbors=0", "the run's recipe: evaluation.neighbors is 0"),
-        ("neighbors=3", "the run's recipe: unknown field `neighbors`"),
+        ("evaluation.neighbors=0", "--set over the run's recipe: evaluation.neighbors is 0"),
+        ("neighbors=3", "--set over the run's recipe: unknown field `neighbors`"),
     ] {
         let output = riesz(here, &["eval", "r", "--quiet", "--set", key]);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -106,7 +106,14 @@ fn good() -> Summary {
             .collect(),
         training_seconds: 200.0,
         images_per_second: 750.0,
-        loss_bound: Some(LossBound { value: -1.5, theorem: "convexity".to_owned(), images: 256 }),
+        loss_bound: Some(LossBound {
+            value: -1.5,
+            theorem: "convexity".to_owned(),
+            images: 256,
+            views: 2,
+            dim: 128,
+        }),
+        trained_with_labels: false,
         geometry: vec![Geometry { metric: "alignment".to_owned(), trained: 0.5, untrained: 0.1 }],
         alarm: None,
         collapsed: false,
@@ -188,7 +195,7 @@ fn charts_of_epochs_say_whose_numbers_they_are() {
 
 #[test]
 fn the_loss_stands_above_what_is_proven() {
-    let words = "no rows of 256 images have a loss below -1.5000, by convexity";
+    let words = "no rows of 256 images in 2 views and 128 dimensions have a loss below -1.5000, by convexity";
     let (bound, line) = (good().loss_bound.unwrap(), "class=\"line ideal\"");
     assert!(bound.told() == words && bound.value < good().steps[0].loss);
     let drawn = |summary: &Summary| {
@@ -206,6 +213,8 @@ fn what_is_not_there_is_not_shown() {
     assert!(
         labeled.contains("linear probe") && labeled.contains("cat") && labeled.contains("class=\"wrong\"")
     );
+    let saw = |page: &str| !page.contains("Frames show the class, which training never saw:");
+    assert!(!saw(&labeled) && saw(&render(&Summary { trained_with_labels: true, ..good() }).unwrap()));
     let page = render(&unlabeled()).unwrap();
     assert!(!page.contains("<th scope=\"col\">linear probe") && !page.contains("class=\"wrong\""));
     let mut bare = good();

@@ -106,6 +106,20 @@ fn a_run_with_labels_says_so_and_one_without_any_is_refused() {
     let epoch: serde_json::Value = serde_json::from_str(epoch).unwrap();
     let metrics = std::fs::read_to_string(folder.path().join("run/metrics.json")).unwrap();
     assert!(metrics.contains("the encoder was trained with the labels of 20 images"), "{metrics}");
+    let card = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_riesz"))
+            .current_dir(folder.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    card(&["export", "run", "--output", "encoder.onnx"]);
+    let exported = std::fs::read_to_string(folder.path().join("encoder.md")).unwrap();
+    assert!(exported.contains("with the labels of 20 images, which no probe below is without"), "{exported}");
+    let finetuned = card(&["finetune", "run", "--steps", "1", "--batch", "4"]);
+    assert!(finetuned.contains("the encoder was trained with the labels of its images"), "{finetuned}");
     // They are of pairs alone.
     assert!(epoch["gradient_cosine"].is_null() && epoch["pull_left"].is_null(), "{epoch}");
 }

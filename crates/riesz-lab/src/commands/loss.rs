@@ -31,7 +31,7 @@ use crate::{Error, Result};
 One array of 2M rows holds both views: rows 0..M are view one, M..2M view two; or each view is a file of its own. With
 --views K it holds K views of M rows, one above the other; an array of npy, npz or safetensors may also be [K, M, d]. Groups are a text with one line an image, in order; images with
 equal lines match each other.
-Arrays: npy and npz (float, integer, boolean; any byte order; C or Fortran order), safetensors (f16, bf16, f32, f64).
+Arrays: npy and npz (float, integer, boolean; any byte order; C or, but for [K, M, d], Fortran order), safetensors (f16, bf16, f32, f64).
 Rows are scaled to unit length; the gradient is with respect to the rows as they are in the file, those of temperature, scale
 and offset with respect to what they are and to their logarithm. Bound is what is proven that no rows have less than, for so many
 images, views and dimensions; where nothing is proven there is a dash, and null in JSON.
@@ -41,7 +41,7 @@ log-distance, exponential (--temperature); gaussian-riesz attracts by the first 
 pub struct LossArgs {
     /// The loss by name
     loss: String,
-    /// A .npy, .npz or .safetensors file with both views, or with view one
+    /// A .npy, .npz or .safetensors file with all views, or with view one
     #[arg(long)]
     input: PathBuf,
     /// The array in an npz file, or the tensor in a safetensors file
@@ -67,7 +67,7 @@ pub struct LossArgs {
     /// The engine: fused is what training runs, reference the definition (f64)
     #[arg(long, value_enum, default_value_t = EngineName::Fused)]
     engine: EngineName,
-    /// Write the gradient, in the shape of the input (view one above view two), to this .npy file
+    /// Write the gradient, a row for each of the input (view one above view two), to this .npy file
     #[arg(long)]
     grad: Option<PathBuf>,
     /// JSON, for machines

@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use riesz::sphere::certificate::Bound;
-
 use crate::console::errln;
 use crate::data::{self, DataRecipe};
 use crate::encoder::{self, Encoder, PixelsRecipe};
@@ -186,7 +184,8 @@ pub fn carry_out(
             }
         });
     }
-    let bound = plan.bound(encoder.dims()[1]);
+    let dim = encoder.dims()[1];
+    let bound = plan.bound(dim).map(|bound| LossBound::of(bound, &plan.recipe, dim));
     drop(encoder);
     let (run, found) = match Run::create_or_continue(root, &plan.recipe)? {
         Found::New(run) => (run, "new run"),
@@ -345,7 +344,14 @@ pub(super) fn absolute(data: &str) -> String {
 }
 
 /// Says, before anything long happens, what is about to happen.
-fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[String], bound: Option<Bound>) {
+fn tell(
+    plan: &Plan,
+    origin: &str,
+    where_to: &str,
+    device: &str,
+    encoder: &[String],
+    bound: Option<LossBound>,
+) {
     let recipe = &plan.recipe;
     errln!("riesz {}  {origin}, {where_to}", env!("CARGO_PKG_VERSION"));
     errln!(
@@ -372,7 +378,7 @@ fn tell(plan: &Plan, origin: &str, where_to: &str, device: &str, encoder: &[Stri
     }
     errln!("loss       {}", recipe.describe_loss());
     if let Some(bound) = bound {
-        errln!("bound      {}", LossBound::of(bound, recipe.batch).told());
+        errln!("bound      {}", bound.told());
     }
     errln!("optimizer  {}", recipe.optimizer.describe(recipe.batch));
     errln!(

@@ -129,7 +129,8 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> R
         loss_bound: plan
             .bound(encoder.dims()[1])
             .filter(|_| recipe.epochs > 0)
-            .map(|bound| LossBound::of(bound, recipe.batch)),
+            .map(|bound| LossBound::of(bound, recipe, encoder.dims()[1])),
+        trained_with_labels: recipe.loss.takes_groups() && recipe.epochs > 0,
         notes: table.notes,
         steps: curve(&events),
         unreadable: images.unreadable(&events),

@@ -39,16 +39,25 @@ pub fn card(
     }
     let data = summary.map_or(recipe.data.source.as_str(), |summary| summary.data.as_str());
     let start = recipe.start.as_ref().map_or_else(String::new, |start| {
-        format!(" It began with the weights `{}`, whose own data and license count here too.", start.weights)
+        format!(
+            " It began with the weights `{}`, whose own data, labels and license count here too.",
+            start.weights
+        )
     });
     let _ = write!(
         text,
-        "\n## Training\n\nContrastive, {labels} labels, on {data}; {epochs} of batches of {batch} images, {views} views of each.{start} \
+        "\n## Training\n\nContrastive, {labels}, on {data}; {epochs} of batches of {batch} images, {views} views of each.{start} \
          The recipe is below.\n\nLicense of the data: {license}\n",
         epochs = counted(recipe.epochs, "epoch"),
         batch = recipe.batch,
         views = recipe.views,
-        labels = if recipe.loss.takes_groups() { "with" } else { "without" },
+        labels = match (recipe.loss.takes_groups(), summary) {
+            (false, _) => "without labels".to_owned(),
+            (true, None) => "with labels".to_owned(),
+            (true, Some(summary)) => {
+                format!("with the labels of {} images, which no probe below is without", summary.labels.train)
+            }
+        },
         license = license(&recipe.data.source),
     );
     match summary {

@@ -55,6 +55,12 @@ impl Task {
         settings.check()?;
         let Dataset { train, test, classes: names, notes, .. } = data;
         let mut notes = notes;
+        if recipe.loss.takes_groups() {
+            notes.push(
+                "the encoder was trained with the labels of its images: what begins with it does not tell what few labels alone do"
+                    .to_owned(),
+            );
+        }
         let mut augment = AugmentRecipe { grayscale: 0.0, ..recipe.augment.clone() };
         augment.jitter.probability = 0.0;
         augment.blur.probability = 0.0;

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::protocols::{Measure, Row};
+use crate::recipe::Recipe;
 use crate::run::{Epoch, Run};
 use crate::{Error, Result, atomic};
 pub use page::render;
@@ -69,6 +70,9 @@ pub struct Summary {
     pub rows: Vec<Row>,
     /// The trained backbone against raw pixels and the untrained backbone, on the same questions.
     pub comparisons: Vec<Comparison>,
+    /// Whether the loss matched training images by their labels.
+    #[serde(default)]
+    pub trained_with_labels: bool,
     /// What no batch's loss is below, where that is proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_bound: Option<LossBound>,
@@ -110,18 +114,25 @@ pub struct LossBound {
     pub theorem: String,
     /// Of how many images: a batch's.
     pub images: usize,
+    /// In how many views.
+    pub views: usize,
+    /// In how many dimensions.
+    pub dim: usize,
 }
 
 impl LossBound {
-    /// Of a batch of `images` images.
-    pub fn of(bound: Bound, images: usize) -> Self {
-        Self { value: bound.value, theorem: bound.theorem.to_string(), images }
+    /// Of a batch as a recipe has it, z of `dim` numbers.
+    pub fn of(bound: Bound, recipe: &Recipe, dim: usize) -> Self {
+        let Recipe { batch: images, views, .. } = *recipe;
+        Self { value: bound.value, theorem: bound.theorem.to_string(), images, views, dim }
     }
 
     /// In words.
     pub fn told(&self) -> String {
-        let Self { value, theorem, images } = self;
-        format!("no rows of {images} images have a loss below {value:.4}, by {theorem}")
+        let Self { value, theorem, images, views, dim } = self;
+        format!(
+            "no rows of {images} images in {views} views and {dim} dimensions have a loss below {value:.4}, by {theorem}"
+        )
     }
 }
 

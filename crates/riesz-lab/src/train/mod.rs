@@ -81,14 +81,15 @@ impl Plan {
                 data.name,
                 data.train.len(),
                 recipe.batch,
-                data.notes.iter().map(|note| format!("; {note}")).collect::<String>()
+                told(&data.notes)
             )));
         }
         if recipe.loss.takes_groups() && measure::labeled(&*data.train) == 0 {
             return Err(Error::input(format!(
-                "{}: loss {} matches images of one class, and no training image has a label; without labels it is nt-xent",
+                "{}: loss {} matches images of one class, and no training image has a label; without labels it is nt-xent{}",
                 data.name,
-                recipe.loss.name()
+                recipe.loss.name(),
+                told(&data.notes)
             )));
         }
         let steps = plan.schedule().steps_per_epoch().checked_mul(recipe.epochs);
@@ -292,6 +293,11 @@ pub fn train(plan: &Plan, run: &Run, start: Start, manner: Manner) -> Result<Box
         training.progress.say(&sentence);
     }
     Ok(training.encoder)
+}
+
+/// Notes at the end of a sentence.
+fn told(notes: &[String]) -> String {
+    notes.iter().map(|note| format!("; {note}")).collect()
 }
 
 fn interrupted(run: &Run, step: u64, last: u64) -> String {
