@@ -55,7 +55,10 @@ pub fn card(
             (false, _) => "without labels".to_owned(),
             (true, None) => "with labels".to_owned(),
             (true, Some(summary)) => {
-                format!("with the labels of {} images, which no probe below is without", summary.labels.train)
+                format!(
+                    "with the labels of {} images (so that the few labels below are not all that it saw)",
+                    summary.labels.train
+                )
             }
         },
         license = license(&recipe.data.source),
