@@ -72,6 +72,7 @@ const BEFORE: &[(&str, &[&str])] = &[
     ("riesz data --help", &["photos"]),
     ("riesz duplicates --help", &["runs/photos", "photos", "photos.parquet", "embeddings.npy"]),
     ("riesz embed --help", &["runs/fashion-mnist-12k", "runs/photos", "photos", "other-photos.zip"]),
+    ("riesz eval --help", &["runs/photos", "photos"]),
     ("riesz export --help", &["runs/fashion-mnist-12k", "runs/photos"]),
     ("riesz finetune --help", &["runs/fashion-mnist-12k", "runs/photos", "labels.csv", "other"]),
     (
