@@ -209,6 +209,11 @@ impl Recipe {
         Ok(asked)
     }
 
+    /// Whether training matches images by their labels.
+    pub fn learns_labels(&self) -> bool {
+        self.loss.takes_groups() && self.epochs > 0
+    }
+
     /// The loss in words, whether it takes labels, and of how many views it is, where they are more than two.
     pub fn describe_loss(&self) -> String {
         let mut words = self.loss.describe();

@@ -76,7 +76,16 @@ fn what_is_read_and_what_is_others_is_not_written_over() {
         assert!(std::fs::read(here.join(file)).unwrap() == before, "{line}: {file} is another");
     }
     // A folder that is not there, or a file in its place, is told before the work.
-    for (line, why) in [
+    let refuses = |lines: &[(&str, &str)]| {
+        for (line, why) in lines {
+            let output = finish(here, &line.split(' ').collect::<Vec<_>>());
+            let said = told(&output);
+            let lines = said.trim_end().lines().count();
+            assert_eq!((output.status.code(), lines), (Some(2), 1), "{line}: {said}");
+            assert!(said.contains(why), "{line}: {said}");
+        }
+    };
+    refuses(&[
         ("embed r images --output none/e.npy", "none: no such file or folder"),
         ("embed r images --output rows.npy/e.parquet", "rows.npy: "),
         ("export r --output none/e.onnx", "none: no such file or folder"),
@@ -84,12 +93,7 @@ fn what_is_read_and_what_is_others_is_not_written_over() {
         ("duplicates r --index index.parquet --output none/d.html", "none: no such file or folder"),
         ("geometry rows.npy --partial none/p.state", "none: no such file or folder"),
         ("geometry rows.npy --output none/page.html", "none: no such file or folder"),
-    ] {
-        let output = finish(here, &line.split(' ').collect::<Vec<_>>());
-        let said = told(&output);
-        assert_eq!((output.status.code(), said.trim_end().lines().count()), (Some(2), 1), "{line}: {said}");
-        assert!(said.contains(why), "{line}: {said}");
-    }
+    ]);
     // So is what no file can take the place of, and a name that no file can have.
     let long = format!("{}.npy", "x".repeat(252));
     std::fs::create_dir(here.join("pipes")).unwrap();
@@ -146,18 +150,13 @@ fn what_is_read_and_what_is_others_is_not_written_over() {
     // A folder in which one of the files cannot be written is told before any is.
     std::fs::create_dir_all(here.join("pages/riesz-train.1")).unwrap();
     std::fs::create_dir_all(here.join("tuned/classifier.safetensors")).unwrap();
-    for (line, file) in [
+    refuses(&[
         ("man --output pages", "pages/riesz-train.1: is a folder"),
         ("man --output rows.npy/pages", "rows.npy: is a file; a folder is expected"),
         ("finetune r --output tuned", "tuned/classifier.safetensors: is a folder"),
         ("finetune r --output rows.npy/tuned", "rows.npy: is a file; a folder is expected"),
         ("finetune r --output /proc/tuned", "/proc: "),
-    ] {
-        let output = finish(here, &line.split(' ').collect::<Vec<_>>());
-        let said = told(&output);
-        assert_eq!((output.status.code(), said.trim_end().lines().count()), (Some(2), 1), "{line}: {said}");
-        assert!(said.contains(file), "{line}: {said}");
-    }
+    ]);
     for folder in ["pages", "tuned"] {
         assert_eq!(std::fs::read_dir(here.join(folder)).unwrap().count(), 1, "{folder}");
     }

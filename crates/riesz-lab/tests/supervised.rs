@@ -41,16 +41,8 @@ fn resolved(folder: &Path, more: &[&str]) -> Recipe {
 fn the_loss_of_a_batch_is_that_of_its_labels() {
     let folder = tempfile::tempdir().unwrap();
     photos(folder.path(), |i| i % 4 != 0);
-    for (views, accumulate) in [(2, 1), (3, 2)] {
-        let keys = [
-            "loss={ name = \"sup-con\" }".to_owned(),
-            format!("views={views}"),
-            format!("accumulate={accumulate}"),
-            // Without batch norm in the projector a chunk's rows are the batch's.
-            "encoder.backbone=\"vit-tiny\"".to_owned(),
-        ];
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let recipe = resolved(folder.path(), &keys);
+    for views in [2, 3] {
+        let recipe = resolved(folder.path(), &["loss={ name = \"sup-con\" }", &format!("views={views}")]);
         let plan = Plan::new(recipe.clone(), device::open("cpu").unwrap()).unwrap();
         let images = Decoded::new(&*plan.data.train, 1 << 20);
         let schedule = Schedule::of(&recipe, plan.data.train.len());
@@ -106,7 +98,7 @@ fn a_run_with_labels_says_so_and_one_without_any_is_refused() {
     let epoch: serde_json::Value = serde_json::from_str(epoch).unwrap();
     let metrics = std::fs::read_to_string(folder.path().join("run/metrics.json")).unwrap();
     assert!(metrics.contains("the encoder was trained with the labels of 20 images"), "{metrics}");
-    let card = |arguments: &[&str]| {
+    let succeeds = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_riesz"))
             .current_dir(folder.path())
             .args(arguments)
@@ -115,14 +107,14 @@ fn a_run_with_labels_says_so_and_one_without_any_is_refused() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    card(&["export", "run", "--output", "encoder.onnx"]);
+    succeeds(&["export", "run", "--output", "encoder.onnx"]);
     let exported = std::fs::read_to_string(folder.path().join("encoder.md")).unwrap();
     assert!(
         exported
             .contains("with the labels of 20 images (so that the few labels below are not all that it saw)"),
         "{exported}"
     );
-    let finetuned = card(&["finetune", "run", "--steps", "1", "--batch", "4"]);
+    let finetuned = succeeds(&["finetune", "run", "--steps", "1", "--batch", "4"]);
     assert!(finetuned.contains("the encoder was trained with the labels of its images"), "{finetuned}");
     // They are of pairs alone.
     assert!(epoch["gradient_cosine"].is_null() && epoch["pull_left"].is_null(), "{epoch}");

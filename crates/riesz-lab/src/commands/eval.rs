@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use crate::console::{errln, outln};
-use crate::evaluation::evaluate;
 use crate::run::Run;
 use crate::train::Plan;
 use crate::{Result, device, encoder, interrupt};
@@ -55,14 +54,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     for note in plan.data.notes.iter().filter(|_| !args.quiet) {
         errln!("note       {note}");
     }
-    let summary = if only_asks {
-        let asking = interrupt::expendable(interrupted);
-        let summary = evaluate(&plan, &run, &*encoder, args.quiet)?;
-        drop(asking);
-        summary
-    } else {
-        super::train::finish(&plan, &run, &*encoder, args.quiet, interrupted)?
-    };
+    let work = if only_asks { super::train::evaluated } else { super::train::finish };
+    let summary = work(&plan, &run, &*encoder, args.quiet, interrupted)?;
     if args.json {
         outln!("{}", summary.to_json()?);
     } else {

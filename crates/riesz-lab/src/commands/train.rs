@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::console::errln;
 use crate::data::{self, DataRecipe};
 use crate::encoder::{self, Encoder, PixelsRecipe};
-use crate::evaluation::evaluate;
+use crate::evaluation::{evaluate, loss_bound};
 use crate::names::counted;
 use crate::own_data::{self, Record};
 use crate::pretrained::Weights;
@@ -184,8 +184,7 @@ pub fn carry_out(
             }
         });
     }
-    let dim = encoder.dims()[1];
-    let bound = plan.bound(dim).map(|bound| LossBound::of(bound, &plan.recipe, dim));
+    let bound = loss_bound(plan, encoder.dims()[1]);
     drop(encoder);
     let (run, found) = match Run::create_or_continue(root, &plan.recipe)? {
         Found::New(run) => (run, "new run"),
@@ -230,12 +229,25 @@ pub fn finish(
     quiet: bool,
     interrupted: String,
 ) -> Result<Summary> {
-    let expendable = interrupt::expendable(interrupted);
-    let summary = evaluate(plan, run, encoder, quiet)?;
-    drop(expendable);
+    let summary = evaluated(plan, run, encoder, quiet, interrupted)?;
     summary.save(run)?;
     super::report::write(run, &summary)?;
     Ok(summary)
+}
+
+/// Evaluates a trained encoder, and writes nothing. An interruption ends the program with the sentence `interrupted`.
+///
+/// # Errors
+/// If an image refuses.
+pub(super) fn evaluated(
+    plan: &Plan,
+    run: &Run,
+    encoder: &dyn Encoder,
+    quiet: bool,
+    interrupted: String,
+) -> Result<Summary> {
+    let _expendable = interrupt::expendable(interrupted);
+    evaluate(plan, run, encoder, quiet)
 }
 
 impl TrainArgs {

@@ -198,6 +198,9 @@ fn ends_as_jpeg(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use image::{ExtendedColorType, ImageEncoder};
+    use riesz::rng::{Key, below};
+
     use super::*;
 
     #[test]
@@ -229,8 +232,6 @@ mod tests {
         assert_eq!(decode(&tiff(3)).unwrap_err(), PALETTE);
         assert_eq!(decode(&tiff(1)).unwrap().pixels, [1, 2, 3, 4]);
     }
-    use image::{ExtendedColorType, ImageEncoder};
-    use riesz::rng::{Key, below};
 
     /// A picture with structure in both directions, so that a truncated file lacks something visible.
     fn picture(format: ImageFormat) -> Vec<u8> {

@@ -71,7 +71,7 @@ impl<'a> Images<'a> {
                 bytes(budget)
             ));
         }
-        if plan.recipe.loss.takes_groups() && plan.recipe.epochs > 0 {
+        if plan.recipe.learns_labels() {
             notes.push(format!(
                 "the encoder was trained with the labels of {} images: a probe with few labels does not tell what it would be without",
                 labeled(train)

@@ -16,11 +16,13 @@ mod images;
 use riesz::Matrix;
 use riesz::geometry::Diagnosis;
 use riesz::rng::Key;
+use riesz::sphere::certificate::bound;
 
 use crate::console::on_a_row;
 use crate::encoder::Encoder;
 use crate::progress::Progress;
 use crate::protocols::{Measure, Questions, Replies, Row, Settings, difference};
+use crate::recipe::Recipe;
 use crate::report::{self, Comparison, Geometry, Labels, LossBound, SCHEMA_VERSION, START, Summary};
 use crate::run::{Event, Run};
 use crate::train::Plan;
@@ -126,11 +128,8 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> R
         settings: table.shown_settings(),
         comparisons: table.comparisons(),
         rows: table.rows,
-        loss_bound: plan
-            .bound(encoder.dims()[1])
-            .filter(|_| recipe.epochs > 0)
-            .map(|bound| LossBound::of(bound, recipe, encoder.dims()[1])),
-        trained_with_labels: recipe.loss.takes_groups() && recipe.epochs > 0,
+        loss_bound: loss_bound(plan, encoder.dims()[1]),
+        trained_with_labels: recipe.learns_labels(),
         notes: table.notes,
         steps: curve(&events),
         unreadable: images.unreadable(&events),
@@ -151,6 +150,15 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> R
         map,
         neighbors,
     })
+}
+
+/// What no rows z of `dim` numbers of a training batch have a loss below, where that is proven: not of images in groups, and of
+/// nothing where nothing is trained.
+pub fn loss_bound(plan: &Plan, dim: usize) -> Option<LossBound> {
+    let Recipe { batch: images, views, epochs, ref loss, .. } = plan.recipe;
+    let is_asked = epochs > 0 && !loss.takes_groups();
+    let bound = is_asked.then(|| bound(&plan.loss, images, dim, views)).flatten()?;
+    Some(LossBound { value: bound.value, theorem: bound.theorem.to_string(), images, views, dim })
 }
 
 /// The table while it is made: what is asked, and what the rows so far answered.
@@ -254,7 +262,7 @@ impl<'a> Table<'a> {
 mod tests {
     use super::*;
     use crate::data::{Dataset, Image, Source};
-    use crate::recipe::{BUILT_IN, Recipe};
+    use crate::recipe::BUILT_IN;
     use crate::report;
     use crate::run::Found;
     use crate::train::measure::HeldOut;

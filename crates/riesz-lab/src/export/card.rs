@@ -51,7 +51,7 @@ pub fn card(
         epochs = counted(recipe.epochs, "epoch"),
         batch = recipe.batch,
         views = recipe.views,
-        labels = match (recipe.loss.takes_groups(), summary) {
+        labels = match (recipe.learns_labels(), summary) {
             (false, _) => "without labels".to_owned(),
             (true, None) => "with labels".to_owned(),
             (true, Some(summary)) => {

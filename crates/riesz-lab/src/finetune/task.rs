@@ -55,7 +55,7 @@ impl Task {
         settings.check()?;
         let Dataset { train, test, classes: names, notes, .. } = data;
         let mut notes = notes;
-        if recipe.loss.takes_groups() {
+        if recipe.learns_labels() {
             notes.push(
                 "the encoder was trained with the labels of its images: what begins with it does not tell what few labels alone do"
                     .to_owned(),

@@ -12,12 +12,10 @@ mod verdict;
 
 use std::borrow::Cow;
 
-use riesz::sphere::certificate::Bound;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::protocols::{Measure, Row};
-use crate::recipe::Recipe;
 use crate::run::{Epoch, Run};
 use crate::{Error, Result, atomic};
 pub use page::render;
@@ -121,12 +119,6 @@ pub struct LossBound {
 }
 
 impl LossBound {
-    /// Of a batch as a recipe has it, z of `dim` numbers.
-    pub fn of(bound: Bound, recipe: &Recipe, dim: usize) -> Self {
-        let Recipe { batch: images, views, .. } = *recipe;
-        Self { value: bound.value, theorem: bound.theorem.to_string(), images, views, dim }
-    }
-
     /// In words.
     pub fn told(&self) -> String {
         let Self { value, theorem, images, views, dim } = self;

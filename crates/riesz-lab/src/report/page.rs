@@ -161,20 +161,19 @@ fn table(summary: &Summary) -> Value {
 }
 
 fn losses(summary: &Summary) -> String {
-    let curve = |name: &str, class, part: fn(&super::StepPoint) -> f64| Curve {
+    let curve = |name: &str, class, part: &dyn Fn(&super::StepPoint) -> f64| Curve {
         name: name.to_owned(),
         class,
         points: summary.steps.iter().map(|point| (point.step as f64, part(point))).collect(),
         filled: false,
     };
     let mut curves = vec![
-        curve("loss", "c0", |point| point.loss),
-        curve("attraction", "c1", |point| point.attraction),
-        curve("repulsion", "c2", |point| point.repulsion),
+        curve("loss", "c0", &|point| point.loss),
+        curve("attraction", "c1", &|point| point.attraction),
+        curve("repulsion", "c2", &|point| point.repulsion),
     ];
     if let Some(LossBound { value, .. }) = summary.loss_bound {
-        curves.push(curve("bound", "ideal", |_| 0.0));
-        curves[3].points.iter_mut().for_each(|(_, y)| *y = value);
+        curves.push(curve("bound", "ideal", &|_| value));
     }
     let frame = Chart {
         title: "loss over the steps",

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use riesz::engine::Value;
 use riesz::loss::Loss;
 use riesz::rng::Key;
-use riesz::sphere::certificate::{Bound, bound};
 
 use crate::augment::Augment;
 use crate::data::{self, Dataset, Source};
@@ -211,12 +210,6 @@ impl Plan {
             Some(decay) => Ok(optimizer.with_rates(self.network()?.rates(decay))),
             None => Ok(optimizer),
         }
-    }
-
-    /// What no rows of a batch have a loss below, z of `dim` numbers, where that is proven.
-    pub fn bound(&self, dim: usize) -> Option<Bound> {
-        let Recipe { batch, views, loss, .. } = &self.recipe;
-        (!loss.takes_groups()).then(|| bound(&self.loss, *batch, dim, *views)).flatten()
     }
 
     /// Checks that a step of the recipe's encoder fits into memory.
