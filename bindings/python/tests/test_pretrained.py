@@ -77,11 +77,33 @@ def photos(folder, size):
     return (pixels / numpy.float32(255)).transpose(0, 3, 1, 2)
 
 
-def judged(folder, size, *flags):
+def judged(folder, size, *flags, weights="weights.safetensors"):
     keys = ["data.labels=none", "batch=8", "evaluation.pairs=2", "evaluation.references=2", f"augment.size={size}"]
     sets = [part for key in keys for part in ("--set", key)]
-    command = [RIESZ, "train", folder / "photos", "--from", folder / "weights.safetensors", "--epochs", "0"]
+    command = [RIESZ, "train", folder / "photos", "--from", folder / weights, "--epochs", "0"]
     subprocess.run([*command, "--run", folder / "run", "--quiet", *sets, *flags], check=True)
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
+def test_torchs_own_files_are_read_as_safetensors_are(tmp_path, old, whole):
+    if not RIESZ.exists():
+        pytest.skip("target/release/riesz is not built")
+    torch.manual_seed(3)
+    model = residual("resnet18")
+    photos(tmp_path / "photos", 32)
+    torch.save(
+        model if whole else {"epoch": 1, "state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}},
+        tmp_path / "weights.pth",
+        _use_new_zipfile_serialization=not old,
+    )
+    safetensors_torch.save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    judged(tmp_path, 32)
+    (tmp_path / "run").rename(tmp_path / "first")
+    judged(tmp_path, 32, weights="weights.pth")
+    first, second = (safetensors_torch.load_file(tmp_path / run / "encoder.safetensors") for run in ("first", "run"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def embedded(folder):

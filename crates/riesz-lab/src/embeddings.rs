@@ -8,6 +8,7 @@
 //! | `.parquet` | a list or fixed-size-list column of f16, f32, f64, or such a number a column | columns `name`, `label`, `class`, `pixels`, `image`, `embedding` | in the file |
 //! | `.arrow`, `.feather`, `.ipc` | the same | – | in the file |
 //! | `.csv`, `.tsv` | columns of numbers | – | in the file |
+//! | `.pt`, `.pth`, `.pkl`, `.pickle` | a tensor of torch or an array of NumPy, by its path; nothing is run | – | arrays of integers and lists; the same CSV |
 //!
 //! Half-precision numbers and integers of up to 16 bits widen to f32 without loss, longer integers to f64 (without loss
 //! below 2⁵³). What a header promises is never allocated before it is there. Every writer writes beside its place and
@@ -25,6 +26,7 @@ mod parquet;
 mod parquet_flat;
 mod parquet_rows;
 mod parquet_values;
+mod pickled;
 mod rows;
 mod safetensors;
 mod separator;

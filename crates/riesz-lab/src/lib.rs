@@ -31,6 +31,7 @@ pub mod network;
 pub mod optim;
 pub mod own_data;
 mod parquet_columns;
+mod pickle;
 pub mod pretrained;
 pub mod progress;
 pub mod protocols;

@@ -33,7 +33,8 @@ pub(crate) struct Member {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packed {
     is_deflated: bool,
-    checksum: u32,
+    /// None where none was computed.
+    checksum: Option<u32>,
     /// Bytes in the archive.
     length: u64,
     /// Bytes of the content.
@@ -112,11 +113,21 @@ fn member(bytes: &[u8]) -> Option<(Member, &[u8])> {
         0 | 8 => None,
         _ => Some("is packed by a method that is not read; stored and deflated members are"),
     };
-    let packed = Packed { is_deflated, checksum: u32_at(record, 16), length, size, start };
+    let packed = Packed { is_deflated, checksum: Some(u32_at(record, 16)), length, size, start };
     Some((Member { name: readable(&bytes[46..46 + name]).into_owned(), size, packed, refusal }, after))
 }
 
 impl Packed {
+    /// Bytes of the content.
+    pub(crate) fn size(self) -> u64 {
+        self.size
+    }
+
+    /// The same, where a checksum of 0 says that none was computed.
+    pub(crate) fn unless_zero(self) -> Self {
+        Self { checksum: self.checksum.filter(|sum| *sum != 0), ..self }
+    }
+
     /// The content's bytes out of the archive's file.
     ///
     /// # Errors
@@ -144,7 +155,7 @@ pub(crate) struct Content<'a> {
     bytes: std::io::Take<Box<dyn Read + Send + 'a>>,
     left: u64,
     sum: Crc,
-    checksum: u32,
+    checksum: Option<u32>,
 }
 
 impl Read for Content<'_> {
@@ -157,7 +168,7 @@ impl Read for Content<'_> {
             if self.left > 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
-            if self.sum.sum() != self.checksum {
+            if self.checksum.is_some_and(|checksum| self.sum.sum() != checksum) {
                 return Err(wrong("is damaged: its checksum does not hold"));
             }
         }

@@ -65,6 +65,76 @@ fn written(path: &Path, tensors: &[NamedTensor], dtype: Dtype) -> PathBuf {
     path.to_owned()
 }
 
+/// A file as torch wrote it before 1.6: a checkpoint of these tensors, of f32.
+fn as_torch(path: &Path, tensors: &[NamedTensor]) -> PathBuf {
+    let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+    let number = |number: usize| [b"J", &(number as i32).to_le_bytes()[..]].concat();
+    let numbers = |numbers: &[usize]| {
+        [b"(", &numbers.iter().flat_map(|&side| number(side)).collect::<Vec<u8>>()[..], b"t"].concat()
+    };
+    let tensor = |tensor: &NamedTensor| {
+        let strides: Vec<usize> =
+            (1..=tensor.shape.len()).map(|side| tensor.shape[side..].iter().product()).collect();
+        let storage = [
+            &b"(("[..],
+            &text("storage"),
+            b"ctorch\nFloatStorage\n",
+            &text(&tensor.name),
+            &text("cpu"),
+            &number(tensor.values.len()),
+            b"NtQ",
+        ];
+        [
+            &text(&tensor.name),
+            &b"ctorch._utils\n_rebuild_tensor_v2\n"[..],
+            &storage.concat(),
+            &number(0),
+            &numbers(&tensor.shape),
+            &numbers(&strides),
+            b"\x89ccollections\nOrderedDict\n)RtR",
+        ]
+        .concat()
+    };
+    let pickled = |what: &[u8]| [b"\x80\x02", what, b"."].concat();
+    let state: Vec<u8> = tensors.iter().flat_map(tensor).collect();
+    let state = [b"ccollections\nOrderedDict\n)R(", &state[..], b"u"].concat();
+    let object = [&b"}("[..], &text("epoch"), b"K\x03", &text("state_dict"), &state, b"u"].concat();
+    let keys: Vec<u8> = tensors.iter().flat_map(|tensor| text(&tensor.name)).collect();
+    let mut file = [
+        pickled(b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"),
+        pickled(&number(1001)),
+        pickled(&[&b"}"[..], &text("little_endian"), b"\x88s"].concat()),
+        pickled(&object),
+        pickled(&[b"](", &keys[..], b"e"].concat()),
+    ]
+    .concat();
+    for tensor in tensors {
+        file.extend((tensor.values.len() as u64).to_le_bytes());
+        file.extend(tensor.values.iter().flat_map(|x| x.to_le_bytes()));
+    }
+    std::fs::write(path, file).unwrap();
+    path.to_owned()
+}
+
+#[test]
+fn what_torch_saved_gives_what_safetensors_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = backbone(&engine(Backbone::ResnetSmall, Stem::Small, 20, 1));
+    let plain = written(&folder.path().join("weights.safetensors"), &tensors, Dtype::F32);
+    let torchs = as_torch(&folder.path().join("weights.pth"), &tensors);
+    let given = [plain, torchs].map(|path| {
+        let mut encoder = engine(Backbone::ResnetSmall, Stem::Small, 20, 2);
+        let fitted = give(&path, &mut encoder).unwrap();
+        (
+            fitted.left,
+            encoder.named_tensors(),
+            Weights::read(&path).unwrap().recipe_keys().unwrap().split_off(1),
+        )
+    });
+    assert_eq!(given[0], given[1]);
+    assert_eq!(given[0].0, Vec::<String>::new());
+}
+
 fn give(path: &Path, encoder: &mut Engine) -> Result<Fitted, String> {
     let start = StartRecipe { weights: path.to_str().unwrap().to_owned(), sha256: None };
     start.pinned().and_then(|start| start.give(encoder)).map_err(|error| error.to_string())
@@ -251,7 +321,9 @@ fn what_is_no_such_file_is_refused_in_one_sentence() {
         written(&path(name), &tensors, Dtype::F32)
     };
     std::fs::write(path("zip"), b"PK\x03\x04rest").unwrap();
-    std::fs::write(path("old.pth"), b"\x80\x02}q\x01.").unwrap();
+    std::fs::write(path("empty.pth"), b"\x80\x02}q\x01.").unwrap();
+    std::fs::write(path("short.pth"), b"\x80\x02}q").unwrap();
+    std::fs::write(path("old.tar"), [&[0; 257][..], b"ustar"].concat()).unwrap();
     std::fs::write(path("short.safetensors"), b"\xff\0\0\0").unwrap();
     std::fs::write(path("empty.safetensors"), b"").unwrap();
     std::fs::create_dir(path("folder")).unwrap();
@@ -265,10 +337,12 @@ fn what_is_no_such_file_is_refused_in_one_sentence() {
     });
     for (file, expected) in [
         (path("none.safetensors"), "none.safetensors"),
-        (path("zip"), "weights_only=True"),
-        (path("old.pth"), "save_file("),
-        (path("short.safetensors"), "not safetensors"),
-        (path("empty.safetensors"), "not safetensors"),
+        (path("zip"), "its directory is damaged or missing"),
+        (path("empty.pth"), "they are such as none"),
+        (path("short.pth"), "ends too early"),
+        (path("old.tar"), "neither safetensors nor a file of torch.save"),
+        (path("short.safetensors"), "neither safetensors nor a file of torch.save"),
+        (path("empty.safetensors"), "neither safetensors nor a file of torch.save"),
         (path("folder"), "has no encoder.safetensors"),
         (unknown, "neither torchvision's nor timm's"),
         (nan, "has the number NaN"),

@@ -20,7 +20,7 @@ pub struct Asked {
     /// Rows of the backbone or of the projector [default: the index's, else the backbone's]
     #[arg(long, value_enum)]
     part: Option<Part>,
-    /// Of a file of embeddings: the column, the array of an npz or the tensor of a safetensors file; of a CSV, what its columns begin with
+    /// Of a file of embeddings: the column, the array of an npz or a pickle, or the tensor of a safetensors file; of a CSV, what its columns begin with
     #[arg(long, visible_alias = "name")]
     column: Option<String>,
     /// JSON, for machines

@@ -31,8 +31,8 @@ use crate::{Error, Result, atomic, device, interrupt};
   riesz geometry merge part-*.state                      the whole
   riesz geometry --list                                  every metric: definition and source
 
-Files: .npy, .npz, .safetensors, .parquet, .arrow, .feather, .ipc, .csv, .tsv; f16, bf16, f32, f64; folders of them. Each is
-read once, block by block. docs/geometry.md explains the numbers."
+Files: .npy, .npz, .safetensors, .parquet, .arrow, .feather, .ipc, .csv, .tsv, .pt, .pth, .pkl; f16, bf16, f32, f64; folders of
+them. Each is read once, block by block. docs/geometry.md explains the numbers."
 )]
 pub struct GeometryArgs {
     #[command(subcommand)]
@@ -52,7 +52,7 @@ pub struct GeometryArgs {
     /// Labels: a text file with one a line, a column, or an array beside the rows: kNN, linear probe, LiDAR, silhouette
     #[arg(long, value_name = "FILE|COLUMN")]
     labels: Option<String>,
-    /// The column of embeddings, the array of an npz or the tensor of a safetensors file; of a CSV, what its columns begin with
+    /// The column of embeddings, the array of an npz or a pickle, or the tensor of a safetensors file; of a CSV, what its columns begin with
     #[arg(long, visible_alias = "name")]
     column: Option<String>,
     /// Of a run folder: rows of the projector (the embedding, as the loss saw it) or of the backbone (the representation)

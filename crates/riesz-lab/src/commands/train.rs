@@ -72,7 +72,7 @@ pub struct TrainArgs {
     /// The backbone: resnet18, resnet34, resnet50, resnet-small, vit-tiny, vit-small, vit-base
     #[arg(long)]
     backbone: Option<String>,
-    /// Begin with these weights: torchvision's or timm's as safetensors, or a run's folder. Lays the network that they are of over
+    /// Begin with these weights: torchvision's or timm's (.safetensors, .pth), or a run's folder. Lays the network that they are of over
     /// the recipe; the projector comes along if it fits. With --epochs 0 they are only measured
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,

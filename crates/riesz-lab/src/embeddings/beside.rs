@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::source::{Block, Failure, Source};
 use super::table::listed;
 use super::values::{Found, Values};
-use super::{npz, safetensors};
+use super::{npz, pickled, safetensors};
 use crate::input;
 
 /// Rows of an array, with texts beside them.
@@ -84,6 +84,10 @@ fn in_file(path: &Path, name: &str) -> Result<Option<(&'static str, Found)>, Fai
         Some("safetensors") => {
             let (file, length) = opened()?;
             Ok(Some(("tensor", safetensors::values(file, length, name)?)))
+        }
+        Some("pt" | "pth" | "pkl" | "pickle") => {
+            let (file, length) = opened()?;
+            Ok(Some(("array or list", pickled::values(file.get_ref(), length, name)?)))
         }
         _ => Ok(None),
     }

@@ -11,7 +11,7 @@ use super::rows::Rows;
 use super::source::{BLOCK, Failure, Source};
 pub use super::source::{Block, Wanted};
 use super::table::Dimensions;
-use super::{arrow, beside, npy, npz, parquet_rows, safetensors, text};
+use super::{arrow, beside, npy, npz, parquet_rows, pickled, safetensors, text};
 use crate::{Error, Result, foreign, input};
 
 /// An open file of embeddings.
@@ -67,8 +67,34 @@ impl Stream {
 }
 
 /// The endings of files that [`open`] takes.
-pub const ENDINGS: [&str; 9] =
-    ["npy", "npz", "safetensors", "parquet", "arrow", "feather", "ipc", "csv", "tsv"];
+pub const ENDINGS: [&str; 13] = [
+    "npy",
+    "npz",
+    "safetensors",
+    "parquet",
+    "arrow",
+    "feather",
+    "ipc",
+    "csv",
+    "tsv",
+    "pt",
+    "pth",
+    "pkl",
+    "pickle",
+];
+
+/// Of these, how many are embeddings wherever they lie.
+const PLAIN: usize = 9;
+
+/// Whether files of such an ending may be anything: weights, settings, a vocabulary.
+pub fn is_anything(ending: &str) -> bool {
+    !ENDINGS[..PLAIN].contains(&ending)
+}
+
+/// Whether files of such an ending have arrays, and no columns.
+fn is_of_arrays(ending: &str) -> bool {
+    ["npy", "npz", "safetensors", "pt", "pth", "pkl", "pickle"].contains(&ending)
+}
 
 /// Opens a file of embeddings.
 ///
@@ -109,13 +135,11 @@ fn open_of(path: &Path, wanted: &Wanted, shapes: Shapes) -> Result<Stream> {
         "h5" | "hdf5" | "he5" => content(
             "is an HDF5 file, which riesz does not read; write the matrix as .npy (numpy.save) or .parquet",
         ),
-        "pt" | "pth" | "pkl" | "pickle" => content(
-            "is a pickle, which can run any program when it is read; write the matrix as .npy or .safetensors",
-        ),
+        "pt" | "pth" | "pkl" | "pickle" => pickled::open(file, length, name, shapes),
         _ => content(&format!("the file's name must end in .{}", ENDINGS.join(", ."))),
     };
     let source = match ending {
-        "npy" | "npz" | "safetensors" if !wanted.texts.is_empty() => {
+        ending if is_of_arrays(ending) && !wanted.texts.is_empty() => {
             source.and_then(|numbers| beside::with_texts(numbers, path, &wanted.texts))
         }
         _ => source,
@@ -131,7 +155,7 @@ fn open_of(path: &Path, wanted: &Wanted, shapes: Shapes) -> Result<Stream> {
 pub fn columns_beside(path: &Path) -> Result<Option<Vec<String>>> {
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
     match ending.as_deref() {
-        Some("npy" | "npz" | "safetensors") => {
+        Some(ending) if is_of_arrays(ending) => {
             let found = beside::open(path).map_err(|failure| told(path, failure))?;
             Ok(found.map(|(_, header)| header))
         }

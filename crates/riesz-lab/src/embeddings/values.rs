@@ -1,4 +1,4 @@
-//! One value a row as text, from an array of one dimension: integers, or text of a fixed width.
+//! One value a row as text, from an array of one dimension (integers, or text of a fixed width) or a list.
 
 use std::io::Read;
 
@@ -18,17 +18,25 @@ pub(super) enum Kind {
     Bytes,
 }
 
-/// An array of values.
+/// An array of values, or a list.
 #[derive(Debug)]
 pub(super) struct Values {
-    kind: Kind,
-    big_endian: bool,
-    /// Bytes of a value.
-    size: usize,
-    count: usize,
-    bytes: Vec<u8>,
+    held: Held,
     /// The text that stands for no value, if one does.
     pub(super) none: Option<&'static str>,
+}
+
+#[derive(Debug)]
+enum Held {
+    Array {
+        kind: Kind,
+        big_endian: bool,
+        /// Bytes of a value.
+        size: usize,
+        count: usize,
+        bytes: Vec<u8>,
+    },
+    List(Vec<String>),
 }
 
 /// An array of one dimension, or the names of those that its file has.
@@ -61,38 +69,55 @@ impl Values {
         if bytes.len() as u64 != found {
             return Err(Failure::Disk(std::io::ErrorKind::UnexpectedEof.into()));
         }
-        Ok(Self { kind, big_endian, size, count, bytes, none: None })
+        Ok(Self { held: Held::Array { kind, big_endian, size, count, bytes }, none: None })
+    }
+
+    /// A list of texts.
+    pub(super) fn of_texts(texts: Vec<String>) -> Self {
+        Self { held: Held::List(texts), none: None }
     }
 
     /// How many.
     pub(super) fn len(&self) -> usize {
-        self.count
+        match &self.held {
+            Held::Array { count, .. } => *count,
+            Held::List(texts) => texts.len(),
+        }
     }
 
     /// The value at a place as text; empty where it stands for none.
     pub(super) fn text(&self, place: usize) -> String {
-        let mut bytes = self.bytes[place * self.size..(place + 1) * self.size].to_vec();
-        let text = match self.kind {
-            Kind::Bytes => String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned(),
-            Kind::Unicode => {
-                let (characters, _) = bytes.as_chunks::<4>();
-                let code = |four: &[u8; 4]| {
-                    if self.big_endian { u32::from_be_bytes(*four) } else { u32::from_le_bytes(*four) }
-                };
-                let letter = |four| char::from_u32(code(four)).unwrap_or(char::REPLACEMENT_CHARACTER);
-                characters.iter().map(letter).collect::<String>().trim_end_matches('\0').to_owned()
-            }
-            Kind::Signed | Kind::Unsigned => {
-                if self.big_endian {
-                    bytes.reverse();
-                }
-                let is_negative = self.kind == Kind::Signed && bytes.last().is_some_and(|byte| *byte > 127);
-                bytes.resize(16, if is_negative { 0xff } else { 0 });
-                let (whole, _) = bytes.as_chunks::<16>();
-                whole.first().map_or_else(String::new, |whole| i128::from_le_bytes(*whole).to_string())
+        let text = match &self.held {
+            Held::List(texts) => texts[place].clone(),
+            Held::Array { kind, big_endian, size, bytes, .. } => {
+                of_bytes(*kind, *big_endian, &bytes[place * size..(place + 1) * size])
             }
         };
         if self.none.is_some_and(|none| none == text) { String::new() } else { text }
+    }
+}
+
+fn of_bytes(kind: Kind, big_endian: bool, bytes: &[u8]) -> String {
+    match kind {
+        Kind::Bytes => String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned(),
+        Kind::Unicode => {
+            let (characters, _) = bytes.as_chunks::<4>();
+            let code = |four: &[u8; 4]| {
+                if big_endian { u32::from_be_bytes(*four) } else { u32::from_le_bytes(*four) }
+            };
+            let letter = |four| char::from_u32(code(four)).unwrap_or(char::REPLACEMENT_CHARACTER);
+            characters.iter().map(letter).collect::<String>().trim_end_matches('\0').to_owned()
+        }
+        Kind::Signed | Kind::Unsigned => {
+            let mut bytes = bytes.to_vec();
+            if big_endian {
+                bytes.reverse();
+            }
+            let is_negative = kind == Kind::Signed && bytes.last().is_some_and(|byte| *byte > 127);
+            bytes.resize(16, if is_negative { 0xff } else { 0 });
+            let (whole, _) = bytes.as_chunks::<16>();
+            whole.first().map_or_else(String::new, |whole| i128::from_le_bytes(*whole).to_string())
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use riesz::{Matrix, normalize_from};
 use walkdir::WalkDir;
 
 use crate::embeddings::Dimensions;
-use crate::embeddings::stream::{self, Block, ENDINGS, Stream, Wanted};
+use crate::embeddings::stream::{self, Block, ENDINGS, Stream, Wanted, is_anything};
 use crate::{Error, Result, threads};
 
 /// A file of embeddings, and the name under which it is told and keyed: its path below what was given, and as many of the folders above
@@ -105,6 +105,11 @@ fn in_folder(folder: &Path) -> Result<Vec<Input>> {
         if entry.file_type().is_file() && !is_hidden(path) && ENDINGS.contains(&ending(path).as_str()) {
             files.push(path.to_owned());
         }
+    }
+    // What may be anything counts where there is nothing else.
+    let is_plain = |path: &PathBuf| !is_anything(&ending(path));
+    if files.iter().any(is_plain) {
+        files.retain(is_plain);
     }
     // A table beside an array of the same name has the names of its rows.
     let is_names = |path: &PathBuf| {

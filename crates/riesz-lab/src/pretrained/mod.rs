@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `names.rs` | what other people call the tensors of the networks that riesz has, and which network a file is of |
 //! | `fit.rs` | which tensors fit an encoder, told in sentences |
+//! | `pickled.rs` | weights as torch saves them |
 //! | `places.rs` | learned places of a transformer for another number of patches |
 
 mod fit;
 mod names;
+mod pickled;
 mod places;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +28,7 @@ use names::Named;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StartRecipe {
-    /// A safetensors file, or the folder of a finished run.
+    /// A file of safetensors or of torch, or the folder of a finished run.
     pub weights: String,
     /// SHA-256 of the file; found when the run is made, if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,7 +96,7 @@ pub const PIXELS: &str = "pixels";
 pub struct Exported(pub Option<PixelsRecipe>);
 
 impl Weights {
-    /// Reads a safetensors file, or that of a run's folder.
+    /// Reads a file of safetensors or of torch, or that of a run's folder.
     ///
     /// # Errors
     /// If it is missing or damaged, of another format, or has no name that is known.
@@ -102,10 +104,10 @@ impl Weights {
         let path = file(path)?;
         let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, &error))?;
         let at = |error: Error| error.at(path.display());
-        if is_pickle(&path, &bytes) {
-            return Err(at(Error::input(PICKLE)));
-        }
-        let found = floats(&bytes).map_err(|error| at(Error::input(format!("not safetensors ({error})"))))?;
+        let found = match pickled::is_pickled(&bytes) {
+            true => pickled::floats(&bytes).map_err(at)?,
+            false => floats(&bytes).map_err(|error| at(Error::input(format!("{NEITHER} ({error})"))))?,
+        };
         let sha256 = digest(&bytes);
         let about = found.metadata.unwrap_or_default();
         match about.get("format") {
@@ -181,16 +183,7 @@ fn file(path: &Path) -> Result<PathBuf> {
     }
 }
 
-const PICKLE: &str = "is saved by torch as a pickle, which can run programs and is not read here; Python turns it into \
-     safetensors: `import torch; from safetensors.torch import save_file; w = torch.load(\"weights.pth\", map_location=\"cpu\", \
-     weights_only=True)` and `save_file({k: v.clone() for k, v in w.get(\"state_dict\", w).items()}, \"weights.safetensors\")`";
-
-/// Whether torch saved it: a zip, or a pickle from version 2 on, by its first bytes or its name.
-fn is_pickle(path: &Path, bytes: &[u8]) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    let by_name = ["pth", "pt", "ckpt", "bin", "pkl"].contains(&ending);
-    by_name || bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02")
-}
+const NEITHER: &str = "neither safetensors nor a file of torch.save";
 
 fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -40,7 +40,7 @@ const fn reader(
 }
 
 /// All of them.
-pub(crate) const READERS: [Reader; 42] = [
+pub(crate) const READERS: [Reader; 46] = [
     Reader { mend: Some(seeds::mend_png), ..reader("png", "a.png", seeds::png, folder_of) },
     reader("jpeg", "a.jpg", seeds::jpeg, folder_of),
     reader("bmp", "a.bmp", seeds::bmp, folder_of),
@@ -74,6 +74,9 @@ pub(crate) const READERS: [Reader; 42] = [
     reader("parquet", "a.parquet", seeds::parquet, rows),
     reader("arrow", "a.arrow", seeds::arrow, rows),
     reader("csv", "a.csv", seeds::csv, rows),
+    reader("torch", "a.pt", seeds::torch, rows),
+    reader("torch-labels", "a.pt", seeds::torch_labels, rows_with_labels),
+    reader("pickle", "a.pkl", seeds::pickle, rows),
     reader("partial", "a.state", seeds::partial, |path| one(geometry::partial::read(path))),
     reader("recipe", "a.toml", seeds::recipes, recipe),
     reader("grid", "a.toml", seeds::grids, |path| one(Grid::read(path))),
@@ -87,6 +90,7 @@ pub(crate) const READERS: [Reader; 42] = [
     reader("weights", "w.safetensors", seeds::weights, |path| {
         one(Weights::read(path).and_then(|weights| weights.recipe_keys()))
     }),
+    reader("torch-weights", "w.pth", seeds::torch_weights, |path| one(Weights::read(path))),
     reader("index", "index.parquet", seeds::index, index),
     reader("checkpoint", "last.safetensors", seeds::checkpoint, |path| one(Checkpoint::load(path))),
     reader("log", "log.jsonl", seeds::log, |path| run(path, |run| one(run.events()))),

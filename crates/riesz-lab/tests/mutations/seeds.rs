@@ -292,6 +292,39 @@ pub(crate) fn partial() -> Vec<Vec<u8>> {
     vec![std::fs::read(made().join("a.state")).unwrap()]
 }
 
+/// Torch's own files of a matrix, or of several things.
+pub(crate) fn torch() -> Vec<Vec<u8>> {
+    golden(&[
+        "pickles/float32.pt",
+        "pickles/old.pt",
+        "pickles/columns.pt",
+        "pickles/without-checksum.pt",
+        "pickles/numpy-within.pt",
+        "pickles/list.pt",
+    ])
+}
+
+pub(crate) fn torch_labels() -> Vec<Vec<u8>> {
+    golden(&["pickles/dictionary.pt", "pickles/dictionary-old.pt"])
+}
+
+pub(crate) fn torch_weights() -> Vec<Vec<u8>> {
+    golden(&["pickles/names.pt", "pickles/names-old.pt"])
+}
+
+pub(crate) fn pickle() -> Vec<Vec<u8>> {
+    golden(&[
+        "pickles/protocol-2.pkl",
+        "pickles/protocol-4.pkl",
+        "pickles/protocol-5.pkl",
+        "pickles/fortran.pkl",
+        "pickles/each.pkl",
+        "pickles/objects.pkl",
+        "pickles/python-2.pkl",
+        "pickles/call.pkl",
+    ])
+}
+
 pub(crate) fn weights() -> Vec<Vec<u8>> {
     [encoder(), vec![std::fs::read(made().join("weights.safetensors")).unwrap()]].concat()
 }
