@@ -64,6 +64,11 @@ for protocol in [2, 3, 4, 5]:
 (HERE / "each.pkl").write_bytes(pickle.dumps({path: row for path, row in zip(PATHS, MATRIX.astype("<f4"))}))
 (HERE / "objects.pkl").write_bytes(pickle.dumps({"z": MATRIX.astype("<f4"), "labels": np.array(["x", "y", "z"], dtype=object)}))
 
+(HERE / "tensors.pkl").write_bytes(pickle.dumps({"rows": ROWS.double(), "half": ROWS.half()[0], "ids": LABELS}))
+(HERE / "lists.pkl").write_bytes(pickle.dumps({"rows": MATRIX.astype(float).tolist(), "labels": [5, 6, 7], "ids": PATHS}))
+(HERE / "plain.pkl").write_bytes(pickle.dumps(MATRIX.tolist()))
+(HERE / "uneven.pkl").write_bytes(pickle.dumps([[0.5, 1.0], [2.0]]))
+
 
 # As Python 2 wrote it, whose texts are bytes: what CIFAR for Python is made of.
 def old_text(text):
@@ -78,9 +83,15 @@ def python_2(matrix, kind, labels):
         matrix.tobytes()
     ) + b"tb"
     listed = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    if kind == "u1":
+        array = array.replace(b"U\x01<NNN", b"U\x01|NNN")
     return b"\x80\x02}q\x00(" + old_text("data") + array + old_text("labels") + listed + b"u."
 
 
+images = np.arange(2 * 3072).reshape(2, 3072).astype("u1")
+classes = b"".join(old_text(name) for name in ["airplane", "automobile", "bird", "cat"])
+(HERE / "cifar-batch").write_bytes(python_2(images, "u1", [3, 0]))
+(HERE / "cifar-meta").write_bytes(b"\x80\x02}(" + old_text("label_names") + b"](" + classes + b"eu.")
 (HERE / "python-2.pkl").write_bytes(python_2(MATRIX.astype("<f4"), "f4", [1, 2, 3]))
 
 

@@ -44,6 +44,9 @@ fn a_matrix_is_read_whatever_wrote_it_and_however_it_lies() {
         "sentences.pkl",
         "each.pkl",
         "objects.pkl",
+        "tensors.pkl",
+        "lists.pkl",
+        "plain.pkl",
         "python-2.pkl",
         "call.pkl",
     ] {
@@ -53,7 +56,19 @@ fn a_matrix_is_read_whatever_wrote_it_and_however_it_lies() {
             wide.push(file);
         }
     }
-    assert_eq!(wide, ["float64.pt", "int32.pt", "int64.pt", "dictionary-old.pt", "fortran.pkl"]);
+    assert_eq!(
+        wide,
+        [
+            "float64.pt",
+            "int32.pt",
+            "int64.pt",
+            "dictionary-old.pt",
+            "fortran.pkl",
+            "tensors.pkl",
+            "lists.pkl",
+            "plain.pkl"
+        ]
+    );
     assert!(!Path::new("riesz-was-here").exists(), "the call in call.pkl was made");
     let truths = read(&golden("bool.pt"), None).unwrap().to_f64();
     assert_eq!(truths, Matrix::new(vec![0.0, 0.0, 0.0, 1.0, 1.0, 1.0], 2));
@@ -66,6 +81,7 @@ fn one_of_several_is_chosen_by_its_path() {
     let of = |file: &str, path: &str| read(&golden(file), Some(path)).unwrap().to_f64();
     assert_eq!(of("module.pt", "a.weight"), Matrix::new(MATRIX.to_vec(), 2));
     assert_eq!(of("state.pt", "state_dict.a.weight"), Matrix::new(MATRIX.to_vec(), 2));
+    assert_eq!(of("lists.pkl", "rows"), Matrix::new(MATRIX.to_vec(), 2));
     let (rows, views) = read_stacked(&golden("stacked.pt"), None).unwrap();
     let both: Vec<f64> = MATRIX.into_iter().chain(MATRIX.map(|x| x + 1.0)).collect();
     assert_eq!((rows.to_f64(), views), (Matrix::new(both, 2), Some(2)));
@@ -85,6 +101,8 @@ fn lists_and_integers_beside_an_array_are_its_texts() {
     assert_eq!(texts("sentences.pkl", &["sentences"]).unwrap(), [paths]);
     assert_eq!(texts("each.pkl", &["name"]).unwrap(), [paths]);
     assert_eq!(texts("objects.pkl", &["labels"]).unwrap(), [["x", "y", "z"]]);
+    assert_eq!(texts("lists.pkl", &["labels", "ids"]).unwrap(), [["5", "6", "7"], paths]);
+    assert_eq!(texts("tensors.pkl", &["ids"]).unwrap(), [["1", "-1", "300"]]);
     assert_eq!(texts("python-2.pkl", &["labels"]).unwrap(), [["1", "2", "3"]]);
     let message = texts("dictionary.pt", &["class"]).unwrap_err().to_string();
     let expected =
@@ -97,7 +115,8 @@ fn what_is_not_read_is_told() {
     for (file, path, expected) in [
         ("two.pt", None, "holds several arrays; name one of u, inner.v"),
         ("two.pt", Some("w"), "has no array w; it has u, inner.v"),
-        ("dictionary.pt", Some("paths"), "paths is a list; expected an array"),
+        ("dictionary.pt", Some("paths"), "paths is a list; expected an array, or a list of rows"),
+        ("uneven.pkl", None, "array 1 has 1 numbers; the first row has 2"),
         ("stacked.pt", None, "its array has the shape [2, 3, 2]; expected [rows, columns]"),
         ("expanded.pt", None, "its array repeats its numbers (expand)"),
         ("complex.pt", None, "its array holds values of type torch.ComplexFloatStorage"),

@@ -58,6 +58,8 @@ pub(super) struct File {
     pub(super) entry: usize,
     /// What its records are called: `train`.
     pub(super) name: &'static str,
+    /// The byte of the first record.
+    pub(super) start: u64,
     /// The label of each record.
     pub(super) labels: Vec<Option<u32>>,
 }
@@ -144,7 +146,7 @@ impl Source for Records {
     fn image(&self, index: usize) -> Result<Image> {
         let (file, record, _) = self.find(index);
         let bytes = self.layout.bytes();
-        let record = self.tree.read_at(file.entry, record as u64 * bytes as u64, bytes)?;
+        let record = self.tree.read_at(file.entry, file.start + record as u64 * bytes as u64, bytes)?;
         Ok(self.layout.image(&record))
     }
 }

@@ -50,7 +50,9 @@ fn kind(head: &[u8], name: &str) -> Option<(String, &'static str)> {
             return as_told("an array (npy), which is not read as images", FOLDER);
         }
         [0x89, b'H', b'D', b'F', ..] => return as_told("an HDF5 file, which is not read", FOLDER),
-        [0x80, 2..=5, ..] => return as_told("a Python pickle, which is not read", FOLDER),
+        [0x80, 2..=5, ..] => {
+            return as_told("a Python pickle; CIFAR's are read, with all their folder", FOLDER);
+        }
         _ => {}
     }
     if image::guess_format(head).is_ok() {

@@ -42,7 +42,12 @@ pub(super) fn open(tree: &Arc<Tree>) -> Result<Option<Opened>> {
         if let Some(wrong) = labels.iter().find(|label| !(1..=10).contains(*label)) {
             return Err(Error::input(format!("{place}: label {wrong}; STL-10 has 1 to 10")));
         }
-        Ok(File { entry, name, labels: labels.iter().map(|&label| Some(u32::from(label) - 1)).collect() })
+        Ok(File {
+            entry,
+            name,
+            start: 0,
+            labels: labels.iter().map(|&label| Some(u32::from(label) - 1)).collect(),
+        })
     };
     let mut train = vec![labeled("train")?];
     let test = vec![labeled("test")?];
@@ -50,7 +55,7 @@ pub(super) fn open(tree: &Arc<Tree>) -> Result<Option<Opened>> {
     if let Some(entry) = find(tree, "unlabeled_X.bin") {
         let images = count(tree, entry, LAYOUT)?;
         kind = format!("STL-10 binary, {images} of the training images unlabeled");
-        train.push(File { entry, name: "unlabeled", labels: vec![None; images] });
+        train.push(File { entry, name: "unlabeled", start: 0, labels: vec![None; images] });
     }
     let source =
         |files| -> Box<dyn Source> { Box::new(Records { tree: Arc::clone(tree), layout: LAYOUT, files }) };

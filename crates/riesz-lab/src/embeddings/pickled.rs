@@ -1,9 +1,13 @@
 //! Python's files: a tensor or an array in a pickle of torch or NumPy, alone or in a nest of dictionaries and lists. Nothing is run.
 //!
-//! Where there is no matrix, but arrays of one dimension that are equally long and lie in one dictionary or list, each is a row.
+//! Where there is no matrix, but arrays of one dimension or lists of numbers that are equally long and lie in one dictionary or list, each
+//! is a row.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
+
+use riesz::Matrix;
 
 use super::numbers::{ByRows, Layout, Number, Shapes, matrix_shape};
 use super::rows::Rows;
@@ -22,20 +26,11 @@ pub(super) fn open(file: File, length: u64, name: Option<&str>, shapes: Shapes) 
             let called = called(&path);
             let (views, rows, dim) = matrix_shape(&array.shape, shapes)
                 .map_err(|what| Failure::Content(format!("{called} {what}")))?;
-            let layout = Layout {
-                number: number(array.element),
-                big_endian: array.big_endian,
-                by_columns: false,
-                views,
-                rows,
-                dim,
-            };
             let numbers = array.open(file).map_err(|error| of_array(&called, error))?;
-            Ok(Box::new(Tensor { called, numbers: ByRows::new(numbers, layout) }))
+            Ok(Box::new(Tensor { called, numbers: ByRows::new(numbers, layout(&array, views, [rows, dim])) }))
         }
-        Chosen::Each(dim, vectors) => {
-            let rows = vectors.len() as u64;
-            Ok(Box::new(Vectors { file, dim, rows, vectors: vectors.into_iter() }))
+        Chosen::Each(dim, rows) => {
+            Ok(Box::new(Each { file, dim, count: rows.len() as u64, rows: rows.into_iter() }))
         }
     }
 }
@@ -52,7 +47,10 @@ pub(super) fn values(file: &File, length: u64, name: &str) -> Outcome<Found> {
     };
     let wrong = |what: String| Err(Failure::Content(format!("{called} {what}")));
     let array = match content {
-        Content::List(texts) => return Ok(Found::Values(Values::of_texts(texts.clone()))),
+        Content::Texts(texts) => return Ok(Found::Values(Values::of_texts(texts.clone()))),
+        Content::Numbers(numbers) => {
+            return Ok(Found::Values(Values::of_texts(numbers.iter().map(f64::to_string).collect())));
+        }
         Content::Unread(why) => return wrong(why.clone()),
         Content::Array(array) => array,
     };
@@ -93,51 +91,57 @@ fn of_array(called: &str, error: std::io::Error) -> Failure {
 enum Chosen {
     One(String, Array),
     /// Of so many numbers each, by their paths.
-    Each(usize, Vec<(String, Array)>),
+    Each(usize, Vec<(String, Content)>),
 }
 
-/// The array of that path, or the only one, or the only matrix; else arrays that are rows.
+/// The array of that path, or the only matrix; else arrays and lists that are rows.
 fn choose(contents: Contents, name: Option<&str>, shapes: Shapes) -> Outcome<Chosen> {
     let wrong = |message: String| Err(Failure::Content(message));
+    let groups = groups(&contents);
     if let Some(name) = name {
+        let group = groups.iter().find(|group| group.within.strip_suffix('.') == Some(name));
         return match contents.iter().find(|thing| thing.path == name).map(|thing| &thing.content) {
             Some(Content::Array(array)) => Ok(Chosen::One(name.to_owned(), array.clone())),
             Some(Content::Unread(why)) => wrong(format!("array {name} {why}")),
-            Some(Content::List(_)) => wrong(format!("{name} is a list; expected an array")),
-            None => wrong(format!("has no array {name}; it has {}", paths(contents.iter()))),
+            Some(Content::Texts(_) | Content::Numbers(_)) => {
+                wrong(format!("{name} is a list; expected an array, or a list of rows"))
+            }
+            None => match group {
+                Some(group) => group.chosen(),
+                None => wrong(format!("has no array {name}; it has {}", paths(contents.iter()))),
+            },
         };
     }
-    let of_each = dim_of_each(&contents);
-    let arrays: Vec<(&Thing, &Array)> = arrays(&contents).collect();
+    let arrays: Vec<(&Thing, &Array)> = contents
+        .iter()
+        .filter_map(|thing| match &thing.content {
+            Content::Array(array) => Some((thing, array)),
+            _ => None,
+        })
+        .collect();
     let matrices: Vec<&(&Thing, &Array)> =
         arrays.iter().filter(|(_, array)| matrix_shape(&array.shape, shapes).is_ok()).collect();
-    match (&arrays[..], &matrices[..], of_each) {
-        ([], ..) => {
+    let several = |names: String| wrong(format!("holds several arrays; name one of {names}"));
+    match (&matrices[..], &groups[..], &arrays[..]) {
+        ([(thing, only)], ..) | ([], [], [(thing, only)]) => {
+            Ok(Chosen::One(thing.path.clone(), (*only).clone()))
+        }
+        ([], [only], _) => only.chosen(),
+        ([], [], []) => {
             let unread = contents.iter().find_map(|thing| match &thing.content {
                 Content::Unread(why) => Some(format!("{} {why}", called(&thing.path))),
                 _ => None,
             });
-            wrong(unread.unwrap_or_else(|| "holds no array of torch or NumPy".to_owned()))
+            wrong(
+                unread.unwrap_or_else(|| "holds no array of torch or NumPy, and no list of rows".to_owned()),
+            )
         }
-        ([(thing, only)], ..) | (_, [(thing, only)], _) => {
-            Ok(Chosen::One(thing.path.clone(), (*only).clone()))
+        ([], groups @ [_, ..], _) => {
+            let names = groups.iter().map(|group| group.within.trim_end_matches('.').to_owned());
+            several(listed(&names.collect::<Vec<_>>()))
         }
-        (_, [], Some(dim)) => Ok(Chosen::Each(
-            dim,
-            arrays.iter().map(|(thing, array)| (thing.path.clone(), (*array).clone())).collect(),
-        )),
-        _ => wrong(format!(
-            "holds several arrays; name one of {}",
-            paths(arrays.iter().map(|(thing, _)| *thing))
-        )),
+        _ => several(paths(arrays.iter().map(|(thing, _)| *thing))),
     }
-}
-
-fn arrays(contents: &Contents) -> impl Iterator<Item = (&Thing, &Array)> {
-    contents.iter().filter_map(|thing| match &thing.content {
-        Content::Array(array) => Some((thing, array)),
-        _ => None,
-    })
 }
 
 fn paths<'a>(things: impl Iterator<Item = &'a Thing>) -> String {
@@ -145,19 +149,64 @@ fn paths<'a>(things: impl Iterator<Item = &'a Thing>) -> String {
     if names.is_empty() { "none".to_owned() } else { listed(&names) }
 }
 
-/// How many numbers each array has, if there are several, all of one dimension, equally long, and beside one another.
-fn dim_of_each(contents: &Contents) -> Option<usize> {
-    let (first, array) = arrays(contents).next()?;
-    let &[dim] = &array.shape[..] else { return None };
-    let parent = first.within().0;
-    let is_alike = |(thing, array): (&Thing, &Array)| array.shape == [dim] && thing.within().0 == parent;
-    (dim > 0 && arrays(contents).count() > 1 && arrays(contents).all(is_alike)).then_some(dim)
+/// Arrays of one dimension, or lists of numbers, beside one another: rows, if they are equally long.
+struct Group<'a> {
+    /// The path of what they are in, with a point at its end unless that is the file.
+    within: &'a str,
+    rows: Vec<(&'a Thing, usize)>,
 }
 
-/// The keys of arrays that are rows.
+impl Group<'_> {
+    fn dim(&self) -> usize {
+        self.rows.first().map_or(0, |(_, length)| *length)
+    }
+
+    fn chosen(&self) -> Outcome<Chosen> {
+        let dim = self.dim();
+        if let Some((thing, length)) = self.rows.iter().find(|(_, length)| *length != dim) {
+            return Err(Failure::Content(format!(
+                "{} has {length} numbers; the first row has {dim}",
+                called(&thing.path)
+            )));
+        }
+        let rows = self.rows.iter().map(|(thing, _)| (thing.path.clone(), thing.content.clone())).collect();
+        Ok(Chosen::Each(dim, rows))
+    }
+}
+
+/// All groups of several rows, but for lists that have a number for each row of another group.
+fn groups(contents: &Contents) -> Vec<Group<'_>> {
+    let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
+    for thing in contents {
+        let length = match &thing.content {
+            Content::Array(array) if array.shape.len() == 1 => array.shape[0],
+            Content::Numbers(numbers) => numbers.len(),
+            _ => continue,
+        };
+        let within = thing.within().0;
+        groups.entry(within).or_insert_with(|| Group { within, rows: Vec::new() }).rows.push((thing, length));
+    }
+    let groups: Vec<Group<'_>> =
+        groups.into_values().filter(|group| group.rows.len() > 1 && group.dim() > 0).collect();
+    let counts: BTreeSet<usize> = groups.iter().map(|group| group.rows.len()).collect();
+    let is_beside = |group: &Group<'_>| group.rows.iter().all(|(_, length)| counts.contains(length));
+    let is_one = groups.len() == 1;
+    groups.into_iter().filter(|group| is_one || !is_beside(group)).collect()
+}
+
+/// The keys of arrays that are rows, if they are more than their places.
 fn of_keys(contents: &Contents) -> Option<Vec<String>> {
-    dim_of_each(contents)?;
-    Some(arrays(contents).map(|(thing, _)| thing.within().1.to_owned()).collect())
+    let groups = groups(contents);
+    let [group] = &groups[..] else { return None };
+    let keys: Vec<String> = group.rows.iter().map(|(thing, _)| thing.within().1.to_owned()).collect();
+    let are_places = keys.iter().enumerate().all(|(place, key)| *key == place.to_string());
+    (!are_places).then_some(keys)
+}
+
+/// How an array's numbers come, row after row.
+fn layout(array: &Array, views: Option<usize>, [rows, dim]: [usize; 2]) -> Layout {
+    let number = number(array.element);
+    Layout { number, big_endian: array.big_endian, by_columns: false, views, rows, dim }
 }
 
 fn number(element: Element) -> Number {
@@ -210,44 +259,43 @@ impl Source for Tensor {
     }
 }
 
-/// An array a row.
-struct Vectors {
+/// An array or a list a row.
+struct Each {
     file: File,
     dim: usize,
-    rows: u64,
-    vectors: std::vec::IntoIter<(String, Array)>,
+    count: u64,
+    rows: std::vec::IntoIter<(String, Content)>,
 }
 
-impl Source for Vectors {
+impl Source for Each {
     fn dim(&self) -> usize {
         self.dim
     }
 
     fn rows(&self) -> Option<u64> {
-        Some(self.rows)
+        Some(self.count)
     }
 
     fn told(&self) -> Option<String> {
-        Some(format!("each of {} arrays of {} numbers is a row", self.rows, self.dim))
+        Some(format!("each of {} arrays or lists of {} numbers is a row", self.count, self.dim))
     }
 
     fn next(&mut self) -> Outcome<Option<Block>> {
         let mut rows: Option<Rows> = None;
-        for (path, array) in self.vectors.by_ref().take((BLOCK / self.dim).max(1)) {
-            let called = called(&path);
-            let layout = Layout {
-                number: number(array.element),
-                big_endian: array.big_endian,
-                by_columns: false,
-                views: None,
-                rows: 1,
-                dim: self.dim,
+        for (path, content) in self.rows.by_ref().take((BLOCK / self.dim).max(1)) {
+            let row = match content {
+                Content::Array(array) => {
+                    let called = called(&path);
+                    let numbers = array.open(&self.file).map_err(|error| of_array(&called, error))?;
+                    ByRows::new(numbers, layout(&array, None, [1, self.dim])).next()?.map(|block| block.rows)
+                }
+                Content::Numbers(numbers) => Some(Rows::F64(Matrix::new(numbers, self.dim))),
+                Content::Texts(_) | Content::Unread(_) => None,
             };
-            let numbers = array.open(&self.file).map_err(|error| of_array(&called, error))?;
-            let row = ByRows::new(numbers, layout).next()?.map(|block| block.rows);
             match (&mut rows, row) {
                 (Some(rows), Some(row)) => rows.extend(row),
-                (rows, row) => *rows = row,
+                (rows, Some(row)) => *rows = Some(row),
+                (_, None) => {}
             }
         }
         Ok(rows.map(Block::of))

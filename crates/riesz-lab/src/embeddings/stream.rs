@@ -163,8 +163,9 @@ pub fn columns_beside(path: &Path) -> Result<Option<Vec<String>>> {
     }
 }
 
-/// Columns that name items, the first that there is counts.
-pub const NAMES: [&str; 5] = ["name", "id", "path", "filename", "file"];
+/// Columns that name items, and lists in a pickle; the first that there is counts.
+pub const NAMES: [&str; 11] =
+    ["name", "id", "path", "filename", "file", "word", "names", "ids", "paths", "filenames", "words"];
 
 /// The column that names the rows of a file, if there is one; `numbers` is its column, array or tensor of embeddings.
 ///

@@ -118,6 +118,11 @@ impl Array {
         last?.checked_add(1)
     }
 
+    /// The byte of the file at which its numbers lie, row after row; `None` if they lie otherwise.
+    pub(crate) fn in_file(&self) -> Option<u64> {
+        (matches!(self.held, Held::File) && self.is_by_rows()).then_some(self.start)
+    }
+
     /// How many numbers it has.
     pub(crate) fn count(&self) -> usize {
         self.shape.iter().product()

@@ -109,6 +109,16 @@ impl Objects {
         }
     }
 
+    /// A number, a truth as 0 or 1, an integer if a float can be it.
+    pub(super) fn number(&self, id: Id) -> Option<f64> {
+        match self.node(id) {
+            Node::Int(number) => Some(*number as f64).filter(|float| *float as i64 == *number),
+            Node::Float(number) => Some(*number),
+            Node::Bool(is) => Some(f64::from(u8::from(*is))),
+            _ => None,
+        }
+    }
+
     /// A number that counts.
     pub(super) fn count(&self, id: Id) -> Option<usize> {
         match self.node(id) {

@@ -46,8 +46,10 @@ impl Thing {
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     Array(Array),
-    /// A list of texts or numbers, as text; what is neither is empty.
-    List(Vec<String>),
+    /// A list of numbers.
+    Numbers(Vec<f64>),
+    /// A list of texts, and of numbers as text; `None` is empty.
+    Texts(Vec<String>),
     /// An array that is not read, and why.
     Unread(String),
 }
@@ -82,9 +84,7 @@ pub(crate) fn read(mut file: impl BufRead + Seek + Send, length: u64) -> Result<
     if head.first() != Some(&0x80) {
         return Err(wrong("is no pickle: it does not begin as one of protocol 2 to 5 does"));
     }
-    let mut objects = Objects::default();
-    let root = machine::read(&mut file, &mut objects)?;
-    Walk::new(&objects, &Held::File, &|_| None).contents(root)
+    torch::read_plain(&mut file)
 }
 
 fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
@@ -98,22 +98,19 @@ fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     Ok(count)
 }
 
-/// Where a storage of torch lies, by its key; `None` if there is no such.
-type Storages<'a> = &'a dyn Fn(&str) -> Option<torch::Storage>;
-
 /// A walk through objects.
 struct Walk<'a> {
     objects: &'a Objects,
     /// What holds the bytes of the pickle itself.
     pickle: &'a Held,
-    storages: Storages<'a>,
+    storages: torch::Storages<'a>,
     found: Contents,
     /// Of [`MOST`], what is spent.
     spent: usize,
 }
 
 impl<'a> Walk<'a> {
-    fn new(objects: &'a Objects, pickle: &'a Held, storages: Storages<'a>) -> Self {
+    fn new(objects: &'a Objects, pickle: &'a Held, storages: torch::Storages<'a>) -> Self {
         Self { objects, pickle, storages, found: Vec::new(), spent: 0 }
     }
 
@@ -167,25 +164,35 @@ impl<'a> Walk<'a> {
 
     fn sequence(&mut self, items: &[Id], path: &Path, depth: usize) -> Result<()> {
         let objects = self.objects;
+        let number = |&item: &Id| objects.number(item);
+        if items.is_empty() {
+            return Ok(());
+        }
+        if let Some(numbers) = items.iter().map(number).collect() {
+            self.spend(8 * items.len())?;
+            self.find(path, Content::Numbers(numbers));
+            return Ok(());
+        }
         let mut texts = Vec::new();
-        for &item in items {
-            let text = match objects.node(item) {
+        for item in items {
+            let text = match objects.node(*item) {
                 Node::Text(text, _) => text.clone(),
                 Node::Int(number) => number.to_string(),
-                Node::Float(number) => number.to_string(),
-                Node::Bool(is) => u8::from(*is).to_string(),
                 Node::None => String::new(),
-                _ => break,
+                _ => match number(item) {
+                    Some(number) => number.to_string(),
+                    None => break,
+                },
             };
             self.spend(text.len())?;
             texts.push(text);
         }
-        if texts.len() < items.len() {
-            for (place, &item) in items.iter().enumerate() {
-                self.visit(item, &path.to(&place.to_string()), depth + 1)?;
-            }
-        } else if !items.is_empty() {
-            self.find(path, Content::List(texts));
+        if texts.len() == items.len() {
+            self.find(path, Content::Texts(texts));
+            return Ok(());
+        }
+        for (place, &item) in items.iter().enumerate() {
+            self.visit(item, &path.to(&place.to_string()), depth + 1)?;
         }
         Ok(())
     }
@@ -274,18 +281,17 @@ mod tests {
         .unwrap();
         let told: Vec<(&str, &str, &Content)> =
             found.iter().map(|thing| (thing.path.as_str(), thing.within().1, &thing.content)).collect();
-        let [("a", "a", Content::List(a)), ("2.0", "0", Content::List(b)), ("2.1.b", "b", Content::List(c))] =
-            &told[..]
+        let [
+            ("a", "a", Content::Texts(a)),
+            ("2.0", "0", Content::Numbers(b)),
+            ("2.1.b", "b", Content::Numbers(c)),
+        ] = &told[..]
         else {
             panic!("{told:?}")
         };
         assert_eq!(
             (&a[..], &b[..], &c[..]),
-            (
-                &["1", "xy", ""].map(str::to_owned)[..],
-                &["3".to_owned()][..],
-                &["1.5", "1"].map(str::to_owned)[..]
-            )
+            (&["1", "xy", ""].map(str::to_owned)[..], &[3.0][..], &[1.5, 1.0][..])
         );
         assert!(read_bytes(b"N.").unwrap().is_empty());
     }

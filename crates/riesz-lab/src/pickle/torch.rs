@@ -3,7 +3,7 @@
 //! behind the number of its elements.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, Cursor, Read, Result, Seek};
+use std::io::{BufRead, Cursor, Read, Result, Seek, SeekFrom};
 
 use super::arrays::{Array, Element, Held};
 use super::machine::{self, Id, Node, Objects};
@@ -44,21 +44,73 @@ pub(super) fn read_zip(file: &mut (impl Read + Seek + Send), length: u64) -> Res
     let (pickle, bytes) = in_memory(held("data.pkl", MOST_PICKLE)?.unwrap_or_default());
     let mut objects = Objects::default();
     let object = machine::read(&mut Cursor::new(bytes), &mut objects)?;
-    let storages = |key: &str| {
-        let packed = named.get(format!("data/{key}").as_str())?;
-        Some(Storage { held: Held::Member(*packed), start: 0, length: packed.size(), big_endian })
+    let storages = |id: Id| {
+        let said = said(&objects, id)?;
+        let packed = named.get(format!("data/{}", said.key).as_str());
+        let storage = packed.map(|packed| Storage {
+            held: Held::Member(*packed),
+            start: 0,
+            length: packed.size(),
+            big_endian,
+        });
+        Some((said, storage))
     };
     Walk::new(&objects, &pickle, &storages).contents(object)
 }
 
 pub(super) fn read_stream(file: &mut (impl BufRead + Seek), length: u64) -> Result<Contents> {
     let mut objects = Objects::default();
-    let _magic = machine::read(file, &mut objects)?;
-    let version = machine::read(file, &mut objects)?;
+    let (object, places) = stream(file, length, &mut objects)?;
+    let storages = |id: Id| {
+        let said = said(&objects, id)?;
+        let storage = places.get(said.key).cloned();
+        Some((said, storage))
+    };
+    Walk::new(&objects, &Held::File, &storages).contents(object)
+}
+
+/// Storages that lie within a plain pickle, each as a file of the older form: so `pickle.dump` writes tensors.
+pub(super) fn read_plain(file: &mut (impl BufRead + Seek)) -> Result<Contents> {
+    let mut objects = Objects::default();
+    let object = machine::read(file, &mut objects)?;
+    // Each by where its file lies, which several may share.
+    let mut files: BTreeMap<(u64, u64), (Id, BTreeMap<String, Storage>)> = BTreeMap::new();
+    for id in 0..objects.len() {
+        let Some((start, length)) = file_within(&objects, id).filter(|place| !files.contains_key(place))
+        else {
+            continue;
+        };
+        file.seek(SeekFrom::Start(start))?;
+        files.insert((start, length), stream(file, start + length, &mut objects)?);
+    }
+    let storages = |id: Id| {
+        let (object, places) = files.get(&file_within(&objects, id)?)?;
+        let said = said(&objects, *object)?;
+        let storage = places.get(said.key).cloned();
+        Some((said, storage))
+    };
+    Walk::new(&objects, &Held::File, &storages).contents(object)
+}
+
+/// Where the file lies that a call reads a storage from.
+fn file_within(objects: &Objects, id: Id) -> Option<(u64, u64)> {
+    let (name, call) = objects.call(id)?;
+    let bytes = *objects.sequence(call.arguments)?.first()?;
+    (name == "torch.storage._load_from_bytes").then(|| objects.bytes(bytes)).flatten()
+}
+
+/// The object of the older form that begins where `file` stands and ends at the byte `length`, and where its storages lie.
+fn stream(
+    file: &mut (impl BufRead + Seek),
+    length: u64,
+    objects: &mut Objects,
+) -> Result<(Id, BTreeMap<String, Storage>)> {
+    let _magic = machine::read(file, objects)?;
+    let version = machine::read(file, objects)?;
     if !matches!(objects.node(version), Node::Int(1001)) {
         return Err(wrong("is of another version of torch's older format than 1001"));
     }
-    let machine = machine::read(file, &mut objects)?;
+    let machine = machine::read(file, objects)?;
     let is = |key: Id, value: Id| {
         objects.text(key) == Some("little_endian") && matches!(objects.node(value), Node::Bool(false))
     };
@@ -67,37 +119,41 @@ pub(super) fn read_stream(file: &mut (impl BufRead + Seek), length: u64) -> Resu
         _ => false,
     };
     let before = objects.len();
-    let object = machine::read(file, &mut objects)?;
+    let object = machine::read(file, objects)?;
     let of_object = before..objects.len();
-    let keys = machine::read(file, &mut objects)?;
+    let keys = machine::read(file, objects)?;
     let keys = objects.sequence(keys).ok_or_else(|| wrong("is damaged: its storages have no keys"))?;
     // How long each storage is the object says where it speaks of it.
     let mut lengths: BTreeMap<&str, u64> = BTreeMap::new();
     for id in of_object {
-        if let Some(Said { key, holds: Ok(holds), count }) = said(&objects, id) {
+        if let Some(Said { key, holds: Ok(holds), count }) = said(objects, id) {
             let bytes = holds.map_or(1, Element::bytes) as u64;
             lengths.insert(key, (count as u64).saturating_mul(bytes));
         }
     }
     let mut start = file.stream_position()?;
-    let mut places: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
+    let mut places = BTreeMap::new();
     for &key in keys {
         let known = objects.text(key).and_then(|key| Some((key, *lengths.get(key)?)));
         let (key, bytes) = known
             .ok_or_else(|| wrong("is damaged: a storage that nothing speaks of, or of an unknown type"))?;
-        let end = (start + 8).checked_add(bytes).filter(|end| *end <= length);
+        let end =
+            start.checked_add(8).and_then(|start| start.checked_add(bytes)).filter(|end| *end <= length);
         let end = end.ok_or_else(|| wrong("ends too early; it is damaged or truncated"))?;
-        places.insert(key, [start + 8, bytes]);
+        places.insert(
+            key.to_owned(),
+            Storage { held: Held::File, start: start + 8, length: bytes, big_endian },
+        );
         start = end;
     }
-    let storages = |key: &str| {
-        let [start, length] = *places.get(key)?;
-        Some(Storage { held: Held::File, start, length, big_endian })
-    };
-    Walk::new(&objects, &Held::File, &storages).contents(object)
+    Ok((object, places))
 }
 
+/// What is said of the storage that an object stands for, and where it lies, if it does.
+pub(super) type Storages<'a> = &'a dyn Fn(Id) -> Option<(Said<'a>, Option<Storage>)>;
+
 /// Where a storage lies.
+#[derive(Clone)]
 pub(super) struct Storage {
     held: Held,
     start: u64,
@@ -107,7 +163,7 @@ pub(super) struct Storage {
 }
 
 /// What an object says of a storage that lies elsewhere.
-struct Said<'a> {
+pub(super) struct Said<'a> {
     key: &'a str,
     /// Its type, `None` if it has none; or what torch calls the type that is not read.
     holds: std::result::Result<Option<Element>, String>,
@@ -147,7 +203,7 @@ fn said(objects: &Objects, id: Id) -> Option<Said<'_>> {
 pub(super) fn tensor(
     objects: &Objects,
     id: Id,
-    storages: &dyn Fn(&str) -> Option<Storage>,
+    storages: Storages<'_>,
 ) -> Option<std::result::Result<Array, String>> {
     let (name, call) = objects.call(id)?;
     let arguments = objects.sequence(call.arguments)?;
@@ -168,7 +224,7 @@ fn rebuilt(
     objects: &Objects,
     function: &str,
     arguments: &[Id],
-    storages: &dyn Fn(&str) -> Option<Storage>,
+    storages: Storages<'_>,
 ) -> Option<std::result::Result<Array, String>> {
     let dtype = match function {
         "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => None,
@@ -179,24 +235,22 @@ fn rebuilt(
         }
     };
     let &[storage, offset, shape, strides, ..] = arguments else { return None };
-    let said = said(objects, storage)?;
-    Some(placed(objects, said, [offset, shape, strides], dtype, storages))
+    let storage = storages(storage)?;
+    Some(placed(objects, storage, [offset, shape, strides], dtype))
 }
 
 fn placed(
     objects: &Objects,
-    said: Said<'_>,
+    (said, storage): (Said<'_>, Option<Storage>),
     [offset, shape, strides]: [Id; 3],
     dtype: Option<Id>,
-    storages: &dyn Fn(&str) -> Option<Storage>,
 ) -> std::result::Result<Array, String> {
     let damaged = || "is damaged: its place, shape and strides are not numbers".to_owned();
     let element = match dtype {
         Some(dtype) => of_dtype(objects, dtype)?,
         None => said.holds?.ok_or_else(|| "is of an untyped storage".to_owned())?,
     };
-    let storage =
-        storages(said.key).ok_or_else(|| format!("is damaged: its storage {} is missing", said.key))?;
+    let storage = storage.ok_or_else(|| format!("is damaged: its storage {} is missing", said.key))?;
     let skipped =
         objects.count(offset).and_then(|offset| offset.checked_mul(element.bytes())).ok_or_else(damaged)?;
     let shape = objects.counts(shape).ok_or_else(damaged)?;

@@ -34,7 +34,7 @@ pub(super) fn floats(bytes: &[u8]) -> Result<Floats> {
             },
             Content::Unread(_) => found.others.push(thing.path),
             // Epochs, rates: settings beside the weights.
-            Content::List(_) => {}
+            Content::Texts(_) | Content::Numbers(_) => {}
         }
     }
     found.tensors.sort_by(|a, b| a.name.cmp(&b.name));

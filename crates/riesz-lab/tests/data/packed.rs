@@ -154,7 +154,7 @@ fn cifar_records_open_from_a_folder_and_from_a_tar() {
 }
 
 #[test]
-fn cifar100_takes_the_fine_label_and_the_python_version_is_refused() {
+fn cifar100_takes_the_fine_label() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join("cifar-100-binary").join(name);
     write(at("train.bin"), &[record(&[1, 42], 32, false), record(&[1, 99], 32, false)].concat());
@@ -170,10 +170,98 @@ fn cifar100_takes_the_fine_label_and_the_python_version_is_refused() {
     );
     let one = at("train.bin");
     assert!(refused(&recipe(one)).contains("train.bin: looks like one of CIFAR's files; give the folder"));
+}
 
-    let python = tempfile::tempdir().unwrap();
-    write(python.path().join("cifar-10-batches-py/data_batch_1"), b"\x80\x02}q\x01");
-    assert!(refused(&recipe(python.path())).contains("CIFAR for Python (pickles)"));
+/// A dictionary as Python 2 pickled it.
+fn pickled(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let entries = entries.iter().flat_map(|(key, value)| [old_text(key.as_bytes()), value.clone()].concat());
+    [b"\x80\x02}(".to_vec(), entries.collect(), b"u.".to_vec()].concat()
+}
+
+fn old_text(bytes: &[u8]) -> Vec<u8> {
+    [b"T", &(bytes.len() as u32).to_le_bytes()[..], bytes].concat()
+}
+
+fn listed(items: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    [b"](".to_vec(), items.into_iter().flatten().collect(), b"e".to_vec()].concat()
+}
+
+/// Images as an array of bytes, one a row, and labels.
+fn batch(labels: &str, of: &[u8], numbers: u16) -> Vec<u8> {
+    let pixels = record(&[], 32, false).repeat(of.len());
+    let shape = [b"M", &(of.len() as u16).to_le_bytes()[..], b"M", &numbers.to_le_bytes(), b"\x86"].concat();
+    let array = [
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR(K\x01".to_vec(),
+        shape,
+        b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+            .to_vec(),
+        old_text(&pixels),
+        b"tb".to_vec(),
+    ];
+    let labels_of = listed(of.iter().map(|label| vec![b'K', *label]));
+    pickled(&[("batch_label", old_text(b"one")), (labels, labels_of), ("data", array.concat())])
+}
+
+fn meta(key: &str, names: &[String]) -> Vec<u8> {
+    pickled(&[
+        ("num_vis", b"M\x00\x0c".to_vec()),
+        (key, listed(names.iter().map(|name| old_text(name.as_bytes())))),
+    ])
+}
+
+#[test]
+fn cifar_for_python_is_the_binary_version_as_torchvision_leaves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join("cifar-10-batches-py").join(name);
+    let mut files = Vec::new();
+    for number in 1..=5_u8 {
+        files.push((format!("data_batch_{number}"), batch("labels", &[number, 9], 3072)));
+    }
+    files.push(("test_batch".to_owned(), batch("labels", &[3], 3072)));
+    let classes: Vec<String> = (0..10).map(|class| format!("class{class}")).collect();
+    files.push(("batches.meta".to_owned(), meta("label_names", &classes)));
+    files.iter().for_each(|(name, bytes)| write(at(name), bytes));
+    let named: Vec<(String, Vec<u8>)> =
+        files.iter().map(|(name, bytes)| (format!("cifar-10-batches-py/{name}"), bytes.clone())).collect();
+    let named: Vec<(&str, Vec<u8>)> =
+        named.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    let packed = tempfile::tempdir().unwrap();
+    write(packed.path().join("cifar-10-python.tar.gz"), &gzip(&tar(&named)));
+    for source in [folder.path().to_owned(), at(""), packed.path().join("cifar-10-python.tar.gz")] {
+        let data = opened(&source);
+        assert_eq!((data.train.len(), data.test.len(), data.classes[3].as_str()), (10, 1, "class3"));
+        assert_eq!(
+            (data.train.label(4), data.train.label(5), data.test.label(0)),
+            (Some(3), Some(9), Some(3))
+        );
+        assert_eq!((data.train.name(4).as_str(), data.test.name(0).as_str()), ("train/00004", "test/00000"));
+        assert_is_record(&data.train.image(9).unwrap(), 32);
+    }
+    for (bytes, expected) in [
+        (batch("labels", &[10], 3072), "data_batch_3: label 10 of 10 classes"),
+        (batch("labels", &[1], 3000), "data_batch_3: has no array data of rows of 3072 bytes"),
+        (
+            batch("fine_labels", &[1], 3072),
+            "data_batch_3: has no list labels of a label for each of 1 images",
+        ),
+        (files[0].1[..500].to_vec(), "data_batch_3: ends too early"),
+    ] {
+        write(at("data_batch_3"), &bytes);
+        let message = refused(&recipe(folder.path()));
+        assert!(message.contains(expected), "{message}");
+    }
+    std::fs::remove_file(at("data_batch_3")).unwrap();
+    assert!(refused(&recipe(folder.path())).contains("CIFAR-10 for Python, but data_batch_3 is missing"));
+
+    let hundred = tempfile::tempdir().unwrap();
+    let at = |name: &str| hundred.path().join("cifar-100-python").join(name);
+    write(at("train"), &batch("fine_labels", &[42, 99], 3072));
+    write(at("test"), &batch("fine_labels", &[0], 3072));
+    let fine: Vec<String> = (0..100).map(|class| format!("class{class}")).collect();
+    write(at("meta"), &meta("fine_label_names", &fine));
+    let data = opened(hundred.path());
+    assert_eq!((labels(&*data.train), data.classes[42].as_str()), (vec![Some(42), Some(99)], "class42"));
+    assert_is_record(&data.test.image(0).unwrap(), 32);
 }
 
 #[test]

@@ -40,7 +40,7 @@ const fn reader(
 }
 
 /// All of them.
-pub(crate) const READERS: [Reader; 46] = [
+pub(crate) const READERS: [Reader; 47] = [
     Reader { mend: Some(seeds::mend_png), ..reader("png", "a.png", seeds::png, folder_of) },
     reader("jpeg", "a.jpg", seeds::jpeg, folder_of),
     reader("bmp", "a.bmp", seeds::bmp, folder_of),
@@ -58,6 +58,10 @@ pub(crate) const READERS: [Reader; 46] = [
     reader("idx", "raw/train-images-idx3-ubyte", seeds::idx, images),
     reader("cifar", "c/data_batch_1.bin", seeds::cifar, |path| {
         seeds::cifar_around(path);
+        folder_of(path)
+    }),
+    reader("cifar-pickle", "c/data_batch_1", seeds::cifar_pickle, |path| {
+        seeds::cifar_pickle_around(path);
         folder_of(path)
     }),
     reader("stl", "s/train_X.bin", seeds::stl, |path| {

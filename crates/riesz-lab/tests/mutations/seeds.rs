@@ -136,6 +136,19 @@ pub(crate) fn cifar_around(path: &Path) {
     }
 }
 
+/// A batch of two images as CIFAR for Python has it.
+pub(crate) fn cifar_pickle() -> Vec<Vec<u8>> {
+    golden(&["pickles/cifar-batch"])
+}
+
+pub(crate) fn cifar_pickle_around(path: &Path) {
+    let names = [2, 3, 4, 5].map(|i| format!("data_batch_{i}"));
+    for name in names.iter().map(String::as_str).chain(["test_batch"]) {
+        std::fs::write(path.with_file_name(name), &cifar_pickle()[0]).unwrap();
+    }
+    std::fs::write(path.with_file_name("batches.meta"), &golden(&["pickles/cifar-meta"])[0]).unwrap();
+}
+
 pub(crate) fn stl() -> Vec<Vec<u8>> {
     vec![(0..2 * 27_648_u32).map(|i| i as u8).collect()]
 }
@@ -320,6 +333,8 @@ pub(crate) fn pickle() -> Vec<Vec<u8>> {
         "pickles/fortran.pkl",
         "pickles/each.pkl",
         "pickles/objects.pkl",
+        "pickles/tensors.pkl",
+        "pickles/lists.pkl",
         "pickles/python-2.pkl",
         "pickles/call.pkl",
     ])
