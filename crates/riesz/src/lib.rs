@@ -41,6 +41,8 @@
 //!
 //! [`engine::value_and_grad_raw`] takes raw encoder outputs instead, and gives the gradient with respect to those.
 
+// For the networks of riesz-lab, which is of this very version: its signatures have types of `pulp`, and no promise is made.
+#[doc(hidden)]
 pub mod elementary;
 pub mod engine;
 mod error;

@@ -14,6 +14,18 @@ mod sealed {
 }
 
 /// The number type of rows: `f32` or `f64`, nothing else. Long sums are in `f64` either way.
+///
+/// A function for both has arithmetic, `T::from_f64(x)` and `x.to_f64()`:
+///
+/// ```
+/// use riesz::{Matrix, Scalar};
+///
+/// fn halved<T: Scalar>(mut rows: Matrix<T>) -> Matrix<T> {
+///     rows.as_mut_slice().iter_mut().for_each(|x| *x = T::from_f64(0.5) * *x);
+///     rows
+/// }
+/// assert_eq!(halved(Matrix::new(vec![2.0_f32, 4.0], 2)).row(0), [1.0, 2.0]);
+/// ```
 pub trait Scalar: sealed::Sealed + Real + Tiled {}
 
 impl Scalar for f32 {}
