@@ -76,14 +76,8 @@ fn losses() -> Vec<Loss> {
         {
             for push in [Link::RowLogSum, Link::RowLogMean, Link::ImageLogSum] {
                 for pull in [Link::Mean, Link::RowLogMean, Link::ImageLogSum] {
-                    let term = |role, weight, link, pairs, kernel| Term {
-                        role,
-                        weight,
-                        link,
-                        pairs,
-                        anchors,
-                        kernel,
-                        focus: None,
+                    let term = |role, weight, link, pairs, kernel| {
+                        Term::new(role, weight, link, pairs, kernel).with_anchors(anchors)
                     };
                     let mean = pull == Link::Mean;
                     let attraction: Arc<dyn riesz::kernel::Kernel> = if mean {
@@ -95,7 +89,7 @@ fn losses() -> Vec<Loss> {
                     first.focus = (mean && p == 1 && push == Link::RowLogSum).then_some(0.1);
                     let second =
                         term(Role::Repulsion, 1.0, push, pairs, Arc::new(Exponential { temperature }));
-                    losses.push(Loss { name: "a match against a sum", terms: vec![first, second] });
+                    losses.push(Loss::new("a match against a sum", vec![first, second]));
                 }
             }
         }
@@ -194,7 +188,7 @@ fn the_catalogue_has_bounds_where_theorems_say() {
         for views in [2, 3, 5].into_iter().filter(|&views| loss.check(6, views).is_ok()) {
             let one = bound(&loss, 6, 8, views);
             // A match inside a logarithm is a theorem for two views alone.
-            let is_open = views > 2 && ["mv-info-nce", "sup-con-in"].contains(&loss.name);
+            let is_open = views > 2 && ["mv-info-nce", "sup-con-in"].contains(&&*loss.name);
             assert_eq!(one.is_none(), is_open, "{} in {views} views", loss.name);
             let Some(one) = one else { continue };
             // Six points in eight dimensions: each bound is a minimum, and known.

@@ -372,16 +372,9 @@ fn what_cannot_be_minimized_is_refused_in_a_sentence() {
 #[test]
 fn the_engine_and_the_strips_agree_on_a_minimum() {
     let kernel = KclKernel::Riesz(1.0).kernel().unwrap();
-    let term = Term {
-        role: Role::Repulsion,
-        weight: 2.0,
-        link: Link::Mean,
-        pairs: Pairs::WITHIN,
-        anchors: Anchors::EachView,
-        kernel,
-        focus: None,
-    };
-    let loss = Loss { name: "energy", terms: vec![term] };
+    let term =
+        Term::new(Role::Repulsion, 2.0, Link::Mean, Pairs::WITHIN, kernel).with_anchors(Anchors::EachView);
+    let loss = Loss::new("energy", vec![term]);
     let best = |views: usize| {
         let minima = search(&Problem::new(loss.clone(), 12, 3, views).unwrap(), 4, 10);
         minima.iter().map(|minimum| minimum.value).fold(f64::INFINITY, f64::min)

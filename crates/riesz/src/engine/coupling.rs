@@ -42,7 +42,7 @@ const ROUNDING: f64 = 1e-13;
 /// The gradient of the terms of one role, its part along each row taken off, both views together.
 fn along_the_spheres(loss: &Loss, role: Role, views: &[Points<'_, f64>; 2]) -> Result<Vec<f64>, Error> {
     let terms = loss.terms.iter().filter(|term| term.role == role).cloned().collect();
-    let grads = Fused.value_and_grad(&Loss { name: loss.name, terms }, views)?.grads;
+    let grads = Fused.value_and_grad(&loss.of(terms), views)?.grads;
     let mut all = Vec::with_capacity(2 * views[0].len() * views[0].dim());
     for (grad, view) in grads.iter().zip(views) {
         for row in 0..view.len() {

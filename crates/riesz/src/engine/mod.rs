@@ -80,13 +80,12 @@ pub trait Engine<T: Scalar>: std::fmt::Debug + Send + Sync {
     /// Evaluates `loss` on `views`, each n × d.
     ///
     /// # Errors
-    /// If the loss has pairs of different images and there are fewer than two; if a term over matched pairs is given
-    /// one view; if a weight, a focus or a kernel's parameter is out of its range, or of that of `T`; if value or gradient are not finite (coinciding rows
+    /// As [`Loss::check`]; if a weight or a kernel's parameter is out of the range of `T`; if value or gradient are not finite (coinciding rows
     /// under a kernel that is infinite there, a kernel of one's own that gives what is no number), or finite only because the cosine of two
     /// equal rows was rounded below 1.
     ///
     /// # Panics
-    /// If there is no view, or the views' shapes differ; and as [`Loss::check`].
+    /// If there is no view, or the views' shapes differ.
     fn value_and_grad(&self, loss: &Loss, views: &[Points<'_, T>]) -> Result<ValueAndGrad<T>, Error> {
         let mut grads = zeros(views);
         let value = self.add_grad(loss, views, &mut slices(&mut grads))?;

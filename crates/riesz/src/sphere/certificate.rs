@@ -311,7 +311,7 @@ fn is_least_together(term: &Term) -> bool {
 
 /// The value of terms at a regular simplex of aligned images: cosines alone, whether or not it fits into ℝᵈ.
 fn at_simplex(terms: &[Term], points: usize, views: usize) -> f64 {
-    simplex(points).value(&Loss { name: "terms", terms: terms.to_vec() }, views)
+    simplex(points).value(&Loss::new("terms", terms.to_vec()), views)
 }
 
 fn is<K: Kernel>(term: &Term) -> bool {

@@ -343,7 +343,7 @@ impl Problem {
     ) -> Option<Minimum> {
         let term = self.energy().filter(|term| term.weight > 0.0 && term.kernel.is_positive())?;
         let logarithm = Term { link: Link::LogMean, weight: 1.0, ..term.clone() };
-        let loss = Loss { name: self.loss.name, terms: vec![logarithm] };
+        let loss = self.loss.of(vec![logarithm]);
         let energy = |logarithm: f64| term.weight * logarithm.exp();
         let mut views = Views { shape, loss: &loss, views: 1, tied: false };
         // The gradient of ln E is that of E over E, so that here it is the gradient alone that the tolerance bounds.
@@ -396,7 +396,7 @@ impl Problem {
                 pairs as f64 * term.pair_factor(self.points, self.views) * term.kernel.at(1.0).0
             })
             .sum();
-        let loss = Loss { name: self.loss.name, terms: rest };
+        let loss = self.loss.of(rest);
         let mut one = Views { shape, loss: &loss, views: self.views, tied: true };
         let descent = descend(shape, &mut one, shape.columns(&means), settings, &mut |_| true);
         let mut tied = minimum(shape, descent, true);

@@ -135,7 +135,7 @@ fn info_nce_family() -> Vec<(String, Loss)> {
     ]
     .into_iter()
     .map(|loss| loss.expect("τ is in range"))
-    .map(|loss| (loss.name.to_owned(), loss))
+    .map(|loss| (loss.name.to_string(), loss))
     .collect();
     for (convention, word) in CONVENTIONS {
         losses.push((format!("dhel, {word}"), Loss::dhel(tau, convention).expect("τ is in range")));
