@@ -125,7 +125,7 @@ pub(crate) fn place(i: usize, dim: usize) -> std::ops::Range<usize> {
 ///
 /// Invariant: every number is finite and | ‖row‖ − 1 | ≤ 10⁻³, checked by [`Points::new`] in O(nd), nothing
 /// beside the O(n²d) of a loss.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Points<'a, T> {
     data: &'a [T],
     dim: usize,
@@ -287,7 +287,7 @@ pub(crate) fn check_grad<T: Scalar>(grad: &Matrix<T>, lengths: &[f64]) -> Result
 
 /// Views of raw rows, made unit, and their lengths: [`normalize`] and [`normalize_backward`] for views that lie apart and stay as
 /// they are, in one pass over all of them, with the same bits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UnitViews<T> {
     /// View after view.
     rows: Matrix<T>,

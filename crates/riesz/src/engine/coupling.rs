@@ -5,7 +5,8 @@ use crate::loss::{Link, Loss, Role};
 use crate::{Error, Points};
 
 /// What attraction and repulsion do to each other. DHEL and KCL are claimed to decouple them (Koromilas et al., ICML 2024).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Coupling {
     /// The cosine in [−1, 1] between the gradients of attraction and repulsion along the spheres: 0 where neither disturbs
     /// the other, −1 where they cancel. `None` where either gradient is zero: of a row whose gradient leaves its direction by less

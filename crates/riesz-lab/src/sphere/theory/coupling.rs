@@ -61,7 +61,7 @@ pub(super) fn along_a_descent(scale: Scale, key: Key) -> Result<Experiment> {
             let (u, v) = all.split_at(all.len() / 2);
             let both = || coupling(&loss, &[Points::from_slice(u, dim)?, Points::from_slice(v, dim)?]);
             match both() {
-                Ok(Coupling { cosine, left }) => {
+                Ok(Coupling { cosine, left, .. }) => {
                     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
                     let row = |i: usize| rows.row(i);
                     let apart = (0..points).map(|i| 1.0 - dot(row(i), row(points + i))).sum::<f64>();
