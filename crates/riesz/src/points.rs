@@ -2,6 +2,8 @@
 //!
 //! Shapes: n rows, d columns, row-major, no padding.
 
+use std::slice::ChunksExact;
+
 use crate::Error;
 use crate::elementary::Real;
 use crate::kernel::Tiled;
@@ -49,6 +51,35 @@ impl<T: Scalar> Matrix<T> {
         Self { data, dim }
     }
 
+    /// A copy of rows that lie apart: `Vec<Vec<T>>`, arrays, slices.
+    ///
+    /// ```
+    /// use riesz::Matrix;
+    ///
+    /// let rows: Vec<Vec<f32>> = vec![vec![1.0, 0.0], vec![0.6, 0.8]];
+    /// assert_eq!(Matrix::from_rows(&rows)?, Matrix::new(vec![1.0, 0.0, 0.6, 0.8], 2));
+    /// # Ok::<(), riesz::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no row, the first has no numbers, or one has more or fewer than the first.
+    pub fn from_rows<R: AsRef<[T]>>(rows: impl IntoIterator<Item = R>) -> Result<Self, Error> {
+        let (mut data, mut dim) = (Vec::new(), None);
+        for (i, row) in rows.into_iter().enumerate() {
+            let row = row.as_ref();
+            let dim = *dim.get_or_insert(row.len());
+            if dim == 0 {
+                return Err(Error::new("row 0 has no numbers"));
+            }
+            if row.len() != dim {
+                return Err(Error::new(format!("row {i} has {} numbers and row 0 has {dim}", row.len())));
+            }
+            data.extend_from_slice(row);
+        }
+        let dim = dim.ok_or_else(|| Error::new("there are no rows"))?;
+        Ok(Self { data, dim })
+    }
+
     /// `rows × dim` zeros.
     ///
     /// # Panics
@@ -79,6 +110,11 @@ impl<T: Scalar> Matrix<T> {
     /// If there is none.
     pub fn row(&self, i: usize) -> &[T] {
         &self.data[place(i, self.dim)]
+    }
+
+    /// All rows, in order.
+    pub fn rows(&self) -> ChunksExact<'_, T> {
+        self.data.chunks_exact(self.dim)
     }
 
     /// Row `i`, to write.
@@ -191,6 +227,11 @@ impl<'a, T: Scalar> Points<'a, T> {
     /// If there is none.
     pub fn row(self, i: usize) -> &'a [T] {
         &self.data[place(i, self.dim)]
+    }
+
+    /// All points, in order.
+    pub fn rows(self) -> ChunksExact<'a, T> {
+        self.data.chunks_exact(self.dim)
     }
 
     /// All numbers, row-major.
@@ -355,6 +396,16 @@ impl<T: Scalar> UnitViews<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_differ_in_length_are_said() {
+        let of = |rows: &[Vec<f32>]| Matrix::from_rows(rows).map_err(|error| error.to_string());
+        let rows = of(&[vec![1.0, 0.0], vec![0.6, 0.8]]).unwrap();
+        assert!(rows.rows().eq(Points::new(&rows).unwrap().rows()) && rows.rows().len() == 2);
+        assert_eq!(of(&[vec![1.0, 0.0], vec![1.0]]).unwrap_err(), "row 1 has 1 numbers and row 0 has 2");
+        assert_eq!(of(&[vec![], vec![1.0]]).unwrap_err(), "row 0 has no numbers");
+        assert_eq!(of(&[]).unwrap_err(), "there are no rows");
+    }
 
     #[test]
     fn rows_that_wrap_are_not_there() {
