@@ -11,8 +11,8 @@ use riesz::engine::{
     ValueAndGrad, Whole,
 };
 use riesz::geometry::{
-    Better, Comparison, Diagnosis, Difference, Duplicates, Estimate, Finding, Findings, Joint, Lengths,
-    Likeness, Metric, Pairwise, Parts, Sampled, Sampling, Source, Spectrum, State, Tone,
+    Better, Comparison, Diagnosis, Difference, Duplicates, Estimate, Finding, Findings, Finished, Joint,
+    Lengths, Likeness, Metric, Pairwise, Parts, Sampled, Sampling, Source, Spectrum, State, Tone,
 };
 use riesz::kernel::{
     Cosine, DistancePower, Exponent, Exponential, Gaussian, InverseMultiquadric, LogDistance, Logarithmic,
@@ -40,7 +40,10 @@ fn public_types_cross_threads_and_are_printed() {
     all!(ParameterGrad, Share, Whole<'_>, Part<'_, f32>, Ends<'_>, Exponent);
     all!(Cosine, DistancePower, Exponential, Gaussian, InverseMultiquadric, LogDistance, Logarithmic);
     all!(Riesz, ScaledExponential, Softplus, SquaredCosine);
-    all!(Better, Comparison, Diagnosis, Difference, Duplicates, Estimate, Finding, Findings, Joint, Lengths);
+    all!(
+        Better, Comparison, Diagnosis, Difference, Duplicates, Estimate, Finding, Findings, Finished, Joint,
+        Lengths
+    );
     all!(Likeness, Metric, Pairwise, Parts, Sampled, Sampling, Source, Spectrum, State, Tone);
     all!(Quadrature, Bound, Certificate, Theorem, Cosines, Distinct, Found, Group, Configuration, Kind);
     all!(End, Minimum, Problem, Settings, Step<'_>);

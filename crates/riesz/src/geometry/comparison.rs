@@ -17,6 +17,7 @@ const JACKKNIFE: (usize, usize) = (3000, 20);
 
 /// A metric of two encoders, A and B.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Difference {
     /// Which.
     pub metric: &'static Metric,
@@ -53,6 +54,7 @@ pub struct Difference {
 /// # Ok::<(), riesz::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Comparison {
     /// The mean share of an item's k nearest others in A that are among its k nearest in B, of the items that were sampled; exact if
     /// these are all. The k nearest of a sample are farther away than those of all items: the number is of as many as were looked at.

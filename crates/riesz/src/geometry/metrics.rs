@@ -5,7 +5,7 @@ use crate::rng::Key;
 use crate::{Error, Points, Scalar};
 
 /// In which direction a metric is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Better {
     /// Small values are better.
     Lower,
@@ -15,8 +15,9 @@ pub enum Better {
     Neither,
 }
 
-/// All that the metrics are read from. What was not looked at is `None`.
+/// All that the metrics are read from. What was not looked at is `None`: [`Findings::new`] has the spectrum alone, and the rest is put in.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Findings {
     /// Mean and singular values.
     pub spectrum: Spectrum,
@@ -29,6 +30,37 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Of a spectrum, and of nothing else.
+    pub fn new(spectrum: Spectrum) -> Self {
+        Self { spectrum, lengths: None, alignment: None, pairwise: None }
+    }
+
+    /// Of one set of points that are all there.
+    ///
+    /// ```
+    /// use riesz::geometry::{Findings, METRICS, verdict};
+    /// use riesz::{Matrix, Points, normalize};
+    ///
+    /// // Rows of a model, of any length.
+    /// let mut rows = Matrix::from_rows(&[[1.0_f32, 0.2, 0.0], [0.1, 2.0, 0.3], [0.0, 0.5, 1.0], [-1.0, 0.1, 0.4]])?;
+    /// normalize(&mut rows)?;
+    /// let findings = Findings::of_points(Points::new(&rows)?)?;
+    /// for metric in METRICS {
+    ///     if let Some(found) = (metric.read)(&findings) {
+    ///         println!("{} = {:.4}: {}", metric.name, found.value, metric.about);
+    ///     }
+    /// }
+    /// println!("{}", verdict(&findings)[0].sentence);
+    /// # Ok::<(), riesz::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there are fewer than two points.
+    pub fn of_points<T: Scalar>(points: Points<'_, T>) -> Result<Self, Error> {
+        let pairwise = Pairwise::of(points, points.len() as u64, NEAR_DUPLICATE, Key::new(0))?;
+        Ok(Self { pairwise: Some(pairwise), ..Self::new(Spectrum::of(points)?) })
+    }
+
     /// Of two views that are all there; metrics of one point set look at the first.
     ///
     /// # Errors
@@ -37,13 +69,8 @@ impl Findings {
     /// # Panics
     /// If the views' shapes differ.
     pub fn of<T: Scalar>(views: &[Points<'_, T>; 2]) -> Result<Self, Error> {
-        let n = views[0].len() as u64;
-        Ok(Self {
-            spectrum: Spectrum::of(views[0])?,
-            lengths: None,
-            alignment: Some(alignment(views[0], views[1])?),
-            pairwise: Some(Pairwise::of(views[0], n, NEAR_DUPLICATE, Key::new(0))?),
-        })
+        let alignment = Some(alignment(views[0], views[1])?);
+        Ok(Self { alignment, ..Self::of_points(views[0])? })
     }
 
     /// Name and value of each metric that training logs, in the order of [`METRICS`].
@@ -58,6 +85,7 @@ pub const NEAR_DUPLICATE: f64 = 0.99;
 
 /// A number that describes embeddings.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Metric {
     /// The name in logs, reports and the command line.
     pub name: &'static str,
@@ -148,7 +176,7 @@ pub const METRICS: &[Metric] = &[
         "exp H(p)",
         "Roy & Vetterli, EUSIPCO 2007",
         Better::Higher,
-        |findings| Some(Estimate::exact(findings.spectrum.roy_vetterli())),
+        |findings| Some(Estimate::exact(findings.spectrum.effective_rank_roy_vetterli())),
     ),
     of_spectrum(
         "rank_me",
@@ -164,7 +192,7 @@ pub const METRICS: &[Metric] = &[
         "exp H(σ²/Σσ²)",
         "Friedman & Dieng, TMLR 2023",
         Better::Higher,
-        |findings| Some(Estimate::exact(findings.spectrum.vendi_score())),
+        |findings| Some(Estimate::exact(findings.spectrum.effective_rank_eigenvalues())),
     ),
     of_spectrum(
         "effective_rank_centered",
@@ -172,7 +200,7 @@ pub const METRICS: &[Metric] = &[
         "exp H(c/Σc)",
         "Roy & Vetterli, EUSIPCO 2007, of x − m",
         Better::Higher,
-        |findings| Some(Estimate::exact(findings.spectrum.centered_singular())),
+        |findings| Some(Estimate::exact(findings.spectrum.effective_rank_centered())),
     ),
     of_spectrum(
         "effective_rank_explained_variance",
@@ -180,7 +208,7 @@ pub const METRICS: &[Metric] = &[
         "exp H(λ/Σλ)",
         "reptrix 0.1.0",
         Better::Higher,
-        |findings| Some(Estimate::exact(findings.spectrum.centered_eigenvalues())),
+        |findings| Some(Estimate::exact(findings.spectrum.effective_rank_explained_variance())),
     ),
     of_spectrum(
         "participation_ratio",
