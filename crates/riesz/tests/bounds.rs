@@ -140,8 +140,8 @@ fn no_descent_ends_below_a_bound() {
         for loss in losses().into_iter().filter(named) {
             let Some(bound) = bound(&loss, points, dim, views) else { continue };
             let Ok(problem) = Problem::new(loss.clone(), points, dim, views) else { continue };
-            let few = Settings { iterations: 400, tolerance: 1e-10, ..Settings::default() };
-            let minima = problem.search(Key::new(3), 4, few, &|| true, &|_| ());
+            let few = Settings::default().with_iterations(400).with_tolerance(1e-10);
+            let minima = problem.search(Key::new(3), 4, few);
             let best = minima.iter().map(|minimum| minimum.value).fold(f64::INFINITY, f64::min);
             let scale = minima.iter().map(|minimum| minimum.scale).fold(1.0, f64::max);
             let place = || format!("{} {:?} of {points} in {dim}, {views} views", loss.name, loss.terms);

@@ -148,7 +148,7 @@ fn a_kernel_is_asked_of_cosines_alone() {
         equal_rows(&row.to_f32()).unwrap();
         equal_rows(&row).unwrap();
     }
-    let settings = minimize::Settings { iterations: 20, ..Default::default() };
+    let settings = minimize::Settings::default().with_iterations(20);
     for dim in [3, 9] {
         let mut downhill = own(term(Link::Mean, Pairs::WITHIN, Arc::new(Edge)));
         downhill.terms[0].weight = -1.0;
@@ -273,7 +273,7 @@ fn a_gradient_that_is_not_finite_is_an_error() {
 fn a_descent_wants_unit_rows_and_a_tolerance() {
     let problem = minimize::Problem::new(Loss::energy(KclKernel::Riesz(1.0)).unwrap(), 3, 2, 1).unwrap();
     let descend = |start: Matrix<f64>, tolerance: f64| {
-        let settings = minimize::Settings { tolerance, ..Default::default() };
+        let settings = minimize::Settings::default().with_tolerance(tolerance);
         let descend = std::panic::AssertUnwindSafe(|| problem.descend(start, settings, &mut |_| true));
         std::panic::catch_unwind(descend)
     };

@@ -54,7 +54,7 @@ pub(super) fn along_a_descent(scale: Scale, key: Key) -> Result<Experiment> {
         let mut seen: Vec<Moment> = Vec::new();
         let mut broken = Ok(());
         // Steepest descent with a line search: no memory that would mix the two gradients of different steps.
-        let settings = Settings { iterations: 60, memory: 1, tolerance: 1e-9 };
+        let settings = Settings::default().with_iterations(60).with_memory(1).with_tolerance(1e-9);
         problem.descend(start, settings, &mut |step| {
             let rows = step.rows();
             let all = rows.as_slice();

@@ -177,7 +177,7 @@ fn search(
 ) -> Result<Vec<Minimum>> {
     let problem = Problem::new(loss.clone(), points, dim, views)?;
     let go_on = || !crate::interrupt::asked();
-    Ok(problem.search(key, starts, Settings::default(), &go_on, &|_| ()))
+    Ok(problem.search_watched(key, starts, Settings::default(), &go_on, &|_| ()))
 }
 
 /// A number with so many digits after the point, with a true minus sign.
