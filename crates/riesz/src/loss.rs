@@ -491,6 +491,7 @@ impl Loss {
     }
 
     /// Every constructor at its paper's settings: what tests and docs walk.
+    #[expect(clippy::missing_panics_doc, reason = "the papers' settings are in range")]
     pub fn catalogue() -> Vec<Self> {
         use Convention::{Paper, Reference, Symmetric};
         let gaussian = KclKernel::Gaussian(2.0);

@@ -265,6 +265,7 @@ impl Problem {
 
     /// Start number `start`: uniform points for all views, view after view, independent of each other or, if
     /// [`Problem::starts_near`], the first view's points displaced by a tenth.
+    #[expect(clippy::missing_panics_doc, reason = "a displaced unit row is not 0")]
     pub fn start(&self, key: Key, start: u64) -> Matrix<f64> {
         let mut rows = sample(self.points * self.views, self.dim, key.at(start));
         if self.views > 1 && Self::starts_near(start) {
