@@ -354,7 +354,7 @@ fn tell(py: Python<'_>, rows: u64, (findings, places, labeled): Told) -> PyResul
     let metrics: Vec<(&str, Option<f64>, Option<[f64; 2]>)> = METRICS
         .iter()
         .map(|metric| {
-            let found = (metric.read)(&findings);
+            let found = metric.read(&findings);
             (metric.name, found.map(|found| found.value), found.and_then(|found| found.interval))
         })
         .collect();

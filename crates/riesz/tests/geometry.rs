@@ -15,7 +15,7 @@ use riesz::{Matrix, Points, normalize};
 fn of(rows: &Matrix<f64>) -> BTreeMap<&'static str, Option<f64>> {
     let points = Points::new(rows).unwrap();
     let findings = Findings::of(&[points, points]).unwrap();
-    METRICS.iter().map(|metric| (metric.name, (metric.read)(&findings).map(|found| found.value))).collect()
+    METRICS.iter().map(|metric| (metric.name, metric.read(&findings).map(|found| found.value))).collect()
 }
 
 /// Values of all metrics but those of lengths: `None` where there is none, NaN where none is known.
@@ -371,7 +371,7 @@ fn a_samples_interval_holds_the_value_of_the_whole() {
         let of_as_many = ["intrinsic_dimension", "hubness"];
         for metric in METRICS.iter().filter(|metric| metric.pairwise && !of_as_many.contains(&metric.name)) {
             let name = metric.name;
-            let estimate = (metric.read)(&findings).unwrap();
+            let estimate = metric.read(&findings).unwrap();
             let ([low, high], want) = (estimate.interval.unwrap(), whole[name].unwrap());
             *held.entry(name).or_default() += usize::from((low..=high).contains(&want));
             *halves.entry(name).or_default() += (high - low) / 2.0 / draws as f64;

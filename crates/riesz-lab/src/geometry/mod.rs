@@ -433,7 +433,7 @@ pub fn report(gathered: Gathered, told: &Told) -> Result<Report> {
         if told.map { map_of(&sampled, &place, &class, Key::new(seed).stream("map"))? } else { Vec::new() };
     let looked_at = sampled.len() as u64;
     let values = metrics.iter().map(|metric| {
-        let estimate = (metric.read)(&findings);
+        let estimate = metric.read(&findings);
         Value::of(metric.name, estimate, if metric.pairwise { looked_at } else { rows })
     });
     let (mut cosines, mut near_duplicates) = (Vec::new(), Vec::new());

@@ -110,7 +110,7 @@ impl Comparison {
         let groups = JACKKNIFE.1.min(looked_at);
         let errors = jackknife(&likeness.samples, groups, key.stream("jackknife"), &mut progress)?;
         let differences = compared().zip(errors).map(|(metric, error)| {
-            let [a, b] = [&left, &right].map(|findings| (metric.read)(findings).map(|found| found.value));
+            let [a, b] = [&left, &right].map(|findings| metric.read(findings).map(|found| found.value));
             let of = if metric.pairwise { looked_at as u64 } else { rows };
             let scale = (looked_at.min(JACKKNIFE.0) as f64 / of as f64).sqrt();
             let difference = a.zip(b).map(|(a, b)| match error {
@@ -218,7 +218,7 @@ fn jackknife(
             };
             let of = pairs(kept.len() as u64);
             let values = compared().map(|metric| {
-                let found = (metric.read)(&findings)?.value;
+                let found = metric.read(&findings)?.value;
                 Some(if is_count(metric) { found / of } else { found })
             });
             read.push(values.collect::<Vec<_>>());

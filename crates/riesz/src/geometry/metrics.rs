@@ -46,7 +46,7 @@ impl Findings {
     /// normalize(&mut rows)?;
     /// let findings = Findings::of_points(Points::new(&rows)?)?;
     /// for metric in METRICS {
-    ///     if let Some(found) = (metric.read)(&findings) {
+    ///     if let Some(found) = metric.read(&findings) {
     ///         println!("{} = {:.4}: {}", metric.name, found.value, metric.about);
     ///     }
     /// }
@@ -76,7 +76,7 @@ impl Findings {
     /// Name and value of each metric that training logs, in the order of [`METRICS`].
     pub fn logged(&self) -> Vec<(&'static str, f64)> {
         let logged = METRICS.iter().filter(|metric| metric.logged);
-        logged.filter_map(|metric| Some((metric.name, (metric.read)(self)?.value))).collect()
+        logged.filter_map(|metric| Some((metric.name, metric.read(self)?.value))).collect()
     }
 }
 
@@ -101,8 +101,15 @@ pub struct Metric {
     pub pairwise: bool,
     /// Whether training logs it.
     pub logged: bool,
+    /// How it is read from what was found.
+    of: fn(&Findings) -> Option<Estimate>,
+}
+
+impl Metric {
     /// Its value, where what it needs was looked at and it is defined.
-    pub read: fn(&Findings) -> Option<Estimate>,
+    pub fn read(&self, findings: &Findings) -> Option<Estimate> {
+        (self.of)(findings)
+    }
 }
 
 /// A metric of the spectrum: exact, from a state.
@@ -112,9 +119,9 @@ const fn of_spectrum(
     formula: &'static str,
     source: &'static str,
     better: Better,
-    read: fn(&Findings) -> Option<Estimate>,
+    of: fn(&Findings) -> Option<Estimate>,
 ) -> Metric {
-    Metric { name, about, formula, source, better, pairwise: false, logged: false, read }
+    Metric { name, about, formula, source, better, pairwise: false, logged: false, of }
 }
 
 /// Every metric, in the order in which logs and reports show them. x unit rows, m their mean; σ the singular values of the
@@ -128,7 +135,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Lower,
         pairwise: false,
         logged: true,
-        read: |findings| findings.alignment.map(Estimate::exact),
+        of: |findings| findings.alignment.map(Estimate::exact),
     },
     Metric {
         name: "uniformity",
@@ -138,7 +145,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Lower,
         pairwise: true,
         logged: true,
-        read: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.uniformity),
+        of: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.uniformity),
     },
     Metric {
         name: "wasserstein_uniformity",
@@ -148,7 +155,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Lower,
         pairwise: true,
         logged: true,
-        read: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.wasserstein_uniformity),
+        of: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.wasserstein_uniformity),
     },
     Metric {
         name: "rank",
@@ -158,7 +165,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Higher,
         pairwise: false,
         logged: true,
-        read: |findings| Some(Estimate::exact(findings.spectrum.rank() as f64)),
+        of: |findings| Some(Estimate::exact(findings.spectrum.rank() as f64)),
     },
     Metric {
         name: "effective_rank",
@@ -168,7 +175,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Higher,
         pairwise: false,
         logged: true,
-        read: |findings| Some(Estimate::exact(findings.spectrum.effective_rank())),
+        of: |findings| Some(Estimate::exact(findings.spectrum.effective_rank())),
     },
     of_spectrum(
         "effective_rank_roy_vetterli",
@@ -266,7 +273,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Neither,
         pairwise: true,
         logged: false,
-        read: |findings| findings.pairwise.as_ref().and_then(|pairwise| pairwise.intrinsic_dimension),
+        of: |findings| findings.pairwise.as_ref().and_then(|pairwise| pairwise.intrinsic_dimension),
     },
     Metric {
         name: "hubness",
@@ -276,7 +283,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Lower,
         pairwise: true,
         logged: false,
-        read: |findings| findings.pairwise.as_ref().and_then(|pairwise| pairwise.hubness),
+        of: |findings| findings.pairwise.as_ref().and_then(|pairwise| pairwise.hubness),
     },
     Metric {
         name: "near_duplicates",
@@ -286,7 +293,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Lower,
         pairwise: true,
         logged: false,
-        read: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.duplicates),
+        of: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.duplicates),
     },
     Metric {
         name: "mean_length",
@@ -296,7 +303,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Neither,
         pairwise: false,
         logged: false,
-        read: |findings| findings.lengths.as_ref().map(|lengths| Estimate::exact(lengths.mean)),
+        of: |findings| findings.lengths.as_ref().map(|lengths| Estimate::exact(lengths.mean)),
     },
     Metric {
         name: "length_spread",
@@ -306,7 +313,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Neither,
         pairwise: false,
         logged: false,
-        read: |findings| {
+        of: |findings| {
             findings.lengths.as_ref().map(|lengths| Estimate::exact(lengths.deviation() / lengths.mean))
         },
     },

@@ -30,7 +30,7 @@
 //! findings.lengths = Some(found.lengths);
 //! findings.pairwise = Some(Pairwise::of_sample(&found.sample, rows, NEAR_DUPLICATE, Key::new(1))?);
 //! for metric in METRICS {
-//!     if let Some(found) = (metric.read)(&findings) {
+//!     if let Some(found) = metric.read(&findings) {
 //!         println!("{} = {:.4} ({})", metric.name, found.value, metric.formula);
 //!     }
 //! }
