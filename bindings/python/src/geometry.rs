@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use riesz::Points;
 use riesz::geometry::{
-    Better, Finding, Findings, Lengths, METRICS, Pairwise, Parts, Sampled, Sampling, Source, State, Tone,
-    alignment, lidar, silhouettes, verdict,
+    Better, Finding, Findings, Finished, Lengths, METRICS, Pairwise, Parts, Sampled, Sampling, Source, State,
+    Tone, alignment, lidar, silhouettes, verdict,
 };
 use riesz::rng::Key;
 use riesz::sphere::ideal;
@@ -245,19 +245,18 @@ impl GeometryState {
             return Err(PyValueError::new_err(format!("{count} labels for {rows} rows")));
         }
         let told = pool::run(py, threads, move || {
-            let (lengths, spectrum, places, sampled) = state.finish().map_err(refused)?;
+            let Finished { lengths, spectrum, places, sample: sampled, .. } =
+                state.finish().map_err(refused)?;
             let key = Key::new(seed).stream("pairs");
             let pairwise = (sampled.len() > 1)
                 .then(|| Pairwise::of_sample(&sampled, rows, near_duplicate, key))
                 .transpose()
                 .map_err(refused)?;
             let labeled = labels.as_ref().map(|labels| labeled(&sampled, labels, &places)).transpose()?;
-            let findings = Findings {
-                spectrum,
-                lengths: Some(lengths),
-                alignment: (matched.1 > 0).then(|| matched.0 / matched.1 as f64),
-                pairwise,
-            };
+            let mut findings = Findings::new(spectrum);
+            findings.lengths = Some(lengths);
+            findings.alignment = (matched.1 > 0).then(|| matched.0 / matched.1 as f64);
+            findings.pairwise = pairwise;
             Ok::<_, PyErr>((findings, places, labeled))
         })??;
         tell(py, rows, told)
@@ -355,7 +354,7 @@ fn tell(py: Python<'_>, rows: u64, (findings, places, labeled): Told) -> PyResul
     let metrics: Vec<(&str, Option<f64>, Option<[f64; 2]>)> = METRICS
         .iter()
         .map(|metric| {
-            let found = (metric.read)(&findings);
+            let found = metric.read(&findings);
             (metric.name, found.map(|found| found.value), found.and_then(|found| found.interval))
         })
         .collect();
@@ -365,7 +364,7 @@ fn tell(py: Python<'_>, rows: u64, (findings, places, labeled): Told) -> PyResul
     dict.set_item("looked_at", findings.pairwise.as_ref().map_or(0, |pairwise| pairwise.looked_at))?;
     dict.set_item("metrics", metrics)?;
     dict.set_item("labeled", labeled)?;
-    let said = verdict(&findings).into_iter().map(|Finding { tone, sentence }| {
+    let said = verdict(&findings).into_iter().map(|Finding { tone, sentence, .. }| {
         let tone = match tone {
             Tone::Bad => "bad",
             Tone::Mixed => "mixed",

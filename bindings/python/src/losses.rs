@@ -119,6 +119,10 @@ fn kernel_words(kernel: &Arc<dyn Kernel>) -> PyResult<(&'static str, Vec<f64>)> 
     of(kernel).ok_or_else(|| PyValueError::new_err("a kernel without a form on tensors"))
 }
 
+fn unnamed(word: &dyn std::fmt::Debug) -> PyErr {
+    PyValueError::new_err(format!("{word:?} has no form on tensors"))
+}
+
 type TermWords = (
     &'static str,
     f64,
@@ -146,11 +150,13 @@ pub(crate) fn terms(sentence: &str, numbers: Vec<f64>) -> PyResult<Vec<TermWords
             Link::RowLogMean => "row-log-mean",
             Link::ImageLogSum => "image-log-sum",
             Link::LogMean => "log-mean",
+            link => return Err(unnamed(&link)),
         };
         let anchors = match term.anchors {
             Anchors::AllViews => "all-views",
             Anchors::EachView => "each-view",
             Anchors::FirstView => "first-view",
+            anchors => return Err(unnamed(&anchors)),
         };
         let pairs = (term.pairs.itself, term.pairs.matched, term.pairs.cross, term.pairs.within);
         Ok((role, term.weight, link, pairs, anchors, kernel, kernel_numbers, term.focus))

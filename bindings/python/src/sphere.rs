@@ -42,7 +42,7 @@ pub(crate) fn minimize<'py>(
     let search = || {
         let go_on = || !stop.load(Ordering::Relaxed);
         pool.install(|| {
-            let minima = problem.search(key, starts, Settings::default(), &go_on, &|_| ());
+            let minima = problem.search_watched(key, starts, Settings::default(), &go_on, &|_| ());
             Found::new(&problem, minima, EQUAL)
         })
     };

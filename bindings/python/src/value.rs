@@ -86,10 +86,11 @@ fn with_grad<'py, T: Number>(
         unit.backward(&mut outcome.grads).map_err(refused)?;
         Ok::<_, PyErr>((outcome, learnt))
     })??;
-    let ValueAndGrad { value, terms, attraction, repulsion, grads, .. } = outcome;
+    let (value, grads) = outcome.split();
     let arrays: Vec<_> =
         grads.into_iter().map(|grad: Matrix<T>| rows::array(py, grad)).collect::<PyResult<_>>()?;
-    Ok((value, attraction, repulsion, terms, learnt, PyList::new(py, arrays)?))
+    let arrays = PyList::new(py, arrays)?;
+    Ok((value.value, value.attraction, value.repulsion, value.terms, learnt, arrays))
 }
 
 fn evaluate<T: Number>(

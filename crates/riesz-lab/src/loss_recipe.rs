@@ -362,9 +362,9 @@ mod tests {
         assert_eq!(loss("name = \"siglip\"").describe(), "siglip, offset -10.0, scale 10.0");
         assert_eq!(loss("name = \"spectral\"").describe(), "spectral");
         // Every loss that has a convention is known to have one.
-        for name in Loss::catalogue().iter().map(|loss| loss.name).filter(|name| *name != "energy") {
+        for name in Loss::catalogue().into_iter().map(|loss| loss.name).filter(|name| *name != "energy") {
             let has = loss(&format!("name = \"{name}\"")).table().contains_key("convention");
-            assert_eq!(has, HAVE_CONVENTIONS.contains(&name), "{name}");
+            assert_eq!(has, HAVE_CONVENTIONS.contains(&&*name), "{name}");
         }
     }
 

@@ -161,7 +161,7 @@ fn the_metrics_are_those_of_the_list() {
     for (value, metric) in got.metrics.iter().zip(METRICS) {
         assert_eq!(value.name, metric.name);
         assert!(value.low.is_none() && value.high.is_none(), "all pairs were looked at");
-        let want = (metric.read)(&found).map(|want| want.value);
+        let want = metric.read(&found).map(|want| want.value);
         match (value.value, want) {
             (Some(got), Some(want)) => {
                 assert!(

@@ -293,7 +293,7 @@ fn names() -> BTreeSet<String> {
 #[test]
 fn every_loss_is_in_the_catalogue_has_a_page_and_is_in_index_and_help() {
     // An energy is of one set of points: `riesz sphere`.
-    let catalogue: BTreeSet<String> = Loss::catalogue().iter().map(|loss| loss.name.to_owned()).collect();
+    let catalogue: BTreeSet<String> = Loss::catalogue().iter().map(|loss| loss.name.to_string()).collect();
     let of_pairs: BTreeSet<String> = catalogue.into_iter().filter(|name| name != "energy").collect();
     assert_eq!(names(), of_pairs);
     let help = String::from_utf8(loss(&["--help"]).stdout).unwrap();

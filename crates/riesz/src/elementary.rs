@@ -5,6 +5,8 @@
 //! to the functions here: only what is inlined is compiled for the instruction set that [`widest`] chose. The type
 //! `S` says which one that is; all that is asked of it is whether a fused multiply-add is one instruction there.
 //!
+//! No part of what the crate promises: `riesz-lab` alone uses it from outside.
+//!
 //! | function | domain | error |
 //! |---|---|---|
 //! | `exp` | all but NaN; below the smallest normal number the result is 0 | ≤ 2 ulp |

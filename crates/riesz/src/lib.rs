@@ -39,15 +39,33 @@
 //! # Ok::<(), riesz::Error>(())
 //! ```
 //!
-//! [`engine::value_and_grad_raw`] takes raw encoder outputs instead, and gives the gradient with respect to those.
+//! # Where to begin
+//!
+//! | who wants | begins with | rows |
+//! |---|---|---|
+//! | a loss and its gradient for a training loop | [`engine::value_and_grad_raw`] with [`engine::Fused`] | raw, of any length, all views in one [`Matrix`] |
+//! | the same of slices that lie apart, or with a learned temperature | [`UnitViews`], as at [`engine::temperature_grad`] | raw, a slice a view |
+//! | the same of a batch that is larger than memory | [`engine::value_and_grad_cached`] | raw, chunk by chunk |
+//! | a loss or a kernel of one's own | [`loss::Loss`], whose example is one | |
+//! | to know where points are | [`geometry::Findings::of_points`], [`geometry::verdict`] | unit: [`normalize`], then [`Points`] |
+//! | the same of rows that stream by | [`geometry::State`] | raw, block by block |
+//! | where free points go | [`sphere::minimize::Problem`], [`sphere::found::Found`] | |
+//!
+//! Numbers from outside are answered by an [`Error`] of one sentence: a row of zeros, a parameter out of range, rows of a list that differ in
+//! length. Shapes that cannot be are a caller's bug and panic, as each function says. Every public type is `Send` and `Sync`; which
+//! ones may grow is marked `#[non_exhaustive]`.
 
+#![warn(missing_debug_implementations, clippy::missing_errors_doc, clippy::missing_panics_doc)]
+
+// For the networks of riesz-lab, which is of this very version: its signatures have types of `pulp`, and no promise is made.
+#[doc(hidden)]
 pub mod elementary;
 pub mod engine;
 mod error;
 pub mod geometry;
 pub mod kernel;
 pub mod loss;
-pub mod points;
+mod points;
 pub mod product;
 pub mod rng;
 mod rows;

@@ -23,7 +23,9 @@
 
 mod on_batch;
 mod several;
+mod written;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::Error;
@@ -33,7 +35,7 @@ use crate::kernel::{
 };
 
 /// Which classes of pairs a term runs over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pairs {
     /// The anchor with itself: cosine 1, wherever the row is.
     pub itself: bool,
@@ -88,8 +90,9 @@ impl Pairs {
     }
 }
 
-/// Whose rows are anchors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whose rows are anchors. There may be more words one day: an engine of one's own refuses those that it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Anchors {
     /// Every row of every view; means are over all of them.
     AllViews,
@@ -99,8 +102,10 @@ pub enum Anchors {
     FirstView,
 }
 
-/// How the pair values of one anchor, and then all anchors, become a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How the pair values of one anchor, and then all anchors, become a number. There may be more words one day: an engine of one's own
+/// refuses those that it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Link {
     /// Mean over anchors of the mean over the anchor's pairs.
     Mean,
@@ -129,7 +134,7 @@ impl Link {
 }
 
 /// Whether a term pulls or pushes: which of the two parts of the value it is counted in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Counted in the attraction part.
     Attraction,
@@ -137,8 +142,9 @@ pub enum Role {
     Repulsion,
 }
 
-/// One term of a loss.
+/// One term of a loss, made by [`Term::new`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Term {
     /// Which part of the value it is.
     pub role: Role,
@@ -165,7 +171,7 @@ pub struct Term {
 /// use std::sync::Arc;
 /// use riesz::engine::{Engine, Fused};
 /// use riesz::kernel::{Cosine, Kernel};
-/// use riesz::loss::{Anchors, Link, Loss, Pairs, Role, Term};
+/// use riesz::loss::{Link, Loss, Pairs, Role, Term};
 /// use riesz::{Points, rng::Key, sphere};
 ///
 /// /// κ(s) = max(s − margin, 0)².
@@ -183,12 +189,10 @@ pub struct Term {
 ///     }
 /// }
 ///
-/// let term = |role, weight, pairs, kernel| {
-///     Term { role, weight, link: Link::Mean, pairs, anchors: Anchors::AllViews, kernel, focus: None }
-/// };
-/// let pull = term(Role::Attraction, -1.0, Pairs::MATCHED, Arc::new(Cosine { scale: 2.0 }) as Arc<dyn Kernel>);
-/// let push = term(Role::Repulsion, 4.0, Pairs::OTHER_IMAGES, Arc::new(Margin(0.2)));
-/// let loss = Loss { name: "margin", terms: vec![pull, push] };
+/// let cosine = Arc::new(Cosine { scale: 2.0 });
+/// let pull = Term::new(Role::Attraction, -1.0, Link::Mean, Pairs::MATCHED, cosine);
+/// let push = Term::new(Role::Repulsion, 4.0, Link::Mean, Pairs::OTHER_IMAGES, Arc::new(Margin(0.2)));
+/// let loss = Loss::new("margin", vec![pull, push]);
 ///
 /// let [u, v] = [1, 2].map(|seed| sphere::sample(64, 16, Key::new(seed)));
 /// let views = [Points::new(&u)?, Points::new(&v)?];
@@ -197,15 +201,17 @@ pub struct Term {
 /// # Ok::<(), riesz::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Loss {
-    /// The name in recipes, logs and the command line.
-    pub name: &'static str,
+    /// The name in recipes, logs, the command line and sentences that refuse it.
+    pub name: Cow<'static, str>,
     /// What is summed.
     pub terms: Vec<Term>,
 }
 
 /// Which of the published forms of DHEL and KCL is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Convention {
     /// The paper's formula: anchors are the first view only.
     Paper,
@@ -218,6 +224,7 @@ pub enum Convention {
 
 /// One of KCL's kernels by its parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum KclKernel {
     /// [`Gaussian`] of this width.
     Gaussian(f64),
@@ -387,13 +394,13 @@ impl Loss {
                 (pull, 2.0 * gamma, Anchors::AllViews)
             }
         };
-        Ok(Self {
-            name: "kcl",
-            terms: vec![
+        Ok(Self::new(
+            "kcl",
+            vec![
                 Term::attraction(-pull, anchors, attracting),
                 Term::repulsion(push, Link::Mean, Pairs::WITHIN, anchors, repelling),
             ],
-        })
+        ))
     }
 
     /// Alignment and uniformity: mean_i ‖u_i − v_i‖^α + (λ/2)(U_u + U_v), U = log mean_{i≠j} e^{−t‖x_i − x_j‖²}
@@ -407,13 +414,13 @@ impl Loss {
         }
         let align = Arc::new(DistancePower { exponent: positive("exponent", exponent)? });
         let gaussian = Arc::new(Gaussian { width: positive("width", width)? });
-        Ok(Self {
-            name: "align-uniform",
-            terms: vec![
+        Ok(Self::new(
+            "align-uniform",
+            vec![
                 Term::attraction(1.0, Anchors::AllViews, align),
                 Term::repulsion(weight, Link::LogMean, Pairs::WITHIN, Anchors::AllViews, gaussian),
             ],
-        })
+        ))
     }
 
     /// SigLIP: each pair (u_i, v_j) is told by itself whether it is a match,
@@ -430,26 +437,26 @@ impl Loss {
         }
         let matched = Arc::new(Softplus { scale: -scale, offset: -offset });
         let cross = Arc::new(Softplus { scale, offset });
-        Ok(Self {
-            name: "siglip",
-            terms: vec![
+        Ok(Self::new(
+            "siglip",
+            vec![
                 Term { link: Link::RowSum, ..Term::attraction(1.0, Anchors::AllViews, matched) },
                 Term::repulsion(1.0, Link::RowSum, Pairs::CROSS, Anchors::AllViews, cross),
             ],
-        })
+        ))
     }
 
     /// The spectral contrastive loss: −2 mean_i ⟨u_i, v_i⟩ + mean_{i≠j} ⟨u_i, v_j⟩² (HaoChen et al., NeurIPS 2021), on
     /// unit rows. Its minimizers are orthonormal, not a simplex.
     pub fn spectral() -> Self {
         let (pull, push) = (Arc::new(Cosine { scale: 2.0 }), Arc::new(SquaredCosine));
-        Self {
-            name: "spectral",
-            terms: vec![
+        Self::new(
+            "spectral",
+            vec![
                 Term::attraction(-1.0, Anchors::AllViews, pull),
                 Term::repulsion(1.0, Link::Mean, Pairs::CROSS, Anchors::AllViews, push),
             ],
-        }
+        )
     }
 
     /// The energy of point sets: the mean of κ over ordered pairs of different points of a view.
@@ -459,7 +466,7 @@ impl Loss {
     pub fn energy(kernel: KclKernel) -> Result<Self, Error> {
         let kernel = kernel.kernel()?;
         let term = Term::repulsion(1.0, Link::Mean, Pairs::WITHIN, Anchors::AllViews, kernel);
-        Ok(Self { name: "energy", terms: vec![term] })
+        Ok(Self::new("energy", vec![term]))
     }
 
     /// The temperature τ, if every term sees cosines as s/τ alone: InfoNCE, NT-Xent, DCL, DCLW, DHEL, SupCon, MV-InfoNCE, MV-DHEL, and KCL
@@ -484,6 +491,7 @@ impl Loss {
     }
 
     /// Every constructor at its paper's settings: what tests and docs walk.
+    #[expect(clippy::missing_panics_doc, reason = "the papers' settings are in range")]
     pub fn catalogue() -> Vec<Self> {
         use Convention::{Paper, Reference, Symmetric};
         let gaussian = KclKernel::Gaussian(2.0);
@@ -524,28 +532,16 @@ impl Loss {
     }
 }
 
-impl Term {
-    /// A mean over matched pairs.
-    fn attraction(weight: f64, anchors: Anchors, kernel: Arc<dyn Kernel>) -> Self {
-        let (link, pairs) = (Link::Mean, Pairs::MATCHED);
-        Self { role: Role::Attraction, weight, link, pairs, anchors, kernel, focus: None }
-    }
-
-    fn repulsion(weight: f64, link: Link, pairs: Pairs, anchors: Anchors, kernel: Arc<dyn Kernel>) -> Self {
-        Self { role: Role::Repulsion, weight, link, pairs, anchors, kernel, focus: None }
-    }
-}
-
 /// −s⁺/τ + log Σ e^{s/τ} over the repelled pairs.
 fn contrast(name: &'static str, temperature: f64, repelled: Pairs, anchors: Anchors) -> Result<Loss, Error> {
     let temperature = positive("temperature", temperature)?;
     let pull = Arc::new(Cosine { scale: 1.0 / temperature });
     let push = Arc::new(Exponential { temperature });
-    Ok(Loss {
+    Ok(Loss::new(
         name,
-        terms: vec![
+        vec![
             Term::attraction(-1.0, anchors, pull),
             Term::repulsion(1.0, Link::RowLogSum, repelled, anchors, push),
         ],
-    })
+    ))
 }

@@ -2,6 +2,8 @@
 //!
 //! Shapes: n rows, d columns, row-major, no padding.
 
+use std::slice::ChunksExact;
+
 use crate::Error;
 use crate::elementary::Real;
 use crate::kernel::Tiled;
@@ -14,6 +16,18 @@ mod sealed {
 }
 
 /// The number type of rows: `f32` or `f64`, nothing else. Long sums are in `f64` either way.
+///
+/// A function for both has arithmetic, `T::from_f64(x)` and `x.to_f64()`:
+///
+/// ```
+/// use riesz::{Matrix, Scalar};
+///
+/// fn halved<T: Scalar>(mut rows: Matrix<T>) -> Matrix<T> {
+///     rows.as_mut_slice().iter_mut().for_each(|x| *x = T::from_f64(0.5) * *x);
+///     rows
+/// }
+/// assert_eq!(halved(Matrix::new(vec![2.0_f32, 4.0], 2)).row(0), [1.0, 2.0]);
+/// ```
 pub trait Scalar: sealed::Sealed + Real + Tiled {}
 
 impl Scalar for f32 {}
@@ -35,6 +49,35 @@ impl<T: Scalar> Matrix<T> {
     pub fn new(data: Vec<T>, dim: usize) -> Self {
         assert!(dim > 0 && data.len().is_multiple_of(dim), "{} numbers are not rows of {dim}", data.len());
         Self { data, dim }
+    }
+
+    /// A copy of rows that lie apart: `Vec<Vec<T>>`, arrays, slices.
+    ///
+    /// ```
+    /// use riesz::Matrix;
+    ///
+    /// let rows: Vec<Vec<f32>> = vec![vec![1.0, 0.0], vec![0.6, 0.8]];
+    /// assert_eq!(Matrix::from_rows(&rows)?, Matrix::new(vec![1.0, 0.0, 0.6, 0.8], 2));
+    /// # Ok::<(), riesz::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no row, the first has no numbers, or one has more or fewer than the first.
+    pub fn from_rows<R: AsRef<[T]>>(rows: impl IntoIterator<Item = R>) -> Result<Self, Error> {
+        let (mut data, mut dim) = (Vec::new(), None);
+        for (i, row) in rows.into_iter().enumerate() {
+            let row = row.as_ref();
+            let dim = *dim.get_or_insert(row.len());
+            if dim == 0 {
+                return Err(Error::new("row 0 has no numbers"));
+            }
+            if row.len() != dim {
+                return Err(Error::new(format!("row {i} has {} numbers and row 0 has {dim}", row.len())));
+            }
+            data.extend_from_slice(row);
+        }
+        let dim = dim.ok_or_else(|| Error::new("there are no rows"))?;
+        Ok(Self { data, dim })
     }
 
     /// `rows × dim` zeros.
@@ -67,6 +110,11 @@ impl<T: Scalar> Matrix<T> {
     /// If there is none.
     pub fn row(&self, i: usize) -> &[T] {
         &self.data[place(i, self.dim)]
+    }
+
+    /// All rows, in order.
+    pub fn rows(&self) -> ChunksExact<'_, T> {
+        self.data.chunks_exact(self.dim)
     }
 
     /// Row `i`, to write.
@@ -113,7 +161,7 @@ pub(crate) fn place(i: usize, dim: usize) -> std::ops::Range<usize> {
 ///
 /// Invariant: every number is finite and | ‖row‖ − 1 | ≤ 10⁻³, checked by [`Points::new`] in O(nd), nothing
 /// beside the O(n²d) of a loss.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Points<'a, T> {
     data: &'a [T],
     dim: usize,
@@ -179,6 +227,11 @@ impl<'a, T: Scalar> Points<'a, T> {
     /// If there is none.
     pub fn row(self, i: usize) -> &'a [T] {
         &self.data[place(i, self.dim)]
+    }
+
+    /// All points, in order.
+    pub fn rows(self) -> ChunksExact<'a, T> {
+        self.data.chunks_exact(self.dim)
     }
 
     /// All numbers, row-major.
@@ -275,7 +328,7 @@ pub(crate) fn check_grad<T: Scalar>(grad: &Matrix<T>, lengths: &[f64]) -> Result
 
 /// Views of raw rows, made unit, and their lengths: [`normalize`] and [`normalize_backward`] for views that lie apart and stay as
 /// they are, in one pass over all of them, with the same bits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UnitViews<T> {
     /// View after view.
     rows: Matrix<T>,
@@ -343,6 +396,16 @@ impl<T: Scalar> UnitViews<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_differ_in_length_are_said() {
+        let of = |rows: &[Vec<f32>]| Matrix::from_rows(rows).map_err(|error| error.to_string());
+        let rows = of(&[vec![1.0, 0.0], vec![0.6, 0.8]]).unwrap();
+        assert!(rows.rows().eq(Points::new(&rows).unwrap().rows()) && rows.rows().len() == 2);
+        assert_eq!(of(&[vec![1.0, 0.0], vec![1.0]]).unwrap_err(), "row 1 has 1 numbers and row 0 has 2");
+        assert_eq!(of(&[vec![], vec![1.0]]).unwrap_err(), "row 0 has no numbers");
+        assert_eq!(of(&[]).unwrap_err(), "there are no rows");
+    }
 
     #[test]
     fn rows_that_wrap_are_not_there() {

@@ -3,13 +3,13 @@
 //! Single-threaded on purpose: callers divide work by rows, so that the order of additions is fixed by shapes alone
 //! and the bits are the same for any number of threads.
 
-use crate::elementary::Real;
+use crate::Scalar;
 
 /// `out[m × n] = a[m × k] · b[n × k]ᵀ`: all dot products of the rows of `a` with the rows of `b`.
 ///
 /// # Panics
 /// If a slice's length is not what its shape says.
-pub fn rows_by_rows<T: Real>(a: &[T], b: &[T], k: usize, out: &mut [T]) {
+pub fn rows_by_rows<T: Scalar>(a: &[T], b: &[T], k: usize, out: &mut [T]) {
     let (m, n) = (rows_of(a, k), rows_of(b, k));
     assert!(is(a, m, k) && is(b, n, k) && is(out, m, n), "shapes of a product differ");
     // SAFETY: the three slices hold m·k, n·k and m·n numbers, checked above, and the strides stay inside them.
@@ -23,7 +23,7 @@ pub fn rows_by_rows<T: Real>(a: &[T], b: &[T], k: usize, out: &mut [T]) {
 ///
 /// # Panics
 /// If a slice's length is not what its shape says.
-pub fn add_weighted_rows<T: Real>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
+pub fn add_weighted_rows<T: Scalar>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
     let m = out.len().checked_div(n).unwrap_or_else(|| rows_of(w, k));
     assert!(is(w, m, k) && is(x, k, n) && is(out, m, n), "shapes of a product differ");
     // SAFETY: the three slices hold m·k, k·n and m·n numbers, checked above, and the strides stay inside them.
@@ -37,7 +37,7 @@ pub fn add_weighted_rows<T: Real>(w: &[T], x: &[T], k: usize, n: usize, out: &mu
 ///
 /// # Panics
 /// If a slice's length is not what its shape says.
-pub fn weighted_rows<T: Real>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
+pub fn weighted_rows<T: Scalar>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
     let m = out.len().checked_div(n).unwrap_or_else(|| rows_of(w, k));
     assert!(is(w, m, k) && is(x, k, n) && is(out, m, n), "shapes of a product differ");
     // SAFETY: the three slices hold m·k, k·n and m·n numbers, checked above, and the strides stay inside them.
@@ -51,7 +51,7 @@ pub fn weighted_rows<T: Real>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T
 ///
 /// # Panics
 /// If a slice's length is not what its shape says.
-pub fn add_weighted_rows_transposed<T: Real>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
+pub fn add_weighted_rows_transposed<T: Scalar>(w: &[T], x: &[T], k: usize, n: usize, out: &mut [T]) {
     let m = out.len().checked_div(n).unwrap_or_else(|| rows_of(w, k));
     assert!(is(w, k, m) && is(x, k, n) && is(out, m, n), "shapes of a product differ");
     // SAFETY: the three slices hold k·m, k·n and m·n numbers, checked above, and the strides stay inside them.
@@ -76,7 +76,7 @@ fn is<T>(numbers: &[T], rows: usize, columns: usize) -> bool {
 /// # Safety
 /// Every index that the shapes and strides reach must lie inside the three allocations.
 #[expect(unsafe_code, reason = "the gemm crate takes pointers and strides")]
-unsafe fn multiply<T: Real>(
+unsafe fn multiply<T: Scalar>(
     m: usize,
     n: usize,
     k: usize,

@@ -1,11 +1,11 @@
 //! Keyed randomness: every draw is a function of a path of numbers, such as (seed, stream, epoch, item, view).
 //! No generator is shared or advanced, so threads, resuming and reordering cannot change a draw.
 
-pub use rand_chacha::ChaCha8Rng;
-use rand_core::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
 
 /// A path of numbers below one seed. Two different paths give independent streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key([u64; 4]);
 
 impl Key {
@@ -45,12 +45,12 @@ impl Key {
     }
 
     /// A generator for the draws at this key.
-    pub fn rng(self) -> ChaCha8Rng {
+    pub fn rng(self) -> Generator {
         let mut seed = [0; 32];
         for (bytes, word) in seed.chunks_exact_mut(8).zip(self.0) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
-        ChaCha8Rng::from_seed(seed)
+        Generator(ChaCha8Rng::from_seed(seed))
     }
 
     /// Two rounds of a 256-bit mixer made of 64-bit finalizers (Stafford's variant 13), each word feeding the next.
@@ -68,13 +68,24 @@ impl Key {
     }
 }
 
+/// What draws at one [`Key`]: ChaCha of 8 rounds, whose bits stay what they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generator(ChaCha8Rng);
+
+impl Generator {
+    /// The next 64 random bits, for a law that is not here, or as the seed of a generator of another crate.
+    pub fn bits(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+}
+
 /// A number in [0, 1) with 53 random bits.
-pub fn uniform(rng: &mut impl rand_core::Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+pub fn uniform(rng: &mut Generator) -> f64 {
+    (rng.bits() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
 /// A standard normal draw (Box and Muller's method, one of the pair).
-pub fn normal(rng: &mut impl rand_core::Rng) -> f64 {
+pub fn normal(rng: &mut Generator) -> f64 {
     let radius = (-2.0 * (1.0 - uniform(rng)).ln()).sqrt();
     radius * (std::f64::consts::TAU * uniform(rng)).cos()
 }
@@ -83,11 +94,11 @@ pub fn normal(rng: &mut impl rand_core::Rng) -> f64 {
 ///
 /// # Panics
 /// If `below` is 0.
-pub fn below(rng: &mut impl rand_core::Rng, below: u64) -> u64 {
+pub fn below(rng: &mut Generator, below: u64) -> u64 {
     assert!(below > 0, "an integer below 0 was asked for");
     let threshold = below.wrapping_neg() % below;
     loop {
-        let wide = u128::from(rng.next_u64()) * u128::from(below);
+        let wide = u128::from(rng.bits()) * u128::from(below);
         if wide as u64 >= threshold {
             return (wide >> 64) as u64;
         }
@@ -95,7 +106,7 @@ pub fn below(rng: &mut impl rand_core::Rng, below: u64) -> u64 {
 }
 
 /// The numbers 0 .. `n` in an order drawn from `rng` (Fisher and Yates).
-pub fn permutation(rng: &mut impl rand_core::Rng, n: usize) -> Vec<usize> {
+pub fn permutation(rng: &mut Generator, n: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();
     for i in (1..n).rev() {
         order.swap(i, below(rng, i as u64 + 1) as usize);

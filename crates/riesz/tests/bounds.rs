@@ -76,14 +76,8 @@ fn losses() -> Vec<Loss> {
         {
             for push in [Link::RowLogSum, Link::RowLogMean, Link::ImageLogSum] {
                 for pull in [Link::Mean, Link::RowLogMean, Link::ImageLogSum] {
-                    let term = |role, weight, link, pairs, kernel| Term {
-                        role,
-                        weight,
-                        link,
-                        pairs,
-                        anchors,
-                        kernel,
-                        focus: None,
+                    let term = |role, weight, link, pairs, kernel| {
+                        Term::new(role, weight, link, pairs, kernel).with_anchors(anchors)
                     };
                     let mean = pull == Link::Mean;
                     let attraction: Arc<dyn riesz::kernel::Kernel> = if mean {
@@ -95,7 +89,7 @@ fn losses() -> Vec<Loss> {
                     first.focus = (mean && p == 1 && push == Link::RowLogSum).then_some(0.1);
                     let second =
                         term(Role::Repulsion, 1.0, push, pairs, Arc::new(Exponential { temperature }));
-                    losses.push(Loss { name: "a match against a sum", terms: vec![first, second] });
+                    losses.push(Loss::new("a match against a sum", vec![first, second]));
                 }
             }
         }
@@ -146,8 +140,8 @@ fn no_descent_ends_below_a_bound() {
         for loss in losses().into_iter().filter(named) {
             let Some(bound) = bound(&loss, points, dim, views) else { continue };
             let Ok(problem) = Problem::new(loss.clone(), points, dim, views) else { continue };
-            let few = Settings { iterations: 400, tolerance: 1e-10, ..Settings::default() };
-            let minima = problem.search(Key::new(3), 4, few, &|| true, &|_| ());
+            let few = Settings::default().with_iterations(400).with_tolerance(1e-10);
+            let minima = problem.search(Key::new(3), 4, few);
             let best = minima.iter().map(|minimum| minimum.value).fold(f64::INFINITY, f64::min);
             let scale = minima.iter().map(|minimum| minimum.scale).fold(1.0, f64::max);
             let place = || format!("{} {:?} of {points} in {dim}, {views} views", loss.name, loss.terms);
@@ -194,7 +188,7 @@ fn the_catalogue_has_bounds_where_theorems_say() {
         for views in [2, 3, 5].into_iter().filter(|&views| loss.check(6, views).is_ok()) {
             let one = bound(&loss, 6, 8, views);
             // A match inside a logarithm is a theorem for two views alone.
-            let is_open = views > 2 && ["mv-info-nce", "sup-con-in"].contains(&loss.name);
+            let is_open = views > 2 && ["mv-info-nce", "sup-con-in"].contains(&&*loss.name);
             assert_eq!(one.is_none(), is_open, "{} in {views} views", loss.name);
             let Some(one) = one else { continue };
             // Six points in eight dimensions: each bound is a minimum, and known.

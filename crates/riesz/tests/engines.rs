@@ -51,7 +51,7 @@ fn distance<T: Scalar>(
     let norm = |row: &[f64]| row.iter().map(|g| g * g).sum::<f64>().sqrt();
     let mut longest = 1e-9_f64;
     for term in &loss.terms {
-        let alone = Loss { name: loss.name, terms: vec![term.clone()] };
+        let alone = Loss::new(loss.name.clone(), vec![term.clone()]);
         for grad in run::<f64>(&Reference, &alone, views).unwrap().grads {
             longest = (0..grad.len()).map(|i| norm(grad.row(i))).fold(longest, f64::max);
         }

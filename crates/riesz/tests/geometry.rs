@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use riesz::geometry::{Findings, METRICS, NEAR_DUPLICATE, Pairwise, Sampled, Sampling, State};
+use riesz::geometry::{Findings, Finished, METRICS, NEAR_DUPLICATE, Pairwise, Sampled, Sampling, State};
 use riesz::rng::Key;
 use riesz::sphere::{ideal, sample};
 use riesz::{Matrix, Points, normalize};
@@ -15,7 +15,7 @@ use riesz::{Matrix, Points, normalize};
 fn of(rows: &Matrix<f64>) -> BTreeMap<&'static str, Option<f64>> {
     let points = Points::new(rows).unwrap();
     let findings = Findings::of(&[points, points]).unwrap();
-    METRICS.iter().map(|metric| (metric.name, (metric.read)(&findings).map(|found| found.value))).collect()
+    METRICS.iter().map(|metric| (metric.name, metric.read(&findings).map(|found| found.value))).collect()
 }
 
 /// Values of all metrics but those of lengths: `None` where there is none, NaN where none is known.
@@ -362,15 +362,16 @@ fn a_samples_interval_holds_the_value_of_the_whole() {
         let key = Key::new(100 + draw);
         let mut state = State::with_sample(d, Sampling { rows: 400, key });
         state.push(rows.as_slice()).unwrap();
-        let (_, spectrum, _, kept) = state.finish().unwrap();
+        let Finished { spectrum, sample: kept, .. } = state.finish().unwrap();
         assert_eq!(kept.len(), 400);
         let pairwise = Pairwise::of_sample(&kept, n as u64, NEAR_DUPLICATE, key).unwrap();
-        let findings = Findings { spectrum, lengths: None, alignment: Some(0.0), pairwise: Some(pairwise) };
+        let mut findings = Findings::new(spectrum);
+        (findings.alignment, findings.pairwise) = (Some(0.0), Some(pairwise));
         // Those that depend on how many points there are have intervals for as many, held to draws in `pairwise.rs`.
         let of_as_many = ["intrinsic_dimension", "hubness"];
         for metric in METRICS.iter().filter(|metric| metric.pairwise && !of_as_many.contains(&metric.name)) {
             let name = metric.name;
-            let estimate = (metric.read)(&findings).unwrap();
+            let estimate = metric.read(&findings).unwrap();
             let ([low, high], want) = (estimate.interval.unwrap(), whole[name].unwrap());
             *held.entry(name).or_default() += usize::from((low..=high).contains(&want));
             *halves.entry(name).or_default() += (high - low) / 2.0 / draws as f64;
@@ -415,7 +416,7 @@ fn neighbors_in_tight_clusters_are_those_of_the_definition() {
         let hubness = moment(3) / moment(2).powf(1.5);
         let mut state = State::with_sample(d, Sampling { rows: n, key: Key::new(3) });
         state.push(rows.as_slice()).unwrap();
-        let (.., kept) = state.finish().unwrap();
+        let kept = state.finish().unwrap().sample;
         let found = Pairwise::of_sample(&kept, n as u64, NEAR_DUPLICATE, Key::new(4)).unwrap();
         let (got, skew) = (found.intrinsic_dimension.unwrap().value, found.hubness.unwrap().value);
         assert!((got / dimension - 1.0).abs() < 1e-9, "{spread:e} apart: {got}, not {dimension}");

@@ -106,7 +106,7 @@ fn errors<T: Scalar>(engine: &dyn Engine<T>, case: &Case, rows: &Matrix<f64>) ->
     let size: f64 = outcome.terms.iter().map(|term| term.abs()).sum();
     let loss = loss_of(case);
     let alone = |term: &Term| {
-        let loss = Loss { name: loss.name, terms: vec![term.clone()] };
+        let loss = Loss::new(loss.name.clone(), vec![term.clone()]);
         norm(&value_and_grad_raw::<f64>(&Reference, &loss, rows, 2).unwrap().grad)
     };
     let largest = loss.terms.iter().map(alone).fold(case.grad_norm.max(1e-9), f64::max);

@@ -77,7 +77,7 @@ fn errors<T: Scalar>(engine: &dyn Engine<T>, case: &Case) -> (f64, f64) {
         off = grad.row(row).iter().zip(want).fold(off, |top, (got, want)| top.max((got - want).abs()));
     }
     let alone = |term: &riesz::loss::Term| {
-        let loss = Loss { name: loss.name, terms: vec![term.clone()] };
+        let loss = Loss::new(loss.name.clone(), vec![term.clone()]);
         norm(&value_and_grad_raw_grouped::<f64>(&Reference, &loss, &rows, case.views, groups).unwrap().grad)
     };
     let largest = loss.terms.iter().map(alone).fold(case.grad_norm.max(1e-9), f64::max);

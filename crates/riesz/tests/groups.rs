@@ -77,7 +77,7 @@ fn fused_is_the_reference_in_groups() {
                 // Terms may cancel, their rounding does not.
                 let of_terms = |views: &[Matrix<f64>]| {
                     let grads = loss.terms.iter().map(|term| {
-                        let alone = Loss { name: loss.name, terms: vec![term.clone()] };
+                        let alone = Loss::new(loss.name.clone(), vec![term.clone()]);
                         largest(&run::<f64>(&Reference, &alone, views, &groups).unwrap().grads)
                     });
                     grads.fold(1e-9_f64, f64::max)

@@ -86,7 +86,7 @@ fn peaks_grow_as_the_batch() {
             }
         })
         .collect();
-    let works = fused.iter().zip(&losses).map(|(work, loss)| (loss.name, work as Work<'_>));
+    let works = fused.iter().zip(&losses).map(|(work, loss)| (&*loss.name, work as Work<'_>));
     for (name, work) in works.chain(others) {
         // From sizes on where the Wasserstein distance works in bins; the first call warms the threads' buffers.
         let (small, large) = (3000, 6000);

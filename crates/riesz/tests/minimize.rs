@@ -14,7 +14,7 @@ use riesz::sphere::optima::{Configuration, cross_polytope, known, orthogonal_sim
 use riesz::{Matrix, Points};
 
 fn search(problem: &Problem, starts: u64, seed: u64) -> Vec<Minimum> {
-    problem.search(Key::new(seed), starts, Settings::default(), &|| true, &|_| ())
+    problem.search(Key::new(seed), starts, Settings::default())
 }
 
 fn energy(kernel: KclKernel, points: usize, dim: usize) -> Problem {
@@ -322,7 +322,8 @@ fn threads_change_no_bit() {
 #[test]
 fn a_search_can_be_watched_and_stopped() {
     let problem = energy(KclKernel::Riesz(1.0), 20, 3);
-    let none = problem.search(Key::new(1), 5, Settings::default(), &|| false, &|_| panic!("none ends"));
+    let none =
+        problem.search_watched(Key::new(1), 5, Settings::default(), &|| false, &|_| panic!("none ends"));
     assert!(none.is_empty());
     let mut seen = Vec::new();
     let stopped = problem.descend(problem.start(Key::new(1), 0), Settings::default(), &mut |step| {
@@ -332,7 +333,7 @@ fn a_search_can_be_watched_and_stopped() {
     });
     assert_eq!((stopped.end, stopped.iterations, seen.len()), (End::Stopped, 5, 6));
     assert!(seen.windows(2).all(|pair| pair[1] <= pair[0]));
-    let few = Settings { iterations: 3, ..Settings::default() };
+    let few = Settings::default().with_iterations(3);
     assert_eq!(problem.descend(problem.start(Key::new(1), 0), few, &mut |_| true).end, End::Iterations);
 }
 
@@ -372,16 +373,9 @@ fn what_cannot_be_minimized_is_refused_in_a_sentence() {
 #[test]
 fn the_engine_and_the_strips_agree_on_a_minimum() {
     let kernel = KclKernel::Riesz(1.0).kernel().unwrap();
-    let term = Term {
-        role: Role::Repulsion,
-        weight: 2.0,
-        link: Link::Mean,
-        pairs: Pairs::WITHIN,
-        anchors: Anchors::EachView,
-        kernel,
-        focus: None,
-    };
-    let loss = Loss { name: "energy", terms: vec![term] };
+    let term =
+        Term::new(Role::Repulsion, 2.0, Link::Mean, Pairs::WITHIN, kernel).with_anchors(Anchors::EachView);
+    let loss = Loss::new("energy", vec![term]);
     let best = |views: usize| {
         let minima = search(&Problem::new(loss.clone(), 12, 3, views).unwrap(), 4, 10);
         minima.iter().map(|minimum| minimum.value).fold(f64::INFINITY, f64::min)

@@ -7,7 +7,7 @@ use riesz::geometry::Pairwise;
 use riesz::kernel::{
     Cosine, Exponential, Gaussian, InverseMultiquadric, Kernel, Riesz, ScaledExponential, Softplus,
 };
-use riesz::loss::{Anchors, Convention, KclKernel, Link, Loss, Pairs, Role, Term};
+use riesz::loss::{Convention, KclKernel, Link, Loss, Pairs, Role, Term};
 use riesz::rng::Key;
 use riesz::sphere::{self, certificate, ideal, minimize, optima};
 use riesz::{Error, Matrix, Points, Scalar, UnitViews};
@@ -23,11 +23,11 @@ impl Kernel for Wave {
 }
 
 fn own(term: Term) -> Loss {
-    Loss { name: "own", terms: vec![term] }
+    Loss::new("own", vec![term])
 }
 
 fn term(link: Link, pairs: Pairs, kernel: Arc<dyn Kernel>) -> Term {
-    Term { role: Role::Repulsion, weight: 1.0, link, pairs, anchors: Anchors::AllViews, kernel, focus: None }
+    Term::new(Role::Repulsion, 1.0, link, pairs, kernel)
 }
 
 /// What both engines say of two views of nine images.
@@ -43,7 +43,9 @@ fn both(loss: &Loss) -> [Result<f64, Error>; 2] {
 fn what_is_out_of_range_in_a_term_is_said() {
     let matched = |weight, focus| {
         let kernel = Arc::new(Exponential { temperature: 0.5 });
-        own(Term { weight, focus, ..term(Link::Mean, Pairs::MATCHED, kernel) })
+        let mut term = term(Link::Mean, Pairs::MATCHED, kernel);
+        (term.weight, term.focus) = (weight, focus);
+        own(term)
     };
     for (loss, sentence) in [
         (matched(f64::NAN, None), "a term of own has the weight NaN; it must be finite"),
@@ -112,21 +114,45 @@ fn equal_rows<T: Scalar>(row: &Matrix<T>) -> Result<(), Error> {
 }
 
 #[test]
+fn what_the_language_does_not_have_is_said() {
+    let cosine: Arc<dyn Kernel> = Arc::new(Cosine { scale: 2.0 });
+    let name = format!("{}-made", "hand"); // known at run time alone
+    for (wrong, sentence) in [
+        (
+            term(Link::RowLogSum, Pairs::CROSS, Arc::clone(&cosine)),
+            "a term of hand-made takes the logarithm of Cosine { scale: 2.0 }, which is not positive everywhere",
+        ),
+        (
+            term(Link::Mean, Pairs::CROSS, Arc::clone(&cosine)).with_focus(0.5),
+            "a term of hand-made has a focus; it must be a mean over matched pairs",
+        ),
+        (
+            term(Link::RowSum, Pairs::MATCHED, cosine).with_focus(0.5),
+            "a term of hand-made has a focus; it must be a mean over matched pairs",
+        ),
+    ] {
+        let loss = Loss::new(name.clone(), vec![wrong]);
+        assert_eq!(loss.check(9, 2).unwrap_err().to_string(), sentence);
+        for told in both(&loss) {
+            assert_eq!(told.unwrap_err().to_string(), sentence);
+        }
+        let problem = minimize::Problem::new(loss, 9, 4, 2);
+        assert_eq!(problem.unwrap_err().to_string(), sentence);
+    }
+}
+
+#[test]
 fn a_kernel_is_asked_of_cosines_alone() {
     for seed in 0..20 {
         let row = sphere::sample(1, 7, Key::new(seed));
         equal_rows(&row.to_f32()).unwrap();
         equal_rows(&row).unwrap();
     }
-    let settings = minimize::Settings { iterations: 20, ..Default::default() };
+    let settings = minimize::Settings::default().with_iterations(20);
     for dim in [3, 9] {
-        let loss = own(term(Link::Mean, Pairs::WITHIN, Arc::new(Edge)));
-        let problem = minimize::Problem::new(
-            Loss { terms: vec![Term { weight: -1.0, ..loss.terms[0].clone() }], ..loss },
-            6,
-            dim,
-            1,
-        );
+        let mut downhill = own(term(Link::Mean, Pairs::WITHIN, Arc::new(Edge)));
+        downhill.terms[0].weight = -1.0;
+        let problem = minimize::Problem::new(downhill, 6, dim, 1);
         let row = sphere::sample(1, dim, Key::new(3));
         let start = Matrix::new(row.as_slice().repeat(6), dim);
         problem.unwrap().descend(start, settings, &mut |_| true);
@@ -247,7 +273,7 @@ fn a_gradient_that_is_not_finite_is_an_error() {
 fn a_descent_wants_unit_rows_and_a_tolerance() {
     let problem = minimize::Problem::new(Loss::energy(KclKernel::Riesz(1.0)).unwrap(), 3, 2, 1).unwrap();
     let descend = |start: Matrix<f64>, tolerance: f64| {
-        let settings = minimize::Settings { tolerance, ..Default::default() };
+        let settings = minimize::Settings::default().with_tolerance(tolerance);
         let descend = std::panic::AssertUnwindSafe(|| problem.descend(start, settings, &mut |_| true));
         std::panic::catch_unwind(descend)
     };

@@ -89,7 +89,7 @@ fn metrics() {
     let views = [3, 4].map(|seed| sample(700, 23, Key::new(seed)));
     same_in_every_pool(|| {
         let found = Findings::of(&views.each_ref().map(|view| Points::new(view).unwrap())).unwrap();
-        METRICS.iter().map(|metric| (metric.read)(&found).map(|found| bits(found.value))).collect::<Vec<_>>()
+        METRICS.iter().map(|metric| metric.read(&found).map(|found| bits(found.value))).collect::<Vec<_>>()
     });
 }
 

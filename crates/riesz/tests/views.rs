@@ -7,7 +7,8 @@ use riesz::engine::{
 };
 use riesz::loss::{Convention, Loss};
 use riesz::rng::{Key, normal};
-use riesz::{Matrix, UnitViews, normalize, normalize_backward};
+use riesz::sphere::sample;
+use riesz::{Matrix, Points, UnitViews, normalize, normalize_backward};
 
 const TAU: f64 = 0.3;
 
@@ -265,4 +266,18 @@ fn views_that_lie_apart_are_made_unit_as_each_alone() {
     };
     assert_eq!(bad(n * d + 5 * d, 0.0), "view 2: row 5 has length 0: a zero row has no direction");
     assert_eq!(bad(2 * n * d, f64::NAN), "view 3: row 0 has a number that is not finite");
+}
+
+#[test]
+fn an_outcome_is_split_and_put_together() {
+    let rows = sample(18, 4, Key::new(1));
+    let outcome = outcome(&Fused, &Loss::mv_dhel(0.5, Convention::Paper).unwrap(), &rows, 3);
+    let (value, grad) = outcome.clone().split();
+    assert_eq!((value.value, &grad), (outcome.value, &outcome.grad));
+    assert_eq!(value.with_grad(grad), outcome);
+
+    let unit = Points::new(&rows).unwrap();
+    let outcome = Fused.value_and_grad(&Loss::spectral(), &[unit, unit]).unwrap();
+    let (value, grads) = outcome.clone().split();
+    assert_eq!(value.with_grads(grads), outcome);
 }

@@ -10,7 +10,7 @@ pub mod crop;
 pub mod picture;
 
 use rayon::prelude::*;
-use riesz::rng::{ChaCha8Rng, Key, permutation, uniform};
+use riesz::rng::{Generator, Key, permutation, uniform};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Image;
@@ -202,7 +202,7 @@ impl Augment {
         let mut rng = key.rng();
         let region = self.region(image, &mut rng);
         let mut picture = crop::resized_crop(image, region, self.size(), self.size(), recipe.interpolation);
-        let happens = |probability: f64, rng: &mut ChaCha8Rng| uniform(rng) < probability;
+        let happens = |probability: f64, rng: &mut Generator| uniform(rng) < probability;
         if happens(recipe.flip, &mut rng) {
             picture.flip();
         }
@@ -252,7 +252,7 @@ impl Augment {
     }
 
     /// A region as torchvision's RandomResizedCrop draws it.
-    fn region(&self, image: &Image, rng: &mut ChaCha8Rng) -> Region {
+    fn region(&self, image: &Image, rng: &mut Generator) -> Region {
         let CropRecipe { scale, ratio } = self.recipe.crop;
         let (height, width) = (image.height as f64, image.width as f64);
         for _ in 0..10 {
@@ -260,7 +260,7 @@ impl Augment {
             let aspect = between([ratio[0].ln(), ratio[1].ln()], rng).exp();
             let (w, h) = ((area * aspect).sqrt().round_ties_even(), (area / aspect).sqrt().round_ties_even());
             if w >= 1.0 && w <= width && h >= 1.0 && h <= height {
-                let place = |room: f64, rng: &mut ChaCha8Rng| (uniform(rng) * (room + 1.0)) as usize;
+                let place = |room: f64, rng: &mut Generator| (uniform(rng) * (room + 1.0)) as usize;
                 let (top, left) = (place(height - h, rng), place(width - w, rng));
                 return Region { top, left, height: h as usize, width: w as usize };
             }
@@ -268,11 +268,11 @@ impl Augment {
         Region::central(image, ratio)
     }
 
-    fn jitter(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
+    fn jitter(&self, picture: &mut Picture, rng: &mut Generator) {
         let JitterRecipe { brightness, contrast, saturation, hue, .. } = self.recipe.jitter;
         // All four are drawn always, so that switching one off does not change the others.
         let factor =
-            |amount: f64, rng: &mut ChaCha8Rng| between([(1.0 - amount).max(0.0), 1.0 + amount], rng) as f32;
+            |amount: f64, rng: &mut Generator| between([(1.0 - amount).max(0.0), 1.0 + amount], rng) as f32;
         let order = permutation(rng, 4);
         let factors = [factor(brightness, rng), factor(contrast, rng), factor(saturation, rng)];
         let turn = between([-hue, hue], rng) as f32;
@@ -288,6 +288,6 @@ impl Augment {
     }
 }
 
-fn between([low, high]: [f64; 2], rng: &mut ChaCha8Rng) -> f64 {
+fn between([low, high]: [f64; 2], rng: &mut Generator) -> f64 {
     low + (high - low) * uniform(rng)
 }

@@ -231,8 +231,8 @@ impl Least {
 }
 
 fn widen(outcome: RawValueAndGrad<f32>) -> RawValueAndGrad<f64> {
-    let RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad } = outcome;
-    RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad: grad.to_f64() }
+    let (value, grad) = outcome.split();
+    value.with_grad(grad.to_f64())
 }
 
 impl LossArgs {

@@ -239,8 +239,8 @@ struct Planned<'a> {
     anchor_views: usize,
     /// Images N.
     images: usize,
-    /// Pairs of one anchor.
-    pairs: usize,
+    /// Logarithms of means: how many, and of how many pairs each.
+    means: (usize, usize),
 }
 
 impl<'a> Planned<'a> {
@@ -251,24 +251,24 @@ impl<'a> Planned<'a> {
                 loss.name, term.kernel
             ))
         })?;
-        Ok(Self {
-            term,
-            form,
-            factor: term.pair_factor(images, views),
-            anchor_views: term.anchor_views(views),
-            images,
-            pairs: term.pairs.count(images, views),
-        })
+        let (anchor_views, pairs) = (term.anchor_views(views), term.pairs.count(images, views));
+        let means = match term.link {
+            Link::RowLogMean => (anchor_views * images, pairs),
+            Link::LogMean => (anchor_views, images * pairs),
+            Link::Mean | Link::RowSum | Link::RowLogSum | Link::ImageLogSum => (0, 1),
+            link => {
+                return Err(Error::input(format!(
+                    "{}'s link {link:?} has no form for a GPU; take --device cpu",
+                    loss.name
+                )));
+            }
+        };
+        Ok(Self { term, form, factor: term.pair_factor(images, views), anchor_views, images, means })
     }
 
     /// The term's value, weight included, of what the device has summed: κ, or the ln Σ κ of rows, images or views.
     fn share(&self, sum: f64) -> f64 {
-        // Logarithms of means: how many, and of how many pairs each.
-        let (means, pairs) = match self.term.link {
-            Link::RowLogMean => (self.anchor_views * self.images, self.pairs),
-            Link::LogMean => (self.anchor_views, self.images * self.pairs),
-            Link::Mean | Link::RowSum | Link::RowLogSum | Link::ImageLogSum => (0, 1),
-        };
+        let (means, pairs) = self.means;
         self.factor * (sum - means as f64 * (pairs as f64).ln())
     }
 }

@@ -118,9 +118,8 @@ pub trait Encoder {
     /// As [`loss`](Self::loss).
     fn value_and_grad(&mut self, objective: Objective<'_>, images: &[f32]) -> Result<Value> {
         let z = self.forward(images);
-        let RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad } =
-            self.loss(objective, &z)?;
+        let (value, grad) = self.loss(objective, &z)?.split();
         self.backward(&grad);
-        Ok(Value { value, terms, slopes, attraction, repulsion })
+        Ok(value)
     }
 }

@@ -49,8 +49,7 @@ impl Encoder for Engine {
         }
         let z = rows(z, self.device());
         let outcome = device_loss::value_and_grad(objective.loss, z, objective.views)?;
-        let Value { value, terms, slopes, attraction, repulsion } = outcome.value;
-        Ok(RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad: matrix(outcome.grad) })
+        Ok(outcome.value.with_grad(matrix(outcome.grad)))
     }
 
     fn backward(&mut self, of_z: &Matrix<f32>) {
@@ -90,10 +89,9 @@ impl Encoder for Engine {
     fn value_and_grad(&mut self, objective: Objective<'_>, images: &[f32]) -> Result<Value> {
         let [_, z] = Self::forward(self, images);
         if objective.groups.is_some() {
-            let RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad } =
-                objective.on_processor(&matrix(z))?;
+            let (value, grad) = objective.on_processor(&matrix(z))?.split();
             Self::backward(self, rows(&grad, self.device()));
-            return Ok(Value { value, terms, slopes, attraction, repulsion });
+            return Ok(value);
         }
         let outcome = device_loss::value_and_grad(objective.loss, z, objective.views)?;
         Self::backward(self, outcome.grad);

@@ -12,7 +12,7 @@ pub mod partial;
 pub mod table;
 mod verdict;
 
-use riesz::geometry::{Estimate, Findings, METRICS, Metric, Pairwise, Sampled, Sampling, State};
+use riesz::geometry::{Estimate, Findings, Finished, METRICS, Metric, Pairwise, Sampled, Sampling, State};
 use riesz::rng::Key;
 use riesz::sphere::ideal;
 use serde::{Deserialize, Serialize};
@@ -408,7 +408,7 @@ pub fn report(gathered: Gathered, told: &Told) -> Result<Report> {
     let Gathered { state, sources, matched, seed, labels, mut notes, .. } = gathered;
     let Chosen { metrics, of_labels } = chosen(&told.metrics, labels.is_some())?;
     let rows = state.rows();
-    let (lengths, spectrum, places, sampled) =
+    let Finished { lengths, spectrum, places, sample: sampled, .. } =
         state.finish().map_err(|error| Error::from(error).at(files(&sources)))?;
     let key = Key::new(seed).stream("pairs");
     let looks_at_pairs = metrics.iter().any(|metric| metric.pairwise) && sampled.len() > 1;
@@ -420,12 +420,10 @@ pub fn report(gathered: Gathered, told: &Told) -> Result<Report> {
         Some(classes) => labels::measure(classes, &sampled, &places, &of_labels, key, &mut notes)?,
         None => Vec::new(),
     };
-    let findings = Findings {
-        spectrum,
-        lengths: Some(lengths),
-        alignment: (matched.1 > 0).then(|| matched.0 / matched.1 as f64),
-        pairwise,
-    };
+    let mut findings = Findings::new(spectrum);
+    findings.lengths = Some(lengths);
+    findings.alignment = (matched.1 > 0).then(|| matched.0 / matched.1 as f64);
+    findings.pairwise = pairwise;
     let place = |sample: usize| place_of(&sources, places[sample]);
     let class = |sample: usize| {
         let name = labels.as_ref().map(|classes| classes.name(places[sample]).to_owned());
@@ -435,7 +433,7 @@ pub fn report(gathered: Gathered, told: &Told) -> Result<Report> {
         if told.map { map_of(&sampled, &place, &class, Key::new(seed).stream("map"))? } else { Vec::new() };
     let looked_at = sampled.len() as u64;
     let values = metrics.iter().map(|metric| {
-        let estimate = (metric.read)(&findings);
+        let estimate = metric.read(&findings);
         Value::of(metric.name, estimate, if metric.pairwise { looked_at } else { rows })
     });
     let (mut cosines, mut near_duplicates) = (Vec::new(), Vec::new());

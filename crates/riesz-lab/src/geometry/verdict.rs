@@ -26,7 +26,7 @@ pub struct Finding {
 
 /// All findings of [`geometry::verdict`], worst first; at least one.
 pub fn verdict(findings: &Findings) -> Vec<Finding> {
-    let kept = |geometry::Finding { tone, sentence }| {
+    let kept = |geometry::Finding { tone, sentence, .. }| {
         let tone = match tone {
             geometry::Tone::Bad => Tone::Bad,
             geometry::Tone::Mixed => Tone::Mixed,

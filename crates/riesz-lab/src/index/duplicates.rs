@@ -175,7 +175,8 @@ impl Gallery {
             progress.advance(*left / 1_000_000, String::new);
             *left %= 1_000_000;
         };
-        let Duplicates { pairs, groups } = Duplicates::of(Points::new(&self.rows)?, above, &same, compared)?;
+        let Duplicates { pairs, groups, .. } =
+            Duplicates::of(Points::new(&self.rows)?, above, &same, compared)?;
         progress.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0.finish();
         let others: usize = groups.iter().map(|group| group.len() - 1).sum();
         let mut groups: Vec<Group> = groups.iter().map(|group| self.group(group, &first)).collect();

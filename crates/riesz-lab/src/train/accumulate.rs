@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use riesz::Matrix;
-use riesz::engine::{RawValueAndGrad, Value};
+use riesz::engine::Value;
 
 use crate::Result;
 use crate::encoder::{Encoder, Objective};
@@ -65,8 +65,7 @@ pub fn value_and_grad(
         of_views.for_each(|(z, rows)| z[chunk(i).start * dim..chunk(i).end * dim].copy_from_slice(rows));
         done(Part::Forward);
     }
-    let RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad } =
-        encoder.loss(objective, &z)?;
+    let (value, grad) = encoder.loss(objective, &z)?.split();
     done(Part::Loss);
     for i in (0..chunks).rev() {
         if i + 1 < chunks {
@@ -78,7 +77,7 @@ pub fn value_and_grad(
         encoder.backward(&Matrix::new(chosen(grad.as_slice(), dim, n, chunk(i)).into_owned(), dim));
         done(Part::Backward);
     }
-    Ok(Value { value, terms, slopes, attraction, repulsion })
+    Ok(value)
 }
 
 /// Of views of `n` things of `size` numbers each, one view after another, those of the things `of`.

@@ -268,8 +268,8 @@ impl<'a> HeldOut<'a> {
         let recall_at_1 = retrieval::recall(&u, &v)?.0.at_1;
         let knn = self.knn(encoder)?;
         // Of groups the two gradients are others than those of pairs alone.
-        let Coupling { cosine, left } = match self.plan.recipe.loss.takes_groups() {
-            true => Coupling { cosine: None, left: None },
+        let coupling = match self.plan.recipe.loss.takes_groups() {
+            true => Coupling::default(),
             false => coupled(&self.plan.loss, &[u, v])?,
         };
         Ok(Epoch {
@@ -281,8 +281,8 @@ impl<'a> HeldOut<'a> {
             learning_rate,
             geometry,
             recall_at_1,
-            gradient_cosine: cosine,
-            pull_left: left,
+            gradient_cosine: coupling.cosine,
+            pull_left: coupling.left,
             knn,
             knn_references: self.knn.as_ref().map_or(0, |[references, _]| references.labels.len()),
             knn_queries: self.knn.as_ref().map_or(0, |[_, queries]| queries.labels.len()),
@@ -316,11 +316,12 @@ pub fn coupled(loss: &Loss, views: &[Matrix<f32>; 2]) -> Result<Coupling> {
         Matrix::new(view.as_slice()[..numbers].iter().map(|&x| f64::from(x)).collect(), view.dim())
     });
     let [u, v] = first.each_ref().map(Points::new);
-    let found = coupling(loss, &[u?, v?])?;
+    let mut found = coupling(loss, &[u?, v?])?;
     let [u, v] = first.each_ref().map(|rows| rows.as_slice().chunks(rows.dim()));
     let squared = |(u, v): (&[f64], &[f64])| u.iter().zip(v).map(|(u, v)| (u - v).powi(2)).sum::<f64>();
     let is_pulled = u.zip(v).map(squared).any(|squared| squared > ROUNDED * ROUNDED);
-    Ok(Coupling { cosine: found.cosine.filter(|_| is_pulled), ..found })
+    found.cosine = found.cosine.filter(|_| is_pulled);
+    Ok(found)
 }
 
 /// What [`measure`] finds.

@@ -134,7 +134,7 @@ pub(crate) struct Held {
     /// Batches that both refuse, in the same words.
     pub(crate) refused: usize,
     /// By the loss's name: values, slopes and gradients in units, and gradients in themselves.
-    pub(crate) worst: BTreeMap<&'static str, [f64; 4]>,
+    pub(crate) worst: BTreeMap<String, [f64; 4]>,
     pub(crate) wrong: Vec<String>,
 }
 
@@ -201,7 +201,7 @@ impl Held {
         let grad_unit = DELTA * (1.0 + steepness);
         self.compared += 2;
         let found = [value / value_unit, slope / slope_unit, error / grad_unit, error];
-        let worst = self.worst.entry(loss.name).or_default();
+        let worst = self.worst.entry(loss.name.to_string()).or_default();
         *worst = [0, 1, 2, 3].map(|i| larger(worst[i], found[i]));
         if !found[..3].iter().all(|&units| units <= ALLOWED) {
             let [value, slope, grad, _] = found;
@@ -217,7 +217,7 @@ impl Held {
 
     /// One line a loss.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let line = |(name, [value, slope, grad, error]): (&&str, &[f64; 4])| {
+        let line = |(name, [value, slope, grad, error]): (&String, &[f64; 4])| {
             format!(
                 "{name}: values off by at most {value:.2} units, slopes by {slope:.2}, gradients by {grad:.2}, which is \
                  {error:.1e}"
@@ -244,7 +244,7 @@ fn longest_row(loss: &Loss, rows: &Matrix<f64>, views: usize) -> f64 {
     let norm = |row: &[f64]| row.iter().map(|g| g * g).sum::<f64>().sqrt();
     let mut longest = 1e-9_f64;
     for term in &loss.terms {
-        let alone = Loss { name: loss.name, terms: vec![term.clone()] };
+        let alone = Loss::new(loss.name.clone(), vec![term.clone()]);
         for grad in Reference.value_and_grad(&alone, &points).unwrap().grads {
             longest = (0..grad.len()).map(|i| norm(grad.row(i))).fold(longest, f64::max);
         }

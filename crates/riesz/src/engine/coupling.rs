@@ -5,7 +5,8 @@ use crate::loss::{Link, Loss, Role};
 use crate::{Error, Points};
 
 /// What attraction and repulsion do to each other. DHEL and KCL are claimed to decouple them (Koromilas et al., ICML 2024).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Coupling {
     /// The cosine in [−1, 1] between the gradients of attraction and repulsion along the spheres: 0 where neither disturbs
     /// the other, −1 where they cancel. `None` where either gradient is zero: of a row whose gradient leaves its direction by less
@@ -42,7 +43,7 @@ const ROUNDING: f64 = 1e-13;
 /// The gradient of the terms of one role, its part along each row taken off, both views together.
 fn along_the_spheres(loss: &Loss, role: Role, views: &[Points<'_, f64>; 2]) -> Result<Vec<f64>, Error> {
     let terms = loss.terms.iter().filter(|term| term.role == role).cloned().collect();
-    let grads = Fused.value_and_grad(&Loss { name: loss.name, terms }, views)?.grads;
+    let grads = Fused.value_and_grad(&loss.of(terms), views)?.grads;
     let mut all = Vec::with_capacity(2 * views[0].len() * views[0].dim());
     for (grad, view) in grads.iter().zip(views) {
         for row in 0..view.len() {

@@ -28,6 +28,7 @@ use crate::{Error, Matrix, Points, Scalar, normalize, normalize_backward};
 
 /// A loss's number and its parts.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Value {
     /// The loss.
     pub value: f64,
@@ -43,6 +44,7 @@ pub struct Value {
 
 /// A loss's number, its parts, and its gradient with respect to each view's unit rows.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ValueAndGrad<T> {
     /// The loss.
     pub value: f64,
@@ -59,7 +61,20 @@ pub struct ValueAndGrad<T> {
 }
 
 /// The same for raw rows of which [`value_and_grad_raw`] makes unit rows.
+///
+/// ```
+/// use riesz::engine::{Fused, value_and_grad_raw};
+/// use riesz::{Matrix, loss::Loss};
+///
+/// let rows = Matrix::new(vec![1.0_f32, 0.2, 0.1, 1.0, 0.9, 0.3, 0.2, 1.1], 2);
+/// let (value, grad) = value_and_grad_raw(&Fused, &Loss::nt_xent(0.5)?, &rows, 2)?.split();
+/// println!("{} = {} + {}", value.value, value.attraction, value.repulsion);
+/// let backward: Vec<f32> = grad.into_vec(); // for the encoder
+/// # assert_eq!(backward.len(), 8);
+/// # Ok::<(), riesz::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct RawValueAndGrad<T> {
     /// The loss.
     pub value: f64,
@@ -80,17 +95,16 @@ pub trait Engine<T: Scalar>: std::fmt::Debug + Send + Sync {
     /// Evaluates `loss` on `views`, each n × d.
     ///
     /// # Errors
-    /// If the loss has pairs of different images and there are fewer than two; if a term over matched pairs is given
-    /// one view; if a weight, a focus or a kernel's parameter is out of its range, or of that of `T`; if value or gradient are not finite (coinciding rows
+    /// As [`Loss::check`]; if a weight or a kernel's parameter is out of the range of `T`; if value or gradient are not finite (coinciding rows
     /// under a kernel that is infinite there, a kernel of one's own that gives what is no number), or finite only because the cosine of two
     /// equal rows was rounded below 1.
     ///
     /// # Panics
-    /// If there is no view, or the views' shapes differ; and as [`Loss::check`].
+    /// If there is no view, or the views' shapes differ.
     fn value_and_grad(&self, loss: &Loss, views: &[Points<'_, T>]) -> Result<ValueAndGrad<T>, Error> {
         let mut grads = zeros(views);
         let value = self.add_grad(loss, views, &mut slices(&mut grads))?;
-        Ok(value.with(grads))
+        Ok(value.with_grads(grads))
     }
 
     /// The same where images are in groups: image i is in group `groups[i]`, and the matched pairs of a row are all other
@@ -111,7 +125,7 @@ pub trait Engine<T: Scalar>: std::fmt::Debug + Send + Sync {
     ) -> Result<ValueAndGrad<T>, Error> {
         let mut grads = zeros(views);
         let value = self.add_grad_grouped(loss, views, Some(groups), &mut slices(&mut grads))?;
-        Ok(value.with(grads))
+        Ok(value.with_grads(grads))
     }
 
     /// As [`Engine::value_and_grad`], but adds ∂L/∂x to `grads`, one row-major n × d slice a view.
@@ -175,9 +189,32 @@ impl Value {
         Ok(Self { value, terms, slopes, attraction, repulsion })
     }
 
-    fn with<T>(self, grads: Vec<Matrix<T>>) -> ValueAndGrad<T> {
+    /// With the gradient with respect to raw rows.
+    pub fn with_grad<T>(self, grad: Matrix<T>) -> RawValueAndGrad<T> {
+        let Self { value, terms, slopes, attraction, repulsion } = self;
+        RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad }
+    }
+
+    /// With the gradients with respect to each view's unit rows.
+    pub fn with_grads<T>(self, grads: Vec<Matrix<T>>) -> ValueAndGrad<T> {
         let Self { value, terms, slopes, attraction, repulsion } = self;
         ValueAndGrad { value, terms, slopes, attraction, repulsion, grads }
+    }
+}
+
+impl<T> ValueAndGrad<T> {
+    /// Value and gradients apart.
+    pub fn split(self) -> (Value, Vec<Matrix<T>>) {
+        let Self { value, terms, slopes, attraction, repulsion, grads } = self;
+        (Value { value, terms, slopes, attraction, repulsion }, grads)
+    }
+}
+
+impl<T> RawValueAndGrad<T> {
+    /// Value and gradient apart.
+    pub fn split(self) -> (Value, Matrix<T>) {
+        let Self { value, terms, slopes, attraction, repulsion, grad } = self;
+        (Value { value, terms, slopes, attraction, repulsion }, grad)
     }
 }
 
@@ -262,12 +299,11 @@ fn raw<T: Scalar>(
     };
     let mut grad = Matrix::zeros(unit.len(), d);
     let mut grads: Vec<&mut [T]> = grad.as_mut_slice().chunks_exact_mut(per_view).collect();
-    let outcome = engine.add_grad_grouped(loss, &points, groups, &mut grads)?;
-    between(&unit, &grad, &outcome);
-    let Value { value, terms, slopes, attraction, repulsion } = outcome;
+    let value = engine.add_grad_grouped(loss, &points, groups, &mut grads)?;
+    between(&unit, &grad, &value);
     normalize_backward(Points::normalized(unit.as_slice(), d), &lengths, &mut grad);
     check_grad(&grad, &lengths)?;
-    Ok(RawValueAndGrad { value, terms, slopes, attraction, repulsion, grad })
+    Ok(value.with_grad(grad))
 }
 
 /// The sizes of a batch, checked against a loss.

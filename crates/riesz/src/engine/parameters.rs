@@ -5,6 +5,7 @@ use crate::loss::Loss;
 
 /// ∂L of one parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ParameterGrad {
     /// `temperature`, `scale` or `offset`.
     pub name: &'static str,

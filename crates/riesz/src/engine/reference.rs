@@ -8,7 +8,7 @@ use crate::loss::{Link, Loss, Term};
 use crate::{Error, Points, Scalar};
 
 /// Every value and gradient as its formula says. For tests and small inputs: O(m²) memory.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reference;
 
 impl<T: Scalar> Engine<T> for Reference {

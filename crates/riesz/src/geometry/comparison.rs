@@ -17,6 +17,7 @@ const JACKKNIFE: (usize, usize) = (3000, 20);
 
 /// A metric of two encoders, A and B.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Difference {
     /// Which.
     pub metric: &'static Metric,
@@ -53,6 +54,7 @@ pub struct Difference {
 /// # Ok::<(), riesz::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Comparison {
     /// The mean share of an item's k nearest others in A that are among its k nearest in B, of the items that were sampled; exact if
     /// these are all. The k nearest of a sample are farther away than those of all items: the number is of as many as were looked at.
@@ -108,7 +110,7 @@ impl Comparison {
         let groups = JACKKNIFE.1.min(looked_at);
         let errors = jackknife(&likeness.samples, groups, key.stream("jackknife"), &mut progress)?;
         let differences = compared().zip(errors).map(|(metric, error)| {
-            let [a, b] = [&left, &right].map(|findings| (metric.read)(findings).map(|found| found.value));
+            let [a, b] = [&left, &right].map(|findings| metric.read(findings).map(|found| found.value));
             let of = if metric.pairwise { looked_at as u64 } else { rows };
             let scale = (looked_at.min(JACKKNIFE.0) as f64 / of as f64).sqrt();
             let difference = a.zip(b).map(|(a, b)| match error {
@@ -216,7 +218,7 @@ fn jackknife(
             };
             let of = pairs(kept.len() as u64);
             let values = compared().map(|metric| {
-                let found = (metric.read)(&findings)?.value;
+                let found = metric.read(&findings)?.value;
                 Some(if is_count(metric) { found / of } else { found })
             });
             read.push(values.collect::<Vec<_>>());

@@ -12,6 +12,7 @@ pub const FEW_DIRECTIONS: f64 = 0.125;
 
 /// What [`diagnosis`] saw. Its `Display` is one sentence: what was seen, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Diagnosis {
     /// Neither of the two below. Points may still be a cone or lie near few directions: [`verdict`](super::verdict) looks for more.
     Healthy,
@@ -72,7 +73,7 @@ pub fn diagnosis(spectrum: &Spectrum) -> Diagnosis {
     if mean_cosine > NEARLY_EQUAL {
         return Diagnosis::Collapsed { mean_cosine };
     }
-    let effective_rank = spectrum.roy_vetterli();
+    let effective_rank = spectrum.effective_rank_roy_vetterli();
     let rows = usize::try_from(spectrum.rows).unwrap_or(usize::MAX);
     let uniform = ideal::effective_rank(rows, spectrum.dim());
     if effective_rank < FEW_DIRECTIONS * uniform {
@@ -127,7 +128,7 @@ mod tests {
     fn uniform_points_have_the_effective_rank_that_is_expected_of_them() {
         for (n, d, bound) in [(400, 64, 0.01), (64, 400, 0.01), (100, 100, 0.12)] {
             let rows = sample(n, d, Key::new(4));
-            let got = Spectrum::of(Points::new(&rows).unwrap()).unwrap().roy_vetterli();
+            let got = Spectrum::of(Points::new(&rows).unwrap()).unwrap().effective_rank_roy_vetterli();
             let want = ideal::effective_rank(n, d);
             assert!((got - want).abs() < bound * want, "n = {n}, d = {d}: {got} for {want}");
         }

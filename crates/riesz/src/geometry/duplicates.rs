@@ -21,6 +21,7 @@ pub(super) fn bound<T: Scalar>(bound: f64) -> f64 {
 
 /// Points that are near duplicates of each other, directly or over others.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Duplicates {
     /// Pairs i < j with a cosine of at least the bound.
     pub pairs: u64,

@@ -20,6 +20,7 @@ pub struct Joint {
 
 /// How alike two encoders are.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Likeness {
     /// Mean and singular values of each.
     pub spectra: [Spectrum; 2],

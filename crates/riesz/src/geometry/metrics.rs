@@ -5,7 +5,7 @@ use crate::rng::Key;
 use crate::{Error, Points, Scalar};
 
 /// In which direction a metric is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Better {
     /// Small values are better.
     Lower,
@@ -15,8 +15,9 @@ pub enum Better {
     Neither,
 }
 
-/// All that the metrics are read from. What was not looked at is `None`.
+/// All that the metrics are read from. What was not looked at is `None`: [`Findings::new`] has the spectrum alone, and the rest is put in.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Findings {
     /// Mean and singular values.
     pub spectrum: Spectrum,
@@ -29,6 +30,37 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Of a spectrum, and of nothing else.
+    pub fn new(spectrum: Spectrum) -> Self {
+        Self { spectrum, lengths: None, alignment: None, pairwise: None }
+    }
+
+    /// Of one set of points that are all there.
+    ///
+    /// ```
+    /// use riesz::geometry::{Findings, METRICS, verdict};
+    /// use riesz::{Matrix, Points, normalize};
+    ///
+    /// // Rows of a model, of any length.
+    /// let mut rows = Matrix::from_rows(&[[1.0_f32, 0.2, 0.0], [0.1, 2.0, 0.3], [0.0, 0.5, 1.0], [-1.0, 0.1, 0.4]])?;
+    /// normalize(&mut rows)?;
+    /// let findings = Findings::of_points(Points::new(&rows)?)?;
+    /// for metric in METRICS {
+    ///     if let Some(found) = metric.read(&findings) {
+    ///         println!("{} = {:.4}: {}", metric.name, found.value, metric.about);
+    ///     }
+    /// }
+    /// println!("{}", verdict(&findings)[0].sentence);
+    /// # Ok::<(), riesz::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there are fewer than two points.
+    pub fn of_points<T: Scalar>(points: Points<'_, T>) -> Result<Self, Error> {
+        let pairwise = Pairwise::of(points, points.len() as u64, NEAR_DUPLICATE, Key::new(0))?;
+        Ok(Self { pairwise: Some(pairwise), ..Self::new(Spectrum::of(points)?) })
+    }
+
     /// Of two views that are all there; metrics of one point set look at the first.
     ///
     /// # Errors
@@ -37,19 +69,14 @@ impl Findings {
     /// # Panics
     /// If the views' shapes differ.
     pub fn of<T: Scalar>(views: &[Points<'_, T>; 2]) -> Result<Self, Error> {
-        let n = views[0].len() as u64;
-        Ok(Self {
-            spectrum: Spectrum::of(views[0])?,
-            lengths: None,
-            alignment: Some(alignment(views[0], views[1])?),
-            pairwise: Some(Pairwise::of(views[0], n, NEAR_DUPLICATE, Key::new(0))?),
-        })
+        let alignment = Some(alignment(views[0], views[1])?);
+        Ok(Self { alignment, ..Self::of_points(views[0])? })
     }
 
     /// Name and value of each metric that training logs, in the order of [`METRICS`].
     pub fn logged(&self) -> Vec<(&'static str, f64)> {
         let logged = METRICS.iter().filter(|metric| metric.logged);
-        logged.filter_map(|metric| Some((metric.name, (metric.read)(self)?.value))).collect()
+        logged.filter_map(|metric| Some((metric.name, metric.read(self)?.value))).collect()
     }
 }
 
@@ -58,6 +85,7 @@ pub const NEAR_DUPLICATE: f64 = 0.99;
 
 /// A number that describes embeddings.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Metric {
     /// The name in logs, reports and the command line.
     pub name: &'static str,
@@ -73,8 +101,15 @@ pub struct Metric {
     pub pairwise: bool,
     /// Whether training logs it.
     pub logged: bool,
+    /// How it is read from what was found.
+    of: fn(&Findings) -> Option<Estimate>,
+}
+
+impl Metric {
     /// Its value, where what it needs was looked at and it is defined.
-    pub read: fn(&Findings) -> Option<Estimate>,
+    pub fn read(&self, findings: &Findings) -> Option<Estimate> {
+        (self.of)(findings)
+    }
 }
 
 /// A metric of the spectrum: exact, from a state.
@@ -84,9 +119,9 @@ const fn of_spectrum(
     formula: &'static str,
     source: &'static str,
     better: Better,
-    read: fn(&Findings) -> Option<Estimate>,
+    of: fn(&Findings) -> Option<Estimate>,
 ) -> Metric {
-    Metric { name, about, formula, source, better, pairwise: false, logged: false, read }
+    Metric { name, about, formula, source, better, pairwise: false, logged: false, of }
 }
 
 /// Every metric, in the order in which logs and reports show them. x unit rows, m their mean; σ the singular values of the
@@ -100,7 +135,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Lower,
         pairwise: false,
         logged: true,
-        read: |findings| findings.alignment.map(Estimate::exact),
+        of: |findings| findings.alignment.map(Estimate::exact),
     },
     Metric {
         name: "uniformity",
@@ -110,7 +145,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Lower,
         pairwise: true,
         logged: true,
-        read: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.uniformity),
+        of: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.uniformity),
     },
     Metric {
         name: "wasserstein_uniformity",
@@ -120,7 +155,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Lower,
         pairwise: true,
         logged: true,
-        read: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.wasserstein_uniformity),
+        of: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.wasserstein_uniformity),
     },
     Metric {
         name: "rank",
@@ -130,7 +165,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Higher,
         pairwise: false,
         logged: true,
-        read: |findings| Some(Estimate::exact(findings.spectrum.rank() as f64)),
+        of: |findings| Some(Estimate::exact(findings.spectrum.rank() as f64)),
     },
     Metric {
         name: "effective_rank",
@@ -140,7 +175,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Higher,
         pairwise: false,
         logged: true,
-        read: |findings| Some(Estimate::exact(findings.spectrum.effective_rank())),
+        of: |findings| Some(Estimate::exact(findings.spectrum.effective_rank())),
     },
     of_spectrum(
         "effective_rank_roy_vetterli",
@@ -148,7 +183,7 @@ pub const METRICS: &[Metric] = &[
         "exp H(p)",
         "Roy & Vetterli, EUSIPCO 2007",
         Better::Higher,
-        |findings| Some(Estimate::exact(findings.spectrum.roy_vetterli())),
+        |findings| Some(Estimate::exact(findings.spectrum.effective_rank_roy_vetterli())),
     ),
     of_spectrum(
         "rank_me",
@@ -164,7 +199,7 @@ pub const METRICS: &[Metric] = &[
         "exp H(σ²/Σσ²)",
         "Friedman & Dieng, TMLR 2023",
         Better::Higher,
-        |findings| Some(Estimate::exact(findings.spectrum.vendi_score())),
+        |findings| Some(Estimate::exact(findings.spectrum.effective_rank_eigenvalues())),
     ),
     of_spectrum(
         "effective_rank_centered",
@@ -172,7 +207,7 @@ pub const METRICS: &[Metric] = &[
         "exp H(c/Σc)",
         "Roy & Vetterli, EUSIPCO 2007, of x − m",
         Better::Higher,
-        |findings| Some(Estimate::exact(findings.spectrum.centered_singular())),
+        |findings| Some(Estimate::exact(findings.spectrum.effective_rank_centered())),
     ),
     of_spectrum(
         "effective_rank_explained_variance",
@@ -180,7 +215,7 @@ pub const METRICS: &[Metric] = &[
         "exp H(λ/Σλ)",
         "reptrix 0.1.0",
         Better::Higher,
-        |findings| Some(Estimate::exact(findings.spectrum.centered_eigenvalues())),
+        |findings| Some(Estimate::exact(findings.spectrum.effective_rank_explained_variance())),
     ),
     of_spectrum(
         "participation_ratio",
@@ -238,7 +273,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Neither,
         pairwise: true,
         logged: false,
-        read: |findings| findings.pairwise.as_ref().and_then(|pairwise| pairwise.intrinsic_dimension),
+        of: |findings| findings.pairwise.as_ref().and_then(|pairwise| pairwise.intrinsic_dimension),
     },
     Metric {
         name: "hubness",
@@ -248,7 +283,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Lower,
         pairwise: true,
         logged: false,
-        read: |findings| findings.pairwise.as_ref().and_then(|pairwise| pairwise.hubness),
+        of: |findings| findings.pairwise.as_ref().and_then(|pairwise| pairwise.hubness),
     },
     Metric {
         name: "near_duplicates",
@@ -258,7 +293,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Lower,
         pairwise: true,
         logged: false,
-        read: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.duplicates),
+        of: |findings| findings.pairwise.as_ref().map(|pairwise| pairwise.duplicates),
     },
     Metric {
         name: "mean_length",
@@ -268,7 +303,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Neither,
         pairwise: false,
         logged: false,
-        read: |findings| findings.lengths.as_ref().map(|lengths| Estimate::exact(lengths.mean)),
+        of: |findings| findings.lengths.as_ref().map(|lengths| Estimate::exact(lengths.mean)),
     },
     Metric {
         name: "length_spread",
@@ -278,7 +313,7 @@ pub const METRICS: &[Metric] = &[
         better: Better::Neither,
         pairwise: false,
         logged: false,
-        read: |findings| {
+        of: |findings| {
             findings.lengths.as_ref().map(|lengths| Estimate::exact(lengths.deviation() / lengths.mean))
         },
     },

@@ -3,7 +3,7 @@
 //! n points of ℝᵈ in a view; s = ⟨x, y⟩ a cosine; pairs are unordered pairs of different points. [`METRICS`] has each
 //! number's name, formula and source. A [`State`] takes rows block by block, and states merge; a [`Spectrum`] has the
 //! singular values, and all that follows from them; [`Pairwise`] walks over the pairs, in memory linear in the points.
-//! [`Findings`] joins them, and [`verdict`] says what they mean. [`nearest`] are the neighbors of each point, [`Duplicates`] are the
+//! [`Findings`] joins them ([`Findings::of_points`] of points that are all there), and [`verdict`] says what they mean. [`nearest`] are the neighbors of each point, [`Duplicates`] are the
 //! groups of points that are nearly the same. [`Joint`] takes two encoders' rows of the same items, and a [`Comparison`] says how they differ.
 //!
 //! Rows that come in blocks, from two files whose states are merged:
@@ -25,16 +25,17 @@
 //! state.merge(seen("b.npy")?);
 //!
 //! let rows = state.rows();
-//! let (lengths, spectrum, _, sampled) = state.finish()?;
-//! let pairwise = Pairwise::of_sample(&sampled, rows, NEAR_DUPLICATE, Key::new(1))?;
-//! let findings = Findings { spectrum, lengths: Some(lengths), alignment: None, pairwise: Some(pairwise) };
+//! let found = state.finish()?;
+//! let mut findings = Findings::new(found.spectrum);
+//! findings.lengths = Some(found.lengths);
+//! findings.pairwise = Some(Pairwise::of_sample(&found.sample, rows, NEAR_DUPLICATE, Key::new(1))?);
 //! for metric in METRICS {
-//!     if let Some(found) = (metric.read)(&findings) {
+//!     if let Some(found) = metric.read(&findings) {
 //!         println!("{} = {:.4} ({})", metric.name, found.value, metric.formula);
 //!     }
 //! }
 //! assert_eq!(rows, 4000);
-//! assert!((findings.spectrum.roy_vetterli() - 16.0).abs() < 0.1);
+//! assert!((findings.spectrum.effective_rank_roy_vetterli() - 16.0).abs() < 0.1);
 //! assert_eq!(verdict(&findings)[0].tone, Tone::Good); // as good as uniform
 //! # Ok::<(), riesz::Error>(())
 //! ```
@@ -69,7 +70,7 @@ pub use neighbors::nearest;
 pub use pairwise::{BINS, NEIGHBORS, Pairwise};
 pub use sample::{Sampled, Sampling};
 pub use spectrum::Spectrum;
-pub use state::{Parts, Source, State};
+pub use state::{Finished, Parts, Source, State};
 pub use uniformity::{alignment, uniformity};
 pub use verdict::{Finding, Tone, verdict};
 pub use wasserstein::wasserstein_uniformity;
@@ -81,6 +82,7 @@ use crate::{Error, Matrix, Points, Scalar};
 
 /// A number, and its 95 % interval if it is of a sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Estimate {
     /// The number.
     pub value: f64,

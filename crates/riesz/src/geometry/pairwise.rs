@@ -34,6 +34,7 @@ const DEALS: u64 = 12;
 const LISTED: usize = 1000;
 /// The numbers of pairs of points.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Pairwise {
     /// S, the points looked at.
     pub looked_at: usize,

@@ -17,6 +17,7 @@ const FEWEST: usize = 20;
 
 /// The mean and the singular values of n points of ℝᵈ, with and without the mean.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Spectrum {
     /// n.
     pub rows: u64,
@@ -84,23 +85,23 @@ impl Spectrum {
     }
 
     /// e^H(p) without smoothing (Roy & Vetterli, EUSIPCO 2007). Between 1 and min(n, d).
-    pub fn roy_vetterli(&self) -> f64 {
+    pub fn effective_rank_roy_vetterli(&self) -> f64 {
         exponential_entropy(normalized(self.values.iter().copied()))
     }
 
     /// e^H of σ_j²/Σσ²: the Vendi score with the cosine as kernel (Friedman & Dieng, TMLR 2023), which is the exponential of
     /// the von Neumann entropy of XXᵀ/n. Between 1 and min(n, d).
-    pub fn vendi_score(&self) -> f64 {
+    pub fn effective_rank_eigenvalues(&self) -> f64 {
         exponential_entropy(normalized(self.values.iter().map(|x| x * x)))
     }
 
     /// e^H of c_j/Σc: Roy & Vetterli's with the mean taken off. 0 if all points are equal.
-    pub fn centered_singular(&self) -> f64 {
+    pub fn effective_rank_centered(&self) -> f64 {
         if self.is_one_point() { 0.0 } else { exponential_entropy(normalized(self.centered.iter().copied())) }
     }
 
     /// e^H of λ_j/Σλ, the shares of explained variance: what reptrix calls RankMe. 0 if all points are equal.
-    pub fn centered_eigenvalues(&self) -> f64 {
+    pub fn effective_rank_explained_variance(&self) -> f64 {
         if self.is_one_point() { 0.0 } else { exponential_entropy(normalized(self.variances())) }
     }
 
@@ -215,7 +216,7 @@ mod tests {
         for sigma in &spectrum.values {
             assert!((sigma - 2.0_f64.sqrt()).abs() < 1e-14, "{sigma}");
         }
-        assert!((spectrum.roy_vetterli() - d as f64).abs() < 1e-12);
+        assert!((spectrum.effective_rank_roy_vetterli() - d as f64).abs() < 1e-12);
         assert_eq!(spectrum.rank(), d - 1, "the mean takes one direction");
         // All rows equal: σ = √n and zeros.
         let spectrum = of(&Matrix::new([0.6, 0.8, 0.0].repeat(50), 3));
@@ -225,7 +226,7 @@ mod tests {
             "{sigmas:?}"
         );
         assert_eq!(spectrum.rank(), 0);
-        assert!((spectrum.roy_vetterli() - 1.0).abs() < 1e-12);
+        assert!((spectrum.effective_rank_roy_vetterli() - 1.0).abs() < 1e-12);
     }
 
     /// The sums Σσ² and Σσ⁴ are traces of powers of the Gram matrix, which plain loops compute; so are those of c.
@@ -283,6 +284,6 @@ mod tests {
         let spectrum = of(&rows);
         assert!(spectrum.values[2] > 0.1 && spectrum.values[3] < 1e-13, "{:?}", spectrum.values);
         assert_eq!(spectrum.rank(), 3);
-        assert!(spectrum.roy_vetterli() < 3.0 + 1e-9);
+        assert!(spectrum.effective_rank_roy_vetterli() < 3.0 + 1e-9);
     }
 }

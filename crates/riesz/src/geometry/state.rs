@@ -38,6 +38,20 @@ pub struct Source {
     pub rows: u64,
 }
 
+/// What a state came to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Finished {
+    /// The rows' lengths as they came.
+    pub lengths: Lengths,
+    /// Mean and singular values of the unit rows.
+    pub spectrum: Spectrum,
+    /// The places of the sampled rows among all, counted from 0, in order.
+    pub places: Vec<u64>,
+    /// The sampled rows.
+    pub sample: Sampled,
+}
+
 /// A state taken apart, for a file: what [`State::from_parts`] takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parts {
@@ -226,14 +240,14 @@ impl State {
         self.take_spectrum()
     }
 
-    /// Lengths, spectrum, and the sampled rows with their places, in order, scaled to unit length.
+    /// Lengths, spectrum, and the sampled rows with their places.
     ///
     /// # Errors
     /// If there are fewer than two rows.
-    pub fn finish(mut self) -> Result<(Lengths, Spectrum, Vec<u64>, Sampled), Error> {
+    pub fn finish(mut self) -> Result<Finished, Error> {
         let spectrum = self.take_spectrum()?;
-        let (places, rows) = self.sample.finish()?;
-        Ok((self.lengths, spectrum, places, rows))
+        let (places, sample) = self.sample.finish()?;
+        Ok(Finished { lengths: self.lengths, spectrum, places, sample })
     }
 
     /// The triangle, the number of rows, and the sampled rows as they came with their places.
@@ -380,15 +394,16 @@ mod tests {
         let parts = merged.clone().into_parts();
         let again = State::from_parts(parts.clone()).unwrap();
         assert_eq!(again.clone().into_parts(), parts);
-        let (lengths, spectrum, places, kept) = again.finish().unwrap();
-        assert_eq!((&places, &kept, &lengths.bins), (&whole.2, &whole.3, &whole.0.bins));
-        assert!((lengths.mean - whole.0.mean).abs() < 1e-14 * whole.0.mean);
+        let Finished { lengths, spectrum, places, sample } = again.finish().unwrap();
+        assert_eq!((&places, &sample), (&whole.places, &whole.sample));
+        assert_eq!(lengths.bins, whole.lengths.bins);
+        assert!((lengths.mean - whole.lengths.mean).abs() < 1e-14 * whole.lengths.mean);
         let pairs = spectrum
             .values
             .iter()
-            .zip(&whole.1.values)
-            .chain(spectrum.centered.iter().zip(&whole.1.centered));
-        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / whole.1.values[0];
+            .zip(&whole.spectrum.values)
+            .chain(spectrum.centered.iter().zip(&whole.spectrum.centered));
+        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / whole.spectrum.values[0];
         assert!(worst < 1e-14, "{worst:e} σ₁");
     }
 

@@ -17,7 +17,7 @@ const UNEQUAL: f64 = 0.01;
 const UNIFORM: f64 = 0.1;
 
 /// How things stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tone {
     /// Not usable as it is.
     Bad,
@@ -29,6 +29,7 @@ pub enum Tone {
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// How bad.
     pub tone: Tone,
@@ -122,7 +123,7 @@ pub fn verdict(findings: &Findings) -> Vec<Finding> {
     if diagnosis == Diagnosis::Healthy {
         let uniform =
             ideal::effective_rank(usize::try_from(spectrum.rows).unwrap_or(usize::MAX), spectrum.dim());
-        let share = 100.0 * spectrum.roy_vetterli() / uniform;
+        let share = 100.0 * spectrum.effective_rank_roy_vetterli() / uniform;
         let bound = UNIFORM / (spectrum.dim() as f64).sqrt();
         let distance = findings.pairwise.as_ref().map(|pairwise| pairwise.wasserstein_uniformity.value);
         match distance {

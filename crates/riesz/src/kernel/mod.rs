@@ -110,7 +110,7 @@ pub trait Kernel: Any + Debug + Send + Sync {
     }
 
     /// Whether κ > 0 everywhere, so that its logarithm may be taken. True if not said: a kernel that can be 0 or below must
-    /// say so, or a loss that takes its logarithm is an error only where it meets such a cosine.
+    /// say so, or a loss that takes its logarithm is an error only where it meets such a cosine, and not before.
     fn is_positive(&self) -> bool {
         true
     }

@@ -9,10 +9,8 @@ impl Loss {
     /// # Errors
     /// If the loss has pairs of different images and there are fewer than two, or a term over matched pairs or other
     /// views is given one view, or one that weighs the match of two views (DCLW) other than two; if a weight is not finite, a
-    /// focus not above 0 and finite, or a parameter of a kernel out of its range ([`Kernel::check`](crate::kernel::Kernel::check)).
-    ///
-    /// # Panics
-    /// If a term is none that the language has: a focus on other than the mean over matched pairs, or the logarithm of a
+    /// focus not above 0 and finite, or a parameter of a kernel out of its range ([`Kernel::check`](crate::kernel::Kernel::check)); if
+    /// a term is none that the language has: a focus on other than the mean over matched pairs, or the logarithm of a
     /// kernel that is not positive.
     pub fn check(&self, images: usize, views: usize) -> Result<(), Error> {
         self.check_grouped(images, views, None)
@@ -78,15 +76,18 @@ impl Loss {
                     self.name
                 )));
             }
-            assert!(
-                term.focus.is_none() || (term.link == Link::Mean && term.pairs == Pairs::MATCHED),
-                "a focused term is a mean over matched pairs"
-            );
-            assert!(
-                !term.link.is_logarithmic() || term.kernel.is_positive(),
-                "{:?} has no logarithm",
-                term.kernel
-            );
+            if term.focus.is_some() && (term.link != Link::Mean || term.pairs != Pairs::MATCHED) {
+                return Err(Error::new(format!(
+                    "a term of {} has a focus; it must be a mean over matched pairs",
+                    self.name
+                )));
+            }
+            if term.link.is_logarithmic() && !term.kernel.is_positive() {
+                return Err(Error::new(format!(
+                    "a term of {} takes the logarithm of {:?}, which is not positive everywhere",
+                    self.name, term.kernel
+                )));
+            }
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ impl Loss {
     /// If `temperature` is not above 0 and finite.
     pub fn sup_con_in(temperature: f64) -> Result<Self, Error> {
         let mut loss = Self::sup_con(temperature)?;
-        loss.name = "sup-con-in";
+        loss.name = "sup-con-in".into();
         loss.terms[0] = Term::joint_attraction(Link::RowLogMean, Arc::new(Exponential { temperature }));
         Ok(loss)
     }
@@ -49,13 +49,13 @@ impl Loss {
             Convention::Reference => Pairs::ALL,
         };
         let push = Arc::new(Exponential { temperature });
-        Ok(Self {
-            name: "mv-info-nce",
-            terms: vec![
+        Ok(Self::new(
+            "mv-info-nce",
+            vec![
                 Term::joint_attraction(Link::ImageLogSum, Arc::new(Exponential { temperature })),
                 Term::repulsion(1.0, Link::ImageLogSum, pairs, Anchors::AllViews, push),
             ],
-        })
+        ))
     }
 
     /// MV-DHEL of K ≥ 2 views: mean over images i of −ln A_i + Σ_l ln B_il, where B_il = Σ_j e^{⟨x_il, x_jl⟩/τ} over rows of
@@ -78,13 +78,13 @@ impl Loss {
                 (Arc::new(ScaledExponential { temperature, factor: 0.5 }), Pairs::WITHIN)
             }
         };
-        Ok(Self {
-            name: "mv-dhel",
-            terms: vec![
+        Ok(Self::new(
+            "mv-dhel",
+            vec![
                 Term::joint_attraction(Link::ImageLogSum, pull),
                 Term::repulsion(1.0, Link::RowLogSum, pairs, Anchors::EachView, push),
             ],
-        })
+        ))
     }
 }
 

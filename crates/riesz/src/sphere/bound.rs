@@ -32,6 +32,7 @@ const NODES: usize = 256;
 
 /// Levenshtein's quadrature for N points of Sᵈ⁻¹: N-th part of f(1), and Σ w_i f(α_i).
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Quadrature {
     /// N.
     pub points: usize,

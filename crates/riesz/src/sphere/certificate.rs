@@ -50,6 +50,7 @@ use crate::loss::{Anchors, Link, Loss, Pairs, Term};
 
 /// Why a bound holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Theorem {
     /// Convexity of the batch loss.
     Convexity,
@@ -79,6 +80,7 @@ impl fmt::Display for Theorem {
 
 /// A value that no points undercut.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Bound {
     /// The value.
     pub value: f64,
@@ -88,6 +90,7 @@ pub struct Bound {
 
 /// What points that were found prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Certificate {
     /// The value is the bound: a global minimum.
     Attained(Theorem),
@@ -120,9 +123,6 @@ impl fmt::Display for Certificate {
 
 /// The bound for `points` points in each of `views` views of Sᵈ⁻¹, if a theorem gives one; none does for fewer than 2 points, or
 /// for a loss that cannot be evaluated on them.
-///
-/// # Panics
-/// As [`Loss::check`].
 pub fn bound(loss: &Loss, points: usize, dim: usize, views: usize) -> Option<Bound> {
     if points < 2 || loss.check(points, views).is_err() {
         return None;
@@ -311,7 +311,7 @@ fn is_least_together(term: &Term) -> bool {
 
 /// The value of terms at a regular simplex of aligned images: cosines alone, whether or not it fits into ℝᵈ.
 fn at_simplex(terms: &[Term], points: usize, views: usize) -> f64 {
-    simplex(points).value(&Loss { name: "terms", terms: terms.to_vec() }, views)
+    simplex(points).value(&Loss::new("terms", terms.to_vec()), views)
 }
 
 fn is<K: Kernel>(term: &Term) -> bool {

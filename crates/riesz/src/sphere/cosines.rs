@@ -18,6 +18,7 @@ pub const MOMENT: f64 = 1e-12;
 
 /// One distinct cosine.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Distinct {
     /// The mean of those that are counted as equal.
     pub cosine: f64,
@@ -27,6 +28,7 @@ pub struct Distinct {
 
 /// The cosines of all pairs of N points of ℝᵈ.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Cosines {
     /// N.
     pub points: usize,

@@ -7,7 +7,7 @@
 //!
 //! let loss = Loss::dhel(0.3, Convention::Paper)?;
 //! let problem = Problem::new(loss, 5, 4, 2)?; // 5 matched pairs on the sphere of 4 dimensions
-//! let minima = problem.search(Key::new(1), 4, Settings::default(), &|| true, &|_| ());
+//! let minima = problem.search(Key::new(1), 4, Settings::default());
 //! let found = Found::new(&problem, minima, 1e-6);
 //! let (group, minimum) = found.best().unwrap();
 //! assert_eq!(group.recognized.as_ref().unwrap().name, "regular simplex");
@@ -36,7 +36,8 @@ const ALIGNED: f64 = 1e-8;
 const LOOKED_AT: usize = 10;
 
 /// One local minimum.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Group {
     /// The number of its best member in [`Found::minima`].
     pub best: usize,
@@ -53,7 +54,8 @@ pub struct Group {
 }
 
 /// All that a search found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Found {
     /// Where each start came to. Those that were stopped count only if no other is there.
     pub minima: Vec<Minimum>,

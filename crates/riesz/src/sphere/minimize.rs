@@ -19,7 +19,7 @@
 //! use riesz::sphere::minimize::{End, Problem, Settings, distinct};
 //!
 //! let problem = Problem::new(Loss::energy(KclKernel::Riesz(1.0))?, 4, 3, 1)?;
-//! let minima = problem.search(Key::new(1), 8, Settings::default(), &|| true, &|_| ());
+//! let minima = problem.search(Key::new(1), 8, Settings::default());
 //! let best = &minima[distinct(&minima, 1e-9)[0][0]];
 //!
 //! let tetrahedron = (8.0_f64 / 3.0).sqrt().recip(); // the mean of 1/‖x − y‖ over pairs
@@ -52,14 +52,15 @@ use crate::{Error, Matrix, Points, normalize};
 /// Dimensions up to which loops over pairs are faster than the engine's matrix products, at 100 to 2,000 points.
 const LOOPS: usize = 8;
 
-/// When a descent ends.
+/// When a descent ends: `Settings::default().with_iterations(100)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Settings {
     /// Converged where the gradient's norm is at most this times the magnitude of the value; 0 or more.
     pub tolerance: f64,
     /// Iterations at most.
     pub iterations: usize,
-    /// Steps that L-BFGS remembers, from 1 to 64.
+    /// Steps that L-BFGS remembers; from 1 to 64, others count as the nearest of these.
     pub memory: usize,
 }
 
@@ -69,8 +70,29 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// The same with this tolerance.
+    #[must_use]
+    pub fn with_tolerance(self, tolerance: f64) -> Self {
+        Self { tolerance, ..self }
+    }
+
+    /// The same with at most so many iterations.
+    #[must_use]
+    pub fn with_iterations(self, iterations: usize) -> Self {
+        Self { iterations, ..self }
+    }
+
+    /// The same with a memory of so many steps.
+    #[must_use]
+    pub fn with_memory(self, memory: usize) -> Self {
+        Self { memory, ..self }
+    }
+}
+
 /// Why a descent ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum End {
     /// The gradient is within the tolerance.
     Converged,
@@ -102,6 +124,7 @@ impl fmt::Display for End {
 
 /// Where a descent came to.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Minimum {
     /// The start's number.
     pub start: u64,
@@ -125,6 +148,7 @@ pub struct Minimum {
 
 /// A descent under way, as who watches it sees it.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Step<'a> {
     /// Steps made so far.
     pub iteration: usize,
@@ -201,13 +225,21 @@ impl Problem {
         numbers.saturating_mul(8).saturating_mul(starts)
     }
 
-    /// Descends from `starts` random starts, on all threads, start i from [`Problem::start`]. `ended` hears of
-    /// each minimum as it is found, in any order; `go_on` is asked at each step, and when it says no, what is under way ends as
-    /// [`End::Stopped`] and further starts are left out. In the order of the starts.
+    /// Descends from `starts` random starts, on all threads, start i from [`Problem::start`]. In the order of the starts.
     ///
     /// # Panics
     /// If the tolerance is below 0 or no number.
-    pub fn search(
+    pub fn search(&self, key: Key, starts: u64, settings: Settings) -> Vec<Minimum> {
+        self.search_watched(key, starts, settings, &|| true, &|_| ())
+    }
+
+    /// [`search`](Self::search) that is watched and can be stopped: `ended` hears of
+    /// each minimum as it is found, in any order; `go_on` is asked at each step, and when it says no, what is under way ends as
+    /// [`End::Stopped`] and further starts are left out.
+    ///
+    /// # Panics
+    /// If the tolerance is below 0 or no number.
+    pub fn search_watched(
         &self,
         key: Key,
         starts: u64,
@@ -233,6 +265,7 @@ impl Problem {
 
     /// Start number `start`: uniform points for all views, view after view, independent of each other or, if
     /// [`Problem::starts_near`], the first view's points displaced by a tenth.
+    #[expect(clippy::missing_panics_doc, reason = "a displaced unit row is not 0")]
     pub fn start(&self, key: Key, start: u64) -> Matrix<f64> {
         let mut rows = sample(self.points * self.views, self.dim, key.at(start));
         if self.views > 1 && Self::starts_near(start) {
@@ -343,7 +376,7 @@ impl Problem {
     ) -> Option<Minimum> {
         let term = self.energy().filter(|term| term.weight > 0.0 && term.kernel.is_positive())?;
         let logarithm = Term { link: Link::LogMean, weight: 1.0, ..term.clone() };
-        let loss = Loss { name: self.loss.name, terms: vec![logarithm] };
+        let loss = self.loss.of(vec![logarithm]);
         let energy = |logarithm: f64| term.weight * logarithm.exp();
         let mut views = Views { shape, loss: &loss, views: 1, tied: false };
         // The gradient of ln E is that of E over E, so that here it is the gradient alone that the tolerance bounds.
@@ -396,7 +429,7 @@ impl Problem {
                 pairs as f64 * term.pair_factor(self.points, self.views) * term.kernel.at(1.0).0
             })
             .sum();
-        let loss = Loss { name: self.loss.name, terms: rest };
+        let loss = self.loss.of(rest);
         let mut one = Views { shape, loss: &loss, views: self.views, tied: true };
         let descent = descend(shape, &mut one, shape.columns(&means), settings, &mut |_| true);
         let mut tied = minimum(shape, descent, true);

@@ -38,6 +38,7 @@ use crate::loss::{Anchors, Link, Loss, Term};
 
 /// Points that see the others alike.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Kind {
     /// How many points are of this kind.
     pub points: usize,
@@ -47,6 +48,7 @@ pub struct Kind {
 
 /// A known configuration.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Configuration {
     /// Its name.
     pub name: String,

@@ -57,22 +57,13 @@ pub(crate) fn unnamed() -> Vec<Loss> {
                     continue;
                 }
                 let anchors = [Anchors::AllViews, Anchors::FirstView, Anchors::EachView][(k + p + l) % 3];
-                let (role, weight) = (Role::Repulsion, 0.7);
-                terms.push(Term {
-                    role,
-                    weight,
-                    link,
-                    pairs,
-                    anchors,
-                    kernel: Arc::clone(kernel),
-                    focus: None,
-                });
+                let term = Term::new(Role::Repulsion, 0.7, link, pairs, Arc::clone(kernel));
+                terms.push(term.with_anchors(anchors));
             }
         }
     }
-    let several =
-        |step: usize| Loss { name: "several", terms: terms.iter().step_by(step).cloned().collect() };
+    let several = |step: usize| Loss::new("several", terms.iter().step_by(step).cloned().collect());
     let mut losses = vec![several(11), several(17)];
-    losses.extend(terms.into_iter().map(|term| Loss { name: "one term", terms: vec![term] }));
+    losses.extend(terms.into_iter().map(|term| Loss::new("one term", vec![term])));
     losses
 }

@@ -85,7 +85,7 @@ impl Over {
                 )));
             }
         }
-        Ok(Settings { tolerance: self.tolerance, iterations: self.iterations, ..Settings::default() })
+        Ok(Settings::default().with_tolerance(self.tolerance).with_iterations(self.iterations))
     }
 
     /// What the flags say, checked, with room for so many starts.
@@ -123,13 +123,18 @@ pub(super) fn run(args: &MinimizeArgs) -> Result<()> {
     interrupt::listen()?;
     let best = Mutex::new(f64::INFINITY);
     let progress = Mutex::new(Progress::new("descending", "starts", 0, args.starts, args.json));
-    let minima =
-        subject.problem.search(args.over.key(), args.starts, settings, &|| !interrupt::asked(), &|minimum| {
+    let minima = subject.problem.search_watched(
+        args.over.key(),
+        args.starts,
+        settings,
+        &|| !interrupt::asked(),
+        &|minimum| {
             let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
             *best = best.min(minimum.value);
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
             progress.advance(1, || format!("best {best}"));
-        });
+        },
+    );
     progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
     let found = Found::new(&subject.problem, minima, subject.tolerance);
     if found.best().is_none() && !interrupt::asked() {

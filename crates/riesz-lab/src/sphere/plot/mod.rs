@@ -46,7 +46,7 @@ impl Panel {
     /// No start has a finite value; an interruption.
     pub fn new(subject: &Subject, starts: u64, key: Key, settings: Settings) -> Result<Self> {
         let problem = &subject.problem;
-        let minima = problem.search(key, starts, settings, &|| !interrupt::asked(), &|_| ());
+        let minima = problem.search_watched(key, starts, settings, &|| !interrupt::asked(), &|_| ());
         if interrupt::asked() {
             return Err(Error::interrupted("interrupted; no picture was written"));
         }

@@ -228,6 +228,7 @@ pub(super) fn sharp(scale: Scale, key: Key) -> Result<Experiment> {
                     Certificate::Attained(_) => "bound attained",
                     Certificate::Sharp { .. } => "sharp",
                     Certificate::Cell600 => "Cohn and Kumar on the 600-cell",
+                    _ => "proven otherwise",
                 })
                 .collect();
             found |= got.matches(&want.cosines(dim), NEAR) && !certificates.is_empty();

@@ -189,7 +189,7 @@ pub(super) fn that_stay(scale: Scale, key: Key) -> Result<Experiment> {
     let tau = 0.3;
     let mut losses: Vec<(String, Loss)> =
         [Loss::info_nce(tau)?, Loss::nt_xent(tau)?, Loss::dcl(tau)?, Loss::dhel(tau, Convention::Paper)?]
-            .map(|loss| (loss.name.to_owned(), loss))
+            .map(|loss| (loss.name.to_string(), loss))
             .into();
     losses.extend(kcls(Convention::Paper).into_iter().take(1));
     let sizes: &[(usize, usize)] =

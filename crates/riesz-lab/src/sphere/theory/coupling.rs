@@ -54,14 +54,14 @@ pub(super) fn along_a_descent(scale: Scale, key: Key) -> Result<Experiment> {
         let mut seen: Vec<Moment> = Vec::new();
         let mut broken = Ok(());
         // Steepest descent with a line search: no memory that would mix the two gradients of different steps.
-        let settings = Settings { iterations: 60, memory: 1, tolerance: 1e-9 };
+        let settings = Settings::default().with_iterations(60).with_memory(1).with_tolerance(1e-9);
         problem.descend(start, settings, &mut |step| {
             let rows = step.rows();
             let all = rows.as_slice();
             let (u, v) = all.split_at(all.len() / 2);
             let both = || coupling(&loss, &[Points::from_slice(u, dim)?, Points::from_slice(v, dim)?]);
             match both() {
-                Ok(Coupling { cosine, left }) => {
+                Ok(Coupling { cosine, left, .. }) => {
                     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
                     let row = |i: usize| rows.row(i);
                     let apart = (0..points).map(|i| 1.0 - dot(row(i), row(points + i))).sum::<f64>();

@@ -135,7 +135,7 @@ fn info_nce_family() -> Vec<(String, Loss)> {
     ]
     .into_iter()
     .map(|loss| loss.expect("τ is in range"))
-    .map(|loss| (loss.name.to_owned(), loss))
+    .map(|loss| (loss.name.to_string(), loss))
     .collect();
     for (convention, word) in CONVENTIONS {
         losses.push((format!("dhel, {word}"), Loss::dhel(tau, convention).expect("τ is in range")));
@@ -177,7 +177,7 @@ fn search(
 ) -> Result<Vec<Minimum>> {
     let problem = Problem::new(loss.clone(), points, dim, views)?;
     let go_on = || !crate::interrupt::asked();
-    Ok(problem.search(key, starts, Settings::default(), &go_on, &|_| ()))
+    Ok(problem.search_watched(key, starts, Settings::default(), &go_on, &|_| ()))
 }
 
 /// A number with so many digits after the point, with a true minus sign.

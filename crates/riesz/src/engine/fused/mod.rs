@@ -55,7 +55,7 @@ use crate::{Error, Points, Scalar};
 /// Besides the gradients it holds the rows once more, transposed, a few numbers a row, one tile a thread, and up to 2²² numbers
 /// of small batches. The bits of its results do not depend on the
 /// number of threads. In `f32` the products, exponentials and sums of up to 32 numbers are in `f32`, longer sums in `f64`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fused;
 
 impl Fused {

@@ -20,7 +20,7 @@ use crate::rows::transpose;
 use crate::{Points, Scalar};
 
 /// The batch of all places, of whose rows [`Fused::log_sums`] and [`Fused::sweep`] see two [`Part`]s.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whole<'a> {
     /// N.
     pub images: usize,
@@ -29,7 +29,7 @@ pub struct Whole<'a> {
 }
 
 /// Images `first ..` of the batch, all views of them. Two parts of a batch are the same images or have none in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Part<'a, T> {
     /// The place of its first image in the batch.
     pub first: usize,
@@ -83,7 +83,7 @@ pub struct Part<'a, T> {
 /// assert!(grads[0].iter().zip(want.grads[0].as_slice()).all(|(a, b)| (a - b).abs() < 1e-14));
 /// # Ok::<(), riesz::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ends<'a> {
     /// a_p; 0 where the row is no anchor.
     pub factors: &'a [f64],
@@ -93,6 +93,7 @@ pub struct Ends<'a> {
 
 /// A term's share of the pairs between own rows and a block. The shares of all (own, block) of a batch sum to the whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Share {
     /// Of its value, for a term without a logarithm.
     pub value: f64,
