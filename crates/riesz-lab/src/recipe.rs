@@ -214,6 +214,16 @@ impl Recipe {
         self.loss.takes_groups() && self.epochs > 0
     }
 
+    /// Whether the weights that it begins with learned from labels, as far as is known.
+    pub fn begins_with_labels(&self) -> bool {
+        self.start.as_ref().is_some_and(|start| start.trained_with_labels)
+    }
+
+    /// Whether its encoder learned from labels, in this run or before.
+    pub fn saw_labels(&self) -> bool {
+        self.learns_labels() || self.begins_with_labels()
+    }
+
     /// The loss in words, whether it takes labels, and of how many views it is, where they are more than two.
     pub fn describe_loss(&self) -> String {
         let mut words = self.loss.describe();

@@ -207,7 +207,7 @@ pub fn carry_out(
 
     let encoder = train(plan, &run, start, manner)?;
     let recipe = plan.own_encoder.is_none().then_some(&plan.recipe.encoder);
-    encoder::save(&run.path("encoder.safetensors"), &*encoder, recipe)?;
+    encoder::save(&run.path("encoder.safetensors"), &*encoder, recipe, plan.recipe.saw_labels())?;
     let interrupted = format!(
         "interrupted while evaluating; the trained encoder is saved in {}; the same command goes on with the evaluation",
         run.root().display()

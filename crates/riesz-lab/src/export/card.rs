@@ -39,8 +39,9 @@ pub fn card(
     }
     let data = summary.map_or(recipe.data.source.as_str(), |summary| summary.data.as_str());
     let start = recipe.start.as_ref().map_or_else(String::new, |start| {
+        let labels = if start.trained_with_labels { ", which were trained with labels" } else { "" };
         format!(
-            " It began with the weights `{}`, whose own data, labels and license count here too.",
+            " It began with the weights `{}`{labels}; their own data, labels and license count here too.",
             start.weights
         )
     });

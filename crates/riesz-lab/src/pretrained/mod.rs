@@ -31,20 +31,23 @@ pub struct StartRecipe {
     /// SHA-256 of the file; found when the run is made, if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Whether they learned from labels, as far as is known: files that riesz wrote tell it, others do not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trained_with_labels: bool,
 }
 
 impl StartRecipe {
-    /// The same, with the file's SHA-256 if it is not said.
+    /// The same, with the file's SHA-256 and what it tells of labels, if the SHA-256 is not said.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// As [`Weights::read`].
     pub fn pinned(self) -> Result<Self> {
         if self.sha256.is_some() {
             return Ok(self);
         }
-        let path = file(Path::new(&self.weights))?;
-        let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, &error))?;
-        Ok(Self { sha256: Some(digest(&bytes)), ..self })
+        let Weights { sha256, trained_with_labels, .. } = Weights::read(Path::new(&self.weights))?;
+        let trained_with_labels = self.trained_with_labels || trained_with_labels;
+        Ok(Self { sha256: Some(sha256), trained_with_labels, ..self })
     }
 
     /// Gives an encoder the weights, and says which.
@@ -60,8 +63,11 @@ impl StartRecipe {
                 weights.sha256
             ))));
         }
-        let (tensors, fitted) = fit::fit(encoder.named_tensors(), &weights).map_err(at)?;
+        let (tensors, mut fitted) = fit::fit(encoder.named_tensors(), &weights).map_err(at)?;
         encoder.load(&tensors)?;
+        fitted
+            .told
+            .extend(self.trained_with_labels.then(|| "these weights were trained with labels".to_owned()));
         Ok(fitted)
     }
 }
@@ -73,6 +79,8 @@ pub struct Weights {
     tensors: Vec<NamedTensor>,
     /// Names of tensors that are no weights of a network that riesz has: counters, other networks' in the same file.
     others: Vec<String>,
+    /// Whether the file says that they learned from labels.
+    trained_with_labels: bool,
     /// Whose.
     origin: Origin,
 }
@@ -108,12 +116,20 @@ impl Weights {
         let found = floats(&bytes).map_err(|error| at(Error::input(format!("not safetensors ({error})"))))?;
         let sha256 = digest(&bytes);
         let about = found.metadata.unwrap_or_default();
+        let trained_with_labels = about.contains_key(encoder::TRAINED_WITH_LABELS);
         match about.get("format") {
             Some(format) if format == encoder::FORMAT => {
                 let recipe = about.contains_key("encoder").then(|| encoder::read(&path)).transpose()?;
                 let shape = recipe.as_ref().map_or([0; 2], |stored| [stored.size, stored.channels]);
                 let origin = Origin::Own(recipe.map(|stored| stored.recipe), shape);
-                Ok(Self { sha256, tensors: found.tensors, others: found.others, origin, path })
+                Ok(Self {
+                    sha256,
+                    tensors: found.tensors,
+                    others: found.others,
+                    trained_with_labels,
+                    origin,
+                    path,
+                })
             }
             Some(format) => Err(at(Error::input(format!(
                 "its format is {format}; give the run's folder, or its encoder.safetensors"
@@ -124,7 +140,8 @@ impl Weights {
                 let pixels = about.get(PIXELS).map(|text| serde_json::from_str(text)).transpose();
                 let pixels =
                     pixels.map_err(|error| at(Error::input(format!("its {PIXELS} is damaged: {error}"))))?;
-                Ok(Self { sha256, tensors, others, origin: Origin::Others(prefix, pixels), path })
+                let origin = Origin::Others(prefix, pixels);
+                Ok(Self { sha256, tensors, others, trained_with_labels, origin, path })
             }
         }
     }
@@ -140,8 +157,11 @@ impl Weights {
         let toml = |value: &dyn Fn() -> std::result::Result<toml::Value, toml::ser::Error>| {
             value().map_err(|error| Error::input(error.to_string()))
         };
-        let start =
-            StartRecipe { weights: path.to_string_lossy().into_owned(), sha256: Some(self.sha256.clone()) };
+        let start = StartRecipe {
+            weights: path.to_string_lossy().into_owned(),
+            sha256: Some(self.sha256.clone()),
+            trained_with_labels: self.trained_with_labels,
+        };
         let mut keys = vec![format!("start={}", toml(&|| toml::Value::try_from(&start))?)];
         match &self.origin {
             Origin::Own(None, _) => {}
