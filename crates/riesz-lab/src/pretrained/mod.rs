@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::encoder::{self, Encoder, EncoderRecipe, PixelsRecipe};
+use crate::hexadecimal::hexadecimal;
 use crate::tensors::{NamedTensor, floats};
 use crate::{Error, Result};
 pub use fit::Fitted;
@@ -213,5 +214,5 @@ fn is_pickle(path: &Path, bytes: &[u8]) -> bool {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&Sha256::digest(bytes))
 }
