@@ -152,6 +152,11 @@ fn a_recipe_and_a_grid_may_come_through_a_pipe() {
     let output = through_pipe(grid.as_bytes(), &["sweep", "/dev/stdin", "--list"]);
     let listed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && listed.contains("sweeps/piped/"), "{listed}{}", told(&output));
+    // What has no name of its own is called stdin.
+    let unnamed = grid.replace("name = \"piped\"\n", "");
+    let output = through_pipe(unnamed.as_bytes(), &["sweep", "/dev/fd/0", "--list"]);
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && listed.contains("sweeps/stdin/"), "{listed}{}", told(&output));
     let rows = riesz::Matrix::new((0..60 * 4).map(|i| (i as f32).sin()).collect(), 4);
     riesz_lab::embeddings::write_npy(&here.join("rows.npy"), &rows).unwrap();
     let labels = "a\nb\nc\n".repeat(20);
