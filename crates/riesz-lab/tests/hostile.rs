@@ -162,6 +162,10 @@ fn a_recipe_and_a_grid_may_come_through_a_pipe() {
     let labels = "a\nb\nc\n".repeat(20);
     let output = through_pipe(labels.as_bytes(), &["geometry", "rows.npy", "--labels=/dev/stdin"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("60 rows of 3 classes"), "{}", told(&output));
+    // A run reads its labels again.
+    let labels = ["--set", "data.labels=/dev/stdin"];
+    let output = through_pipe(b"name,label\n", &[&small_run::TRAIN[..], &labels].concat());
+    refuses(&output, "data.labels is \"/dev/stdin\", no plain file; labels are read again whenever");
     // Without an end, without a text, without a sense.
     refuses(&riesz(here).args(["train", "--recipe=/dev/zero"]).output().unwrap(), "more than 16 MB of text");
     refuses(&riesz(here).args(["sweep", "/dev/zero"]).output().unwrap(), "more than 16 MB of text");

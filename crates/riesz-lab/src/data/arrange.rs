@@ -35,6 +35,10 @@ impl Labels {
             "auto" => Ok(Self::Auto),
             "folders" => Ok(Self::Folders),
             "none" => Ok(Self::None),
+            path if table::is_stream(path) => Err(Error::input(format!(
+                "data.labels is \"{path}\", no plain file; labels are read again whenever a run goes on or is evaluated, so write \
+                 them to a .csv, .tsv or .txt file"
+            ))),
             path if table::is_table(path) => Ok(Self::Table(path.into())),
             other => Err(Error::input(format!(
                 "data.labels is \"{other}\"; it must be \"auto\", \"folders\", \"none\" or the path of a \

@@ -39,6 +39,11 @@ pub(super) fn is_table(path: &str) -> bool {
     ENDINGS.iter().any(|ending| path.to_lowercase().ends_with(ending))
 }
 
+/// Whether what lies at `path` can perhaps be read once alone: a pipe, a terminal.
+pub(super) fn is_stream(path: &str) -> bool {
+    Path::new(path).metadata().is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
 /// Labels as a command line says them: a table that is there from the working directory is that one, wherever else one of its name lies.
 pub fn labels_here(said: &str) -> String {
     match std::path::absolute(said) {
