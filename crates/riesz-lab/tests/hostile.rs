@@ -114,6 +114,10 @@ fn a_class_has_one_row_whatever_its_name() {
     shows_both(&page("r/report.html"), "report");
     shows_both(&said(&["data", "show", "images"]), "data");
     shows_both(&said(&["finetune", "r", "--steps=1", "--quiet"]), "finetune");
+    said(&["export", "r", "--classifier", "--output", "c.onnx"]);
+    // In Markdown its name is no markup.
+    let card = page("c.md");
+    assert!(card.contains("| 0 | dark\\\\x0aand red \\\\x1b\\[31m |"), "{card}");
     said(&["embed", "r", "--output", "e.parquet", "--thumbnails", "--split=all", "--quiet"]);
     let of = |class: &str| ["images", class, "00.pgm"].iter().collect::<std::path::PathBuf>();
     let queries =
