@@ -256,10 +256,12 @@ impl TrainArgs {
         data: Option<String>,
         recipe: Option<String>,
         batch: Option<usize>,
+        views: Option<usize>,
+        loss: Option<String>,
         backbone: Option<String>,
         set: Vec<String>,
     ) -> Self {
-        Self { data, recipe, batch, backbone, set, ..Self::default() }
+        Self { data, recipe, batch, views, loss, backbone, set, ..Self::default() }
     }
 
     /// The recipe with the flags laid over it, and where it is from.
