@@ -22,8 +22,7 @@ const TOLD: [&str; 6] =
     ["knn", "probe", "few_labels", "recall_at_1_projector", "wasserstein_uniformity", "effective_rank"];
 
 /// What the mark of settings says whose encoders learned from labels.
-const WITH_LABELS: &str = "* trained with labels, in its run or before: it learned from such labels as it is asked for, so its numbers \
-     and those of settings without labels are not compared like for like";
+const WITH_LABELS: &str = "* trained with labels, in its run or before: its numbers and those without labels are not compared like for like";
 
 /// Axes and settings in words, with the mark.
 fn called(group: &Group<'_>) -> String {
