@@ -15,6 +15,15 @@ pub(crate) fn open(path: &Path) -> io::Result<Option<File>> {
     path.metadata()?.is_file().then(|| File::open(path)).transpose()
 }
 
+/// What a text is called by its path: the file's name, and `stdin` for what comes through a pipe that has none of its own (`/dev/stdin`;
+/// `/dev/fd/63`, as a shell's `<(…)` says it).
+pub(crate) fn name(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    let is_descriptor =
+        name.parse::<u32>().is_ok() && path.parent().is_some_and(|folder| folder.ends_with("fd"));
+    Some(if is_descriptor { "stdin" } else { name })
+}
+
 /// Whether there is something that a text can be read from: a plain file, a pipe.
 pub(crate) fn is_there(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| !found.is_dir())
@@ -36,4 +45,24 @@ pub(crate) fn text(path: &Path, most: u64) -> Result<String> {
         let at = error.utf8_error().valid_up_to();
         Error::input(format!("is not a text: byte {at} is not UTF-8")).at(path.display())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_without_a_name_is_called_stdin() {
+        for (path, called) in [
+            ("/dev/stdin", "stdin"),
+            ("/dev/fd/63", "stdin"),
+            ("/proc/self/fd/0", "stdin"),
+            ("grids/63", "63"),
+            ("fd/63.toml", "63.toml"),
+            ("a/b.toml", "b.toml"),
+        ] {
+            assert_eq!(name(Path::new(path)), Some(called), "{path}");
+        }
+        assert_eq!(name(Path::new("/")), None);
+    }
 }

@@ -19,6 +19,7 @@ pub mod export;
 pub mod finetune;
 mod foreign;
 pub mod geometry;
+mod hexadecimal;
 pub mod index;
 mod input;
 pub mod interrupt;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::hexadecimal::hexadecimal;
 use crate::{Error, Result, atomic};
 
 /// How far a file of lines was written, and what was in it, when a checkpoint was made.
@@ -68,7 +69,7 @@ impl Lines {
         let mut hash = Sha256::new();
         let mut reader = BufReader::with_capacity(1 << 20, &mut file).take(mark.length);
         std::io::copy(&mut reader, &mut Hashed(&mut hash)).map_err(io)?;
-        if hex(hash.clone()) != mark.sha256 {
+        if hexadecimal(&hash.clone().finalize()) != mark.sha256 {
             return Ok(Found::Unfit(format!(
                 "the first {} bytes of {place} are not those that the checkpoint was written after",
                 mark.length
@@ -100,7 +101,7 @@ impl Lines {
     /// If the disk refuses.
     pub fn mark(&self) -> Result<Mark> {
         self.file.sync_all().map_err(|error| Error::io(&self.path, &error))?;
-        Ok(Mark { length: self.length, sha256: hex(self.hash.clone()) })
+        Ok(Mark { length: self.length, sha256: hexadecimal(&self.hash.clone().finalize()) })
     }
 }
 
@@ -230,10 +231,6 @@ pub fn line(value: &impl Serialize) -> Result<String> {
     let mut text = serde_json::to_string(value).map_err(|error| Error::input(error.to_string()))?;
     text.push('\n');
     Ok(text)
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Bytes on their way into a checksum.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::data::{self, DataRecipe, Dataset};
+use crate::hexadecimal::hexadecimal;
 use crate::recipe::Recipe;
 use crate::run::Run;
 use crate::{Error, Result};
@@ -42,12 +43,11 @@ impl Record {
                 labels.update(label.to_le_bytes());
             }
         }
-        let digits = |hash: Sha256| hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
             training: data.train.len(),
             held_out: data.test.len(),
-            names_sha256: digits(names),
-            labels_sha256: digits(labels),
+            names_sha256: hexadecimal(&names.finalize()),
+            labels_sha256: hexadecimal(&labels.finalize()),
         }
     }
 

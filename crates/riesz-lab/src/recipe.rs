@@ -196,7 +196,7 @@ impl Recipe {
     /// The same with `overrides` laid over what is asked of its encoder.
     ///
     /// # Errors
-    /// As [`Recipe::resolve`], or if they change what was trained.
+    /// As [`Recipe::resolve`], or if they change what was trained, or what no evaluation asks for.
     pub fn asking(&self, overrides: &[String]) -> Result<Self> {
         let asked = Self::resolve(&self.to_toml(), overrides, "--set over the run's recipe")?;
         if (Self { evaluation: self.evaluation.clone(), ..asked.clone() }) != *self {
@@ -206,12 +206,28 @@ impl Recipe {
                 overrides.join(" --set ")
             )));
         }
+        if asked.evaluation.epoch_references != self.evaluation.epoch_references {
+            return Err(Error::input(
+                "evaluation.epoch-references is of the kNN after each epoch of training, and no evaluation asks for it; \
+                 evaluation.references is the number of images that kNN and probe have here",
+            ));
+        }
         Ok(asked)
     }
 
     /// Whether training matches images by their labels.
     pub fn learns_labels(&self) -> bool {
         self.loss.takes_groups() && self.epochs > 0
+    }
+
+    /// Whether the weights that it begins with learned from labels, as far as is known.
+    pub fn begins_with_labels(&self) -> bool {
+        self.start.as_ref().is_some_and(|start| start.trained_with_labels)
+    }
+
+    /// Whether its encoder learned from labels, in this run or before.
+    pub fn saw_labels(&self) -> bool {
+        self.learns_labels() || self.begins_with_labels()
     }
 
     /// The loss in words, whether it takes labels, and of how many views it is, where they are more than two.
@@ -368,7 +384,11 @@ mod tests {
         let asked = asking("evaluation.neighbors=7").unwrap();
         assert_eq!((asked.evaluation.neighbors, asked.evaluation.few_draws), (7, 3));
         assert_eq!(recipe.asking(&[]).unwrap(), recipe);
-        for (key, why) in [("seed=2", "keys of evaluation alone"), ("evaluation.k=7", "unknown field `k`")] {
+        for (key, why) in [
+            ("seed=2", "keys of evaluation alone"),
+            ("evaluation.k=7", "unknown field `k`"),
+            ("evaluation.epoch-references=7", "evaluation.references is the number"),
+        ] {
             let refused = asking(key).unwrap_err().to_string();
             assert!(refused.contains(why) && !refused.contains('\n'), "{refused}");
         }

@@ -120,7 +120,7 @@ fn saved_and_opened_is_the_same() {
     let mut encoder = build(Backbone::ResnetSmall, 28, 1);
     encoder.forward(&numbers(6 * 784), Mode::Train);
     let recipe = of_recipe(Backbone::ResnetSmall);
-    encoder::save(&path, &encoder, Some(&recipe)).unwrap();
+    encoder::save(&path, &encoder, Some(&recipe), false).unwrap();
     let opened = encoder::open(&path, &Device::Cpu).unwrap();
     assert_eq!(opened.named_tensors(), encoder.named_tensors());
     assert_eq!(opened.describe(), encoder.describe());
@@ -129,7 +129,7 @@ fn saved_and_opened_is_the_same() {
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     assert!(refused().contains("not an encoder of riesz"));
     // Without a recipe the file has the tensors and not what to build.
-    encoder::save(&path, &encoder, None).unwrap();
+    encoder::save(&path, &encoder, None, false).unwrap();
     assert!(refused().ends_with("not an encoder of riesz (its metadata has no encoder)"), "{}", refused());
 }
 

@@ -114,6 +114,10 @@ fn a_class_has_one_row_whatever_its_name() {
     shows_both(&page("r/report.html"), "report");
     shows_both(&said(&["data", "show", "images"]), "data");
     shows_both(&said(&["finetune", "r", "--steps=1", "--quiet"]), "finetune");
+    said(&["export", "r", "--classifier", "--output", "c.onnx"]);
+    // In Markdown its name is no markup.
+    let card = page("c.md");
+    assert!(card.contains("| 0 | dark\\\\x0aand red \\\\x1b\\[31m |"), "{card}");
     said(&["embed", "r", "--output", "e.parquet", "--thumbnails", "--split=all", "--quiet"]);
     let of = |class: &str| ["images", class, "00.pgm"].iter().collect::<std::path::PathBuf>();
     let queries =
@@ -152,11 +156,20 @@ fn a_recipe_and_a_grid_may_come_through_a_pipe() {
     let output = through_pipe(grid.as_bytes(), &["sweep", "/dev/stdin", "--list"]);
     let listed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && listed.contains("sweeps/piped/"), "{listed}{}", told(&output));
+    // What has no name of its own is called stdin.
+    let unnamed = grid.replace("name = \"piped\"\n", "");
+    let output = through_pipe(unnamed.as_bytes(), &["sweep", "/dev/fd/0", "--list"]);
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && listed.contains("sweeps/stdin/"), "{listed}{}", told(&output));
     let rows = riesz::Matrix::new((0..60 * 4).map(|i| (i as f32).sin()).collect(), 4);
     riesz_lab::embeddings::write_npy(&here.join("rows.npy"), &rows).unwrap();
     let labels = "a\nb\nc\n".repeat(20);
     let output = through_pipe(labels.as_bytes(), &["geometry", "rows.npy", "--labels=/dev/stdin"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("60 rows of 3 classes"), "{}", told(&output));
+    // A run reads its labels again.
+    let labels = ["--set", "data.labels=/dev/stdin"];
+    let output = through_pipe(b"name,label\n", &[&small_run::TRAIN[..], &labels].concat());
+    refuses(&output, "data.labels is \"/dev/stdin\", no plain file; labels are read again whenever");
     // Without an end, without a text, without a sense.
     refuses(&riesz(here).args(["train", "--recipe=/dev/zero"]).output().unwrap(), "more than 16 MB of text");
     refuses(&riesz(here).args(["sweep", "/dev/zero"]).output().unwrap(), "more than 16 MB of text");

@@ -136,7 +136,8 @@ fn what_torch_saved_gives_what_safetensors_gives() {
 }
 
 fn give(path: &Path, encoder: &mut Engine) -> Result<Fitted, String> {
-    let start = StartRecipe { weights: path.to_str().unwrap().to_owned(), sha256: None };
+    let start =
+        StartRecipe { weights: path.to_str().unwrap().to_owned(), sha256: None, trained_with_labels: false };
     start.pinned().and_then(|start| start.give(encoder)).map_err(|error| error.to_string())
 }
 
@@ -258,7 +259,7 @@ fn riesz_own_encoder_brings_its_projector_and_says_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let source = engine(Backbone::ResnetSmall, Stem::Small, 20, 1);
     let path = folder.path().join("encoder.safetensors");
-    encoder::save(&path, &source, Some(&recipe(Backbone::ResnetSmall, Stem::Small))).unwrap();
+    encoder::save(&path, &source, Some(&recipe(Backbone::ResnetSmall, Stem::Small)), false).unwrap();
     let mut encoder = engine(Backbone::ResnetSmall, Stem::Small, 28, 2);
     // The folder of a run is as good as the file in it.
     let fitted = give(folder.path(), &mut encoder).unwrap();
@@ -352,7 +353,11 @@ fn what_is_no_such_file_is_refused_in_one_sentence() {
         assert!(refused.contains(expected) && !refused.contains('\n'), "{}: {refused}", file.display());
     }
     let good = written(&path("good.safetensors"), &good, Dtype::F32);
-    let start = StartRecipe { weights: good.to_str().unwrap().to_owned(), sha256: Some("0".repeat(64)) };
+    let start = StartRecipe {
+        weights: good.to_str().unwrap().to_owned(),
+        sha256: Some("0".repeat(64)),
+        trained_with_labels: false,
+    };
     let refused = start.give(&mut engine(Backbone::ResnetSmall, Stem::Small, 20, 2)).unwrap_err().to_string();
     assert!(refused.contains("another file than the recipe says"), "{refused}");
 }

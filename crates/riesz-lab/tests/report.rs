@@ -114,6 +114,7 @@ fn good() -> Summary {
             dim: 128,
         }),
         trained_with_labels: false,
+        start_trained_with_labels: false,
         geometry: vec![Geometry { metric: "alignment".to_owned(), trained: 0.5, untrained: 0.1 }],
         alarm: None,
         collapsed: false,
@@ -215,6 +216,7 @@ fn what_is_not_there_is_not_shown() {
     );
     let saw = |page: &str| !page.contains("Frames show the class, which training never saw:");
     assert!(!saw(&labeled) && saw(&render(&Summary { trained_with_labels: true, ..good() }).unwrap()));
+    assert!(saw(&render(&Summary { start_trained_with_labels: true, ..good() }).unwrap()));
     let page = render(&unlabeled()).unwrap();
     assert!(!page.contains("<th scope=\"col\">linear probe") && !page.contains("class=\"wrong\""));
     let mut bare = good();

@@ -62,7 +62,7 @@ fn go_saving(
     let note = start.note.clone();
     let manner = Manner { quiet: true, tensorboard: false, checkpoint_every, stop_after };
     let encoder = train(&plan, &run, start, manner)?;
-    encoder::save(&run.path("encoder.safetensors"), &*encoder, Some(&recipe.encoder))?;
+    encoder::save(&run.path("encoder.safetensors"), &*encoder, Some(&recipe.encoder), false)?;
     Ok((log(folder), note))
 }
 

@@ -119,3 +119,49 @@ fn a_run_with_labels_says_so_and_one_without_any_is_refused() {
     // They are of pairs alone.
     assert!(epoch["gradient_cosine"].is_null() && epoch["pull_left"].is_null(), "{epoch}");
 }
+
+/// Told of a run that began with a run's folder, of one that began with that one's file, and of one that began with weights exported
+/// from it.
+#[test]
+fn a_run_that_begins_with_weights_that_saw_labels_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), |_| true);
+    let told = |arguments: &[&str]| -> String {
+        let mut riesz = Command::new(env!("CARGO_BIN_EXE_riesz"));
+        let output = riesz.current_dir(folder.path()).args(arguments).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {told}");
+        told
+    };
+    let train = |run: &str, more: &[&str]| {
+        let small = ["--recipe", "fashion-mnist-12k", "--batch", "12", "--set", "data.labels=labels.csv"];
+        let few = ["--set", "evaluation.few-labels=1", "--set", "evaluation.pairs=4", "--run", run];
+        told(&[&["train", "photos"], &small[..], &few[..], more].concat())
+    };
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let begun = "start      these weights were trained with labels\n";
+
+    assert!(!train("alone", &["--epochs", "1"]).contains("labels were"));
+    assert!(!train("from-alone", &["--epochs", "0", "--from", "alone"]).contains(begun));
+    assert!(!read("from-alone/recipe.toml").contains("trained-with-labels"));
+
+    train("labels", &["--epochs", "1", "--loss", "sup-con"]);
+    assert!(train("second", &["--epochs", "1", "--from", "labels"]).contains(begun));
+    let metrics: serde_json::Value = serde_json::from_str(&read("second/metrics.json")).unwrap();
+    let of = |key: &str| metrics[key].as_bool();
+    assert_eq!(["trained_with_labels", "start_trained_with_labels"].map(of), [Some(false), Some(true)]);
+    assert!(read("second/report.html").contains("Its starting weights were trained with labels"));
+    told(&["export", "second", "--output", "weights.safetensors"]);
+    let card = read("weights.md");
+    assert!(card.contains("Contrastive, without labels,"), "{card}");
+    assert!(card.contains("safetensors`, which were trained with labels; their own data"), "{card}");
+    let finetuned = told(&["finetune", "second", "--steps", "1", "--batch", "4"]);
+    assert!(finetuned.contains("the encoder's starting weights were trained with labels"), "{finetuned}");
+
+    for (run, from) in [("third", "second/encoder.safetensors"), ("fourth", "weights.safetensors")] {
+        assert!(train(run, &["--epochs", "0", "--from", from]).contains(begun), "{run}");
+    }
+    // A recipe that names the weights itself.
+    let named = format!("start={{ weights = {:?} }}", folder.path().join("third").to_str().unwrap());
+    assert!(train("fifth", &["--epochs", "0", "--set", &named]).contains(begun));
+}

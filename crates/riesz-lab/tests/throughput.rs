@@ -42,3 +42,13 @@ fn every_step_is_told_and_counted() {
         assert!(measured.images_per_second() > 0.0 && measured.share() > 0.0);
     }
 }
+
+#[test]
+fn a_step_of_more_views_is_measured() {
+    let mut riesz = std::process::Command::new(env!("CARGO_BIN_EXE_riesz"));
+    riesz.args(["bench", "train", "--loss", "mv-dhel", "--views", "4", "--batch", "8", "--seconds", "0"]);
+    let output = riesz.args(["--set", "augment.size=12", "--quiet", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((told["views"].as_u64(), told["batch"].as_u64()), (Some(4), Some(8)));
+}

@@ -16,6 +16,7 @@ use crate::{Error, Result, device, environment, interrupt};
 #[command(after_help = "Examples:
   riesz bench train
   riesz bench train photos/ --recipe folder-32 --batch 64 --backbone resnet18 --json
+  riesz bench train --loss mv-dhel --views 4
 
 The parts of a step are measured one after another, each with all threads: decode, augment, forward, loss, backward, optimizer.
 Then the loop, which prepares batches on another thread while it trains; every image is decoded, as in a run's first epoch.
@@ -29,6 +30,12 @@ pub struct BenchTrainArgs {
     /// Images a step
     #[arg(long)]
     batch: Option<usize>,
+    /// Views of each image in a step: more than two for losses of several, such as mv-dhel
+    #[arg(long, value_name = "K")]
+    views: Option<usize>,
+    /// The loss by name, as `riesz train --loss`
+    #[arg(long)]
+    loss: Option<String>,
     /// The backbone: resnet18, resnet34, resnet50, resnet-small, vit-tiny, vit-small, vit-base
     #[arg(long)]
     backbone: Option<String>,
@@ -60,8 +67,8 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
     super::train::set_threads(args.threads)?;
     let time = Duration::try_from_secs_f64(args.seconds)
         .map_err(|_| Error::input(format!("--seconds is {}; it must be 0 or more", args.seconds)))?;
-    let BenchTrainArgs { data, recipe, batch, backbone, set, .. } = args.clone();
-    let train = TrainArgs::of(data, recipe, batch, backbone, set);
+    let BenchTrainArgs { data, recipe, batch, views, loss, backbone, set, .. } = args.clone();
+    let train = TrainArgs::of(data, recipe, batch, views, loss, backbone, set);
     let (recipe, origin) = train.resolved()?;
     let plan = Plan { recomputes: args.recompute, ..Plan::new(recipe, device::open("cpu")?)? };
     interrupt::listen()?;

@@ -9,7 +9,7 @@ use super::embed::Part;
 use super::outputs;
 use crate::augment::Interpolation;
 use crate::console::errln;
-use crate::encoder::{self, Stored};
+use crate::encoder::{self, Stored, TRAINED_WITH_LABELS};
 use crate::export::{Rows, Written, card, loading, onnx, preparing, weights};
 use crate::finetune::{CLASSIFIER, Classifier, Finetuned, RESULTS, Stage};
 use crate::pretrained::{Exported, PIXELS};
@@ -140,8 +140,11 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             );
             let pixels = serde_json::to_string(&Exported(stored.recipe.pixels.clone()))
                 .map_err(|error| Error::input(error.to_string()))?;
-            let metadata =
+            let mut metadata =
                 BTreeMap::from([("encoder".to_owned(), encoder.clone()), (PIXELS.to_owned(), pixels)]);
+            if recipe.saw_labels() {
+                metadata.insert(TRAINED_WITH_LABELS.to_owned(), "true".to_owned());
+            }
             let bytes = tensors::to_bytes(&own, metadata)?;
             let width = network.layers()[network.representation()].channels();
             let interface = format!("{input} Out: the representation, float [batch, {width}].");

@@ -98,6 +98,8 @@ pub fn run(args: &RunsArgs) -> Result<()> {
                 serde_json::json!({
                     "run": folder.display().to_string(),
                     "loss": recipe.describe_loss(),
+                    "trained_with_labels": recipe.learns_labels(),
+                    "start_trained_with_labels": recipe.begins_with_labels(),
                     "epochs": recipe.epochs,
                     "seed": recipe.seed,
                     "finished": finished,

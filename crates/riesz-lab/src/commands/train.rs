@@ -16,7 +16,7 @@ use crate::report::{LossBound, Summary};
 use crate::run::{Found, Run};
 use crate::train::start::Start;
 use crate::train::{Manner, Plan, train};
-use crate::{Error, Result, device, environment, interrupt, loss_recipe};
+use crate::{Error, Result, device, environment, input, interrupt, loss_recipe};
 
 /// Arguments of `riesz train`. A flag that is a recipe's key, with dashes, lays its value over the recipe.
 #[derive(clap::Args, Debug, Default)]
@@ -207,7 +207,7 @@ pub fn carry_out(
 
     let encoder = train(plan, &run, start, manner)?;
     let recipe = plan.own_encoder.is_none().then_some(&plan.recipe.encoder);
-    encoder::save(&run.path("encoder.safetensors"), &*encoder, recipe)?;
+    encoder::save(&run.path("encoder.safetensors"), &*encoder, recipe, plan.recipe.saw_labels())?;
     let interrupted = format!(
         "interrupted while evaluating; the trained encoder is saved in {}; the same command goes on with the evaluation",
         run.root().display()
@@ -256,10 +256,12 @@ impl TrainArgs {
         data: Option<String>,
         recipe: Option<String>,
         batch: Option<usize>,
+        views: Option<usize>,
+        loss: Option<String>,
         backbone: Option<String>,
         set: Vec<String>,
     ) -> Self {
-        Self { data, recipe, batch, backbone, set, ..Self::default() }
+        Self { data, recipe, batch, views, loss, backbone, set, ..Self::default() }
     }
 
     /// The recipe with the flags laid over it, and where it is from.
@@ -338,7 +340,7 @@ impl TrainArgs {
         }
         let name = match (&self.data, &self.recipe) {
             (Some(data), _) => data.trim_end_matches('/').rsplit('/').next().unwrap_or(data),
-            (None, Some(recipe)) => recipe.rsplit('/').next().unwrap_or(recipe),
+            (None, Some(recipe)) => input::name(Path::new(recipe)).unwrap_or(recipe),
             (None, None) => origin.rsplit(' ').next().unwrap_or(origin),
         };
         // A family `train-{000..146}.tar` is `train`.
@@ -443,7 +445,7 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
 }
 
 #[test]
-fn a_run_is_called_by_its_images() {
+fn a_run_is_called_by_its_images_or_its_recipe() {
     for (data, run) in [
         ("photos/", "runs/photos"),
         ("a/images.tar.xz", "runs/images"),
@@ -452,5 +454,11 @@ fn a_run_is_called_by_its_images() {
     ] {
         let args = TrainArgs { data: Some(data.to_owned()), ..TrainArgs::default() };
         assert_eq!(args.root("folder-32"), Path::new(run));
+    }
+    for (recipe, run) in
+        [("mine/small.toml", "runs/small"), ("cifar10", "runs/cifar10"), ("/dev/fd/63", "runs/stdin")]
+    {
+        let args = TrainArgs { recipe: Some(recipe.to_owned()), ..TrainArgs::default() };
+        assert_eq!(args.root(recipe), Path::new(run));
     }
 }

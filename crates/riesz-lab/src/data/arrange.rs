@@ -35,6 +35,10 @@ impl Labels {
             "auto" => Ok(Self::Auto),
             "folders" => Ok(Self::Folders),
             "none" => Ok(Self::None),
+            path if table::is_stream(path) => Err(Error::input(format!(
+                "data.labels is \"{path}\", no plain file; labels are read again whenever a run goes on or is evaluated, so write \
+                 them to a .csv, .tsv or .txt file"
+            ))),
             path if table::is_table(path) => Ok(Self::Table(path.into())),
             other => Err(Error::input(format!(
                 "data.labels is \"{other}\"; it must be \"auto\", \"folders\", \"none\" or the path of a \
@@ -196,9 +200,12 @@ impl<'a> Split<'a> {
         let mut folders = vec![None; names.len()];
         for (image, rest) in self.all() {
             let folder = class_folder(rest).ok_or_else(|| {
+                let name = &names[image];
+                let above = name.strip_suffix(rest).unwrap_or_default();
+                let classes = if above.is_empty() { "at the top".to_owned() } else { format!("in {above}") };
                 Error::input(format!(
-                    "data.labels is \"folders\", but {} lies in no class folder",
-                    names[image]
+                    "data.labels is \"folders\", but {name} lies in no class folder: classes are the folders {classes}, and every image must \
+                     lie in one, such as {above}CLASS/{rest}; move what lies in none away, or give a table of labels"
                 ))
             })?;
             folders[image] = Some(folder);
@@ -300,10 +307,25 @@ mod tests {
     fn asked_for_folders_are_classes_at_any_depth() {
         let found = arranged(&["a/x/1.png", "a/2.png", "b/1.png"], &Labels::Folders).unwrap();
         assert_eq!((found.classes.len(), labels_of(&found.train)), (2, vec![Some(0), Some(0), Some(1)]));
-        let message = arranged(&["a/1.png", "2.png"], &Labels::Folders).unwrap_err().to_string();
-        assert!(message.contains("2.png lies in no class folder"), "{message}");
-        let message = arranged(&["1.png", "2.png"], &Labels::Folders).unwrap_err().to_string();
-        assert!(message.contains("1.png lies in no class folder"), "{message}");
+        for (names, why) in [
+            (
+                &["a/1.png", "2.png"][..],
+                "2.png lies in no class folder: classes are the folders at the top, and",
+            ),
+            (
+                &["1.png", "2.png"],
+                "every image must lie in one, such as CLASS/1.png; move what lies in none away",
+            ),
+            // A folder that all images share is no class.
+            (
+                &["only/1.png", "only/2.png"],
+                "only/1.png lies in no class folder: classes are the folders in only/, and",
+            ),
+            (&["train/a/1.png", "train/2.png", "val/a/3.png"], "lie in one, such as train/CLASS/2.png;"),
+        ] {
+            let message = arranged(names, &Labels::Folders).unwrap_err().to_string();
+            assert!(message.contains(why), "{message}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use md5::{Digest, Md5};
 
 use super::unpack::unpack;
 use super::{Known, Remote, megabytes};
+use crate::hexadecimal::hexadecimal;
 use crate::interrupt;
 use crate::progress::Progress;
 use crate::{Error, Result, threads};
@@ -220,7 +221,7 @@ fn md5_of(path: &Path) -> Result<String> {
     loop {
         let read = file.read(&mut chunk).map_err(|error| Error::io(path, &error))?;
         if read == 0 {
-            return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+            return Ok(hexadecimal(&hash.finalize()));
         }
         hash.update(&chunk[..read]);
     }

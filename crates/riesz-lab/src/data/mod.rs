@@ -28,6 +28,7 @@ mod known;
 mod list;
 mod member;
 mod records;
+mod separated;
 mod shards;
 mod single;
 mod split;

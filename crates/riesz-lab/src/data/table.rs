@@ -1,9 +1,10 @@
 //! Files of labels as people have them: a header, then a row an image.
 //!
 //! The header has a column of names (`path`, `filename`, `file`, `image` or `name`) and one of labels (`label`, `class`
-//! or `target`), in any case. Fields are separated by commas, semicolons or tabs and may be quoted. A name is the image's
-//! path below the data's folder, also with `./` or the folder itself before it, absolute, or as much of its end (a bare
-//! file name), with or without the ending, as no other image has. A name that fits no image stands for an image elsewhere.
+//! or `target`), in any case. Fields are separated by commas, semicolons or tabs and may be quoted, with separators and line
+//! ends inside, as RFC 4180 has it. A name is the image's path below the data's folder, also with `./` or the folder itself
+//! before it, absolute, or as much of its end (a bare file name), with or without the ending, as no other image has. A name
+//! that fits no image stands for an image elsewhere.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,8 @@ use std::io::Read;
 use std::path::Path;
 
 use super::classes::in_order;
+use super::separated::{is_blank, reader, records};
+use crate::names::quoted;
 use crate::{Error, Result};
 
 const NAMES: [&str; 5] = ["path", "filename", "file", "image", "name"];
@@ -34,6 +37,11 @@ pub(super) struct Table {
 /// Whether `path` has the ending of a table.
 pub(super) fn is_table(path: &str) -> bool {
     ENDINGS.iter().any(|ending| path.to_lowercase().ends_with(ending))
+}
+
+/// Whether what lies at `path` can perhaps be read once alone: a pipe, a terminal.
+pub(super) fn is_stream(path: &str) -> bool {
+    Path::new(path).metadata().is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 /// Labels as a command line says them: a table that is there from the working directory is that one, wherever else one of its name lies.
@@ -106,9 +114,6 @@ fn parse(text: &str, names: &[Cow<'_, str>], place: &Path) -> Result<Table> {
     for (line, record) in records.iter().skip(1) {
         let field = |column: usize| record.get(column).map(bare).unwrap_or_default();
         let (name, label) = (field(name_column), field(label_column));
-        if record.iter().any(|field| field.contains(['\n', '\r'])) {
-            return Err(Error::input(format!("line {line}: a quotation mark is not closed")));
-        }
         let columns = records[0].1.len();
         if record.iter().skip(columns).any(|field| !field.trim().is_empty()) {
             return Err(Error::input(format!(
@@ -136,41 +141,11 @@ fn bare(field: &str) -> &str {
     field.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(field).trim()
 }
 
-/// All records with their lines, without blank ones.
-fn records(text: &str, separator: u8) -> Result<Vec<(usize, csv::StringRecord)>> {
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(separator)
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let mut records = Vec::new();
-    let (mut line, mut counted) = (1, 0);
-    for record in reader.records() {
-        let record = record.map_err(|error| Error::input(error.to_string()))?;
-        // The reader's own count is behind where lines end in CRLF or are blank.
-        let mut start = record.position().map_or(counted, |position| position.byte() as usize);
-        start += text[start..].bytes().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        line += line_ends(&text[counted..start]);
-        counted = start;
-        if record.iter().any(|field| !field.trim().is_empty()) {
-            records.push((line, record));
-        }
-    }
-    Ok(records)
-}
-
-/// How many lines end here: in LF, CRLF or CR.
-fn line_ends(text: &str) -> usize {
-    text.bytes().filter(|&byte| byte == b'\n').count()
-        + text.split('\r').skip(1).filter(|rest| !rest.starts_with('\n')).count()
-}
-
 /// The separator, and the columns of names and labels: those that the header has.
 fn columns(text: &str) -> Result<(u8, [usize; 2])> {
-    let header = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     for separator in [b',', b';', b'\t'] {
-        let fields = records(header, separator)?;
-        let Some((_, fields)) = fields.first() else { continue };
+        let header = reader(text, separator).into_records().flatten().find(|fields| !is_blank(fields));
+        let Some(fields) = header else { continue };
         let fields: Vec<String> = fields.iter().map(|field| bare(field).to_lowercase()).collect();
         let column =
             |wanted: &[&str]| wanted.iter().find_map(|name| fields.iter().position(|field| field == name));
@@ -178,6 +153,7 @@ fn columns(text: &str) -> Result<(u8, [usize; 2])> {
             return Ok((separator, [name, label]));
         }
     }
+    let header = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let found: String = header.chars().take(80).collect();
     Err(Error::input(format!(
         "its first line is `{found}`; expected a header with one of {} and one of {}, separated by commas, semicolons or tabs",
@@ -231,7 +207,7 @@ fn fit(rows: &[Row<'_>], names: &[Cow<'_, str>], place: &Path) -> Result<Table> 
             "{} of {} rows of labels name no image here; the first is {} (line {})",
             strangers.len(),
             rows.len(),
-            first.name,
+            quoted(first.name),
             first.line
         ));
     }
@@ -244,7 +220,7 @@ fn fit(rows: &[Row<'_>], names: &[Cow<'_, str>], place: &Path) -> Result<Table> 
             "{} of {} images have no label; the first is {}",
             unlabeled.count(),
             names.len(),
-            names[first]
+            quoted(&names[first])
         ));
     }
     let class_of = (0..names.len()).map(|image| row_of.get(&image).map(|row| row.label.to_owned())).collect();
@@ -439,6 +415,25 @@ mod tests {
         );
     }
 
+    /// As `riesz embed` writes the names of such files to rows.csv.
+    #[test]
+    fn a_quoted_field_may_have_line_ends() {
+        for end in ["\n", "\r\n", "\r"] {
+            let names = [format!("two{end}lines.png"), "b.png".to_owned(), "c.png".to_owned()];
+            let text = format!(
+                "name,\"a{end}note\",label{end}\"{}\",,\"x{end}\"\"y\"\"\"{end}b.png,\"1{end}\" ,z{end}c.png,,z",
+                names[0]
+            );
+            let names: Vec<Cow<'_, str>> = names.iter().map(|name| Cow::Borrowed(name.as_str())).collect();
+            let found = parse(&text, &names, Path::new("/data/photos"));
+            let found = found.unwrap_or_else(|error| panic!("{text:?}: {error}"));
+            let labels: Vec<&str> = found.class_of.iter().flatten().map(String::as_str).collect();
+            assert_eq!(labels, [&format!("x{end}\"y\""), "z", "z"]);
+        }
+        let notes = table("name,label\na.png,x\nb.png,y\n\"z\n\",x\n").unwrap().notes;
+        assert_eq!(notes[0], "1 of 3 rows of labels name no image here; the first is z (line 4)");
+    }
+
     #[test]
     fn an_image_is_found_by_what_people_call_it() {
         for (name, image) in [
@@ -498,7 +493,14 @@ mod tests {
             ),
             ("\r\nname,label\r\n\r\na.png,1\r\n\r\n\r\na.png,2\r\n", "line 7: a.png is 2, but line 4 says 1"),
             ("name,label\r\ra.png,1\ra.png,2", "line 4: a.png is 2, but line 3 says 1"),
-            ("name,label\n\"a.png\",\"x\ny\"\n", "line 2: a quotation mark is not closed"),
+            ("name,label\n\"a.png\",\"x\ny\n", "line 2: a quotation mark is not closed"),
+            ("name,label\na.png,1\nb.png,\"2\nc/d.png,\"3\"\n", "line 3: a quotation mark is not closed"),
+            ("name,label\n\"a.png,1\nc/d.png,\"3\"\n", "line 2: a quotation mark is not closed"),
+            (
+                "name,label,note\na.png,1,\"of\r\nthree\n\nlines\"\nb.png,2\n./a.png,2,\n",
+                "line 7: a.png is 2, but line 2 says 1",
+            ),
+            ("name,label\n\"z\n.png\",1\n", "none of its 1 rows names an image; line 2 has z .png, images"),
             ("name,label\ne.jpg,1\n", "line 2: e.jpg may be c/e.jpg or f/e.jpg; say which by its path"),
             ("name,label\na.png,1\na.png,1\n", "1 different labels in 2 rows"),
             ("name,label\na.png\n", "line 2: 1 fields, but the header has 2"),

@@ -20,7 +20,7 @@ use crate::{Error, Result};
 
 pub use recipe::{Backbone, EncoderRecipe, PixelsRecipe, ProjectorRecipe, Stem, begin};
 pub(crate) use store::read_as;
-pub use store::{FORMAT, Stored, open, read, save};
+pub use store::{FORMAT, Stored, TRAINED_WITH_LABELS, open, read, save};
 
 /// What is minimized of a training batch.
 #[derive(Clone, Copy, Debug)]

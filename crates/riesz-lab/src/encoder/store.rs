@@ -13,12 +13,21 @@ use crate::{Error, Result, atomic};
 /// What the metadata of an encoder's file calls its format.
 pub const FORMAT: &str = "riesz encoder 1";
 
+/// The entry of a file's metadata, `true`, that its numbers or those that they began with learned from labels; none where not.
+pub const TRAINED_WITH_LABELS: &str = "trained-with-labels";
+
 /// Writes an encoder to a safetensors file: one that `recipe` built, or without a recipe one that is not riesz's, of which the
-/// file has the tensors and not what to build.
+/// file has the tensors and not what to build. The file also says whether its numbers, or those that they began with, learned from
+/// labels.
 ///
 /// # Errors
 /// If the disk refuses; a file that was there before is intact.
-pub fn save(path: &Path, encoder: &dyn Encoder, recipe: Option<&EncoderRecipe>) -> Result<()> {
+pub fn save(
+    path: &Path,
+    encoder: &dyn Encoder,
+    recipe: Option<&EncoderRecipe>,
+    trained_with_labels: bool,
+) -> Result<()> {
     let [size, _, channels] = encoder.image_shape();
     let mut metadata = BTreeMap::from([
         ("format".to_owned(), FORMAT.to_owned()),
@@ -28,6 +37,9 @@ pub fn save(path: &Path, encoder: &dyn Encoder, recipe: Option<&EncoderRecipe>) 
     if let Some(recipe) = recipe {
         let recipe = serde_json::to_string(recipe).map_err(|error| Error::input(error.to_string()))?;
         metadata.insert("encoder".to_owned(), recipe);
+    }
+    if trained_with_labels {
+        metadata.insert(TRAINED_WITH_LABELS.to_owned(), "true".to_owned());
     }
     atomic::write_bytes(path, &to_bytes(&encoder.named_tensors(), metadata)?)
 }

@@ -77,6 +77,12 @@ impl<'a> Images<'a> {
                 labeled(train)
             ));
         }
+        if plan.recipe.begins_with_labels() {
+            notes.push(
+                "its starting weights were trained with labels: a probe with few labels does not tell what it would be without"
+                    .to_owned(),
+            );
+        }
         let references = Sample::draw_labeled_first(train, references, key.stream("references"))?;
         let queries = Sample::draw_labeled_first(test, queries, key.stream("queries"))?;
         let pairs = HeldOut::pairs(plan)?;

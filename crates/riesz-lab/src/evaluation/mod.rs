@@ -130,6 +130,7 @@ pub fn evaluate(plan: &Plan, run: &Run, encoder: &dyn Encoder, quiet: bool) -> R
         rows: table.rows,
         loss_bound: loss_bound(plan, encoder.dims()[1]),
         trained_with_labels: recipe.learns_labels(),
+        start_trained_with_labels: recipe.begins_with_labels(),
         notes: table.notes,
         steps: curve(&events),
         unreadable: images.unreadable(&events),

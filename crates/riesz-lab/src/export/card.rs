@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::Result;
 use crate::data::KNOWN;
-use crate::names::counted;
+use crate::names::{as_code, counted, in_markdown};
 use crate::recipe::Recipe;
 use crate::report::{self, Summary};
 
@@ -32,16 +32,20 @@ pub fn card(
     written: &Written,
 ) -> Result<String> {
     let Written { file, interface, usage, section } = written;
-    let mut text =
-        format!("# {name}\n\n`{file}`: {encoder}.\n\n## Use\n\n{interface}\n\n```python\n{usage}\n```\n");
+    let mut text = format!(
+        "# {}\n\n{}: {encoder}.\n\n## Use\n\n{interface}\n\n```python\n{usage}\n```\n",
+        in_markdown(name),
+        as_code(file)
+    );
     if !section.is_empty() {
         let _ = write!(text, "\n{section}");
     }
-    let data = summary.map_or(recipe.data.source.as_str(), |summary| summary.data.as_str());
+    let data = in_markdown(summary.map_or(recipe.data.source.as_str(), |summary| summary.data.as_str()));
     let start = recipe.start.as_ref().map_or_else(String::new, |start| {
+        let labels = if start.trained_with_labels { ", which were trained with labels" } else { "" };
         format!(
-            " It began with the weights `{}`, whose own data, labels and license count here too.",
-            start.weights
+            " It began with the weights {}{labels}; their own data, labels and license count here too.",
+            as_code(&start.weights)
         )
     });
     let _ = write!(

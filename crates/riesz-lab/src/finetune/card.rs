@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Finetuned, Stage};
-use crate::console::on_a_row;
+use crate::names::in_markdown;
 
 /// Classes that are told one by one, at most.
 const TOLD: usize = 100;
@@ -22,7 +22,7 @@ impl Finetuned {
              labels ({which}) of {}, {} steps of {} images, from the encoder below.\n\n| on {} held-out images | accuracy |\n|---|---|\n",
             self.classes.len(),
             self.training_images,
-            settings.data.source,
+            in_markdown(&settings.data.source),
             settings.steps,
             settings.batch,
             self.labels.len()
@@ -36,7 +36,7 @@ impl Finetuned {
         for (place, (class, share)) in self.classes.iter().zip(&own.by_class).enumerate().take(TOLD) {
             let images = self.labels.iter().filter(|&&label| label as usize == place).count();
             let share = share.map_or_else(|| "–".to_owned(), percent);
-            let class = on_a_row(class).replace('|', "\\|");
+            let class = in_markdown(class);
             let _ = writeln!(text, "| {place} | {class} | {images} | {share} |");
         }
         if self.classes.len() > TOLD {

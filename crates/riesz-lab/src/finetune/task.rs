@@ -61,6 +61,12 @@ impl Task {
                     .to_owned(),
             );
         }
+        if recipe.begins_with_labels() {
+            notes.push(
+                "the encoder's starting weights were trained with labels: what begins with it does not tell what few labels alone do"
+                    .to_owned(),
+            );
+        }
         let mut augment = AugmentRecipe { grayscale: 0.0, ..recipe.augment.clone() };
         augment.jitter.probability = 0.0;
         augment.blur.probability = 0.0;

@@ -13,6 +13,7 @@ use crate::augment::{Augment, Interpolation};
 use crate::data::{self, DataRecipe, Dataset, Image, Source, Unreadable};
 use crate::device::Device;
 use crate::encoder::{self, Encoder};
+use crate::hexadecimal::hexadecimal;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::report::thumbnail::picture;
@@ -317,7 +318,7 @@ impl Shown {
 
 /// 128 bits of a digest in hexadecimal digits: what is the same has the same word.
 pub(super) fn word(hash: Sha256) -> String {
-    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&hash.finalize()[..16])
 }
 
 /// The word of an image's size and pixels.

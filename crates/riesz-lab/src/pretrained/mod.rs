@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::encoder::{self, Encoder, EncoderRecipe, PixelsRecipe};
+use crate::hexadecimal::hexadecimal;
 use crate::tensors::{NamedTensor, floats};
 use crate::{Error, Result};
 pub use fit::Fitted;
@@ -33,20 +34,23 @@ pub struct StartRecipe {
     /// SHA-256 of the file; found when the run is made, if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Whether they learned from labels, as far as is known: files that riesz wrote tell it, others do not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trained_with_labels: bool,
 }
 
 impl StartRecipe {
-    /// The same, with the file's SHA-256 if it is not said.
+    /// The same, with the file's SHA-256 and what it tells of labels, if the SHA-256 is not said.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// As [`Weights::read`].
     pub fn pinned(self) -> Result<Self> {
         if self.sha256.is_some() {
             return Ok(self);
         }
-        let path = file(Path::new(&self.weights))?;
-        let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, &error))?;
-        Ok(Self { sha256: Some(digest(&bytes)), ..self })
+        let Weights { sha256, trained_with_labels, .. } = Weights::read(Path::new(&self.weights))?;
+        let trained_with_labels = self.trained_with_labels || trained_with_labels;
+        Ok(Self { sha256: Some(sha256), trained_with_labels, ..self })
     }
 
     /// Gives an encoder the weights, and says which.
@@ -62,8 +66,11 @@ impl StartRecipe {
                 weights.sha256
             ))));
         }
-        let (tensors, fitted) = fit::fit(encoder.named_tensors(), &weights).map_err(at)?;
+        let (tensors, mut fitted) = fit::fit(encoder.named_tensors(), &weights).map_err(at)?;
         encoder.load(&tensors)?;
+        fitted
+            .told
+            .extend(self.trained_with_labels.then(|| "these weights were trained with labels".to_owned()));
         Ok(fitted)
     }
 }
@@ -75,6 +82,8 @@ pub struct Weights {
     tensors: Vec<NamedTensor>,
     /// Names of tensors that are no weights of a network that riesz has: counters, other networks' in the same file.
     others: Vec<String>,
+    /// Whether the file says that they learned from labels.
+    trained_with_labels: bool,
     /// Whose.
     origin: Origin,
 }
@@ -110,12 +119,20 @@ impl Weights {
         };
         let sha256 = digest(&bytes);
         let about = found.metadata.unwrap_or_default();
+        let trained_with_labels = about.contains_key(encoder::TRAINED_WITH_LABELS);
         match about.get("format") {
             Some(format) if format == encoder::FORMAT => {
                 let recipe = about.contains_key("encoder").then(|| encoder::read(&path)).transpose()?;
                 let shape = recipe.as_ref().map_or([0; 2], |stored| [stored.size, stored.channels]);
                 let origin = Origin::Own(recipe.map(|stored| stored.recipe), shape);
-                Ok(Self { sha256, tensors: found.tensors, others: found.others, origin, path })
+                Ok(Self {
+                    sha256,
+                    tensors: found.tensors,
+                    others: found.others,
+                    trained_with_labels,
+                    origin,
+                    path,
+                })
             }
             Some(format) => Err(at(Error::input(format!(
                 "its format is {format}; give the run's folder, or its encoder.safetensors"
@@ -126,7 +143,8 @@ impl Weights {
                 let pixels = about.get(PIXELS).map(|text| serde_json::from_str(text)).transpose();
                 let pixels =
                     pixels.map_err(|error| at(Error::input(format!("its {PIXELS} is damaged: {error}"))))?;
-                Ok(Self { sha256, tensors, others, origin: Origin::Others(prefix, pixels), path })
+                let origin = Origin::Others(prefix, pixels);
+                Ok(Self { sha256, tensors, others, trained_with_labels, origin, path })
             }
         }
     }
@@ -142,8 +160,11 @@ impl Weights {
         let toml = |value: &dyn Fn() -> std::result::Result<toml::Value, toml::ser::Error>| {
             value().map_err(|error| Error::input(error.to_string()))
         };
-        let start =
-            StartRecipe { weights: path.to_string_lossy().into_owned(), sha256: Some(self.sha256.clone()) };
+        let start = StartRecipe {
+            weights: path.to_string_lossy().into_owned(),
+            sha256: Some(self.sha256.clone()),
+            trained_with_labels: self.trained_with_labels,
+        };
         let mut keys = vec![format!("start={}", toml(&|| toml::Value::try_from(&start))?)];
         match &self.origin {
             Origin::Own(None, _) => {}
@@ -186,5 +207,5 @@ fn file(path: &Path) -> Result<PathBuf> {
 const NEITHER: &str = "neither safetensors nor a file of torch.save";
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&Sha256::digest(bytes))
 }

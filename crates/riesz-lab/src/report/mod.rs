@@ -71,6 +71,9 @@ pub struct Summary {
     /// Whether the loss matched training images by their labels.
     #[serde(default)]
     pub trained_with_labels: bool,
+    /// Whether the weights that it began with learned from labels, as far as is known.
+    #[serde(default)]
+    pub start_trained_with_labels: bool,
     /// What no batch's loss is below, where that is proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_bound: Option<LossBound>,
@@ -353,6 +356,11 @@ impl Summary {
     /// Whether the probe with few labels was asked.
     pub fn has_few_labels(&self) -> bool {
         self.rows.iter().any(|row| row.few.is_some())
+    }
+
+    /// Whether the encoder learned from labels, in this run or before.
+    pub fn saw_labels(&self) -> bool {
+        self.trained_with_labels || self.start_trained_with_labels
     }
 
     /// Whether there was any training; without it the run judges the weights that it began with.

@@ -60,7 +60,7 @@ pub fn render(summary: &Summary) -> Result<String> {
             trained_projector => summary.called("trained projector"),
             chance => format!("{:.2}", 100.0 * recall_of_chance),
             loss_chart => safe(losses(summary)),
-            trained_with_labels => summary.trained_with_labels,
+            saw_labels => summary.saw_labels(),
             loss_bound => summary.loss_bound.as_ref().map(LossBound::told),
             epoch_charts => epoch_charts(&summary.epochs),
             cosines => safe(cosines(summary)),

@@ -344,6 +344,7 @@ mod tests {
             seed,
             values: vec![Some(value)],
             selection: None,
+            saw_labels: false,
             spectrum: Vec::new(),
         };
         values.iter().map(line).collect()

@@ -15,6 +15,11 @@ pub struct Group<'a> {
 }
 
 impl Group<'_> {
+    /// Whether its encoders learned from labels, in their runs or before.
+    pub fn saw_labels(&self) -> bool {
+        self.lines.iter().any(|line| line.saw_labels)
+    }
+
     /// A quantity of every cell that has it, by its place in the list of quantities.
     pub fn values(&self, quantity: usize) -> Vec<f64> {
         self.lines.iter().filter_map(|line| line.values[quantity]).collect()

@@ -97,7 +97,8 @@ impl Grid {
     /// If it cannot be read, or as [`Grid::parse`].
     pub fn read(path: &Path) -> Result<Self> {
         let text = input::text(path, recipe::MOST_TEXT)?;
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("sweep");
+        let stem =
+            input::name(path).and_then(|name| Path::new(name).file_stem()?.to_str()).unwrap_or("sweep");
         Self::parse(&text, stem, &path.display().to_string())
     }
 

@@ -21,6 +21,15 @@ const COMPARED: [&str; 4] = ["knn", "probe", "effective_rank", "wasserstein_unif
 const TOLD: [&str; 6] =
     ["knn", "probe", "few_labels", "recall_at_1_projector", "wasserstein_uniformity", "effective_rank"];
 
+/// What the mark of settings says whose encoders learned from labels.
+const WITH_LABELS: &str = "* trained with labels, in its run or before: its numbers and those without labels are not compared like for like";
+
+/// Axes and settings in words, with the mark.
+fn called(group: &Group<'_>) -> String {
+    let mark = if group.saw_labels() { "*" } else { "" };
+    words(&group.settings) + mark
+}
+
 /// `79.8 ± 0.3`, or a dash.
 fn told(group: &Group<'_>, quantity: usize) -> String {
     let values = group.values(quantity);
@@ -86,10 +95,8 @@ pub fn plain(results: &Results) -> String {
     let all = all_comparisons(results);
     let averages = averages(&all);
     let groups = groups(&results.lines);
-    let names: Vec<String> = groups
-        .iter()
-        .map(|group| format!("{} (n = {})", words(&group.settings), group.lines.len()))
-        .collect();
+    let names: Vec<String> =
+        groups.iter().map(|group| format!("{} (n = {})", called(group), group.lines.len())).collect();
     let wide = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(43) + 1;
     let mut text = format!("\n{}\n\n{:<wide$}", headline(results, &averages), "");
     for name in TOLD {
@@ -102,6 +109,9 @@ pub fn plain(results: &Results) -> String {
             let _ = write!(text, "{:>20}", told(group, Quantity::named(name).0));
         }
         text.push('\n');
+    }
+    if groups.iter().any(Group::saw_labels) {
+        let _ = writeln!(text, "{WITH_LABELS}");
     }
     let found: Vec<&Comparison> =
         averages.iter().filter(|one| one.is_found() && COMPARED.contains(&one.quantity)).collect();
@@ -218,6 +228,7 @@ pub fn render(results: &Results) -> Result<String> {
             heats,
             spectra,
             table => table(results),
+            with_labels => results.lines.iter().any(|line| line.saw_labels).then_some(WITH_LABELS),
             quantities => QUANTITIES.iter().map(|quantity| quantity.title).collect::<Vec<_>>(),
             comparisons => COMPARED.into_iter().map(|name| compared(&all, &averages, name)).collect::<Vec<_>>(),
             choices => results.contents.select.as_ref().map(|selection| chosen(&choices(results, selection))),
@@ -246,7 +257,7 @@ fn table(results: &Results) -> Vec<Value> {
         .map(|group| {
             let cells: Vec<String> =
                 (0..QUANTITIES.len()).map(|quantity| told(group, quantity).replace(' ', "\u{a0}")).collect();
-            context! { name => words(&group.settings), n => group.lines.len(), cells }
+            context! { name => called(group), n => group.lines.len(), cells }
         })
         .collect()
 }
@@ -300,7 +311,26 @@ fn chosen(choices: &[Choice]) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::results::{Line, made};
     use super::*;
+
+    #[test]
+    fn settings_that_saw_labels_are_marked() {
+        let reports = |saw_labels: bool| {
+            let line =
+                |loss: &str, saw_labels| Line { saw_labels, ..made::line(loss, &[("loss", loss)], 1, 0.5) };
+            let lines = vec![line("dhel", false), line("sup-con", saw_labels)];
+            let results = made::results(lines.iter().map(made::entry).collect(), lines);
+            [plain(&results), render(&results).unwrap()]
+        };
+        for report in reports(true) {
+            let row = report.contains("loss sup-con* (n = 1)") || report.contains("loss sup-con*</th>");
+            assert!(row && !report.contains("loss dhel*") && report.contains(WITH_LABELS), "{report}");
+        }
+        for report in reports(false) {
+            assert!(!report.contains("sup-con*") && !report.contains(WITH_LABELS), "{report}");
+        }
+    }
 
     #[test]
     fn no_chance_is_zero() {

@@ -12,6 +12,7 @@ use crate::device::Device;
 use crate::encoder;
 use crate::report::mean_and_deviation;
 use crate::run::{Event, Run};
+use crate::sphere::theory::chosen;
 use crate::train::Plan;
 use crate::train::checkpoint::{Checkpoint, LAST, PREVIOUS};
 use crate::train::measure::{HeldOut, coupled};
@@ -59,10 +60,6 @@ fn value(loss: &Loss, u: &Matrix<f64>, v: &Matrix<f64>) -> Result<f64> {
         term.weight * views * (term.pairs.count(u.len(), 2) as f64).ln()
     });
     Ok(found - logarithms.sum::<f64>())
-}
-
-fn chosen(rows: &Matrix<f64>, which: &[usize]) -> Matrix<f64> {
-    Matrix::new(which.iter().flat_map(|&i| rows.row(i).iter().copied()).collect(), rows.dim())
 }
 
 /// How the gradients stand at one moment of training.

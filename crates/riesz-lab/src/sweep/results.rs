@@ -45,6 +45,8 @@ pub struct Line {
     pub values: Vec<Option<f64>>,
     /// kNN on the part of the training images that chooses, if it was taken.
     pub selection: Option<f64>,
+    /// Whether the encoder learned from labels, in this run or before.
+    pub saw_labels: bool,
     /// Singular values of the projector's embeddings, the largest 1.
     #[serde(skip)]
     pub spectrum: Vec<f64>,
@@ -110,6 +112,7 @@ impl Results {
                             seed: entry.seed,
                             values: QUANTITIES.iter().map(|quantity| quantity.of(&summary)).collect(),
                             selection: Score::load(&run).map(|score| score.knn),
+                            saw_labels: summary.saw_labels(),
                             spectrum: spectrum.map(|one| one.values.clone()).unwrap_or_default(),
                         });
                         continue;
@@ -329,6 +332,7 @@ pub(super) mod made {
             seed,
             values,
             selection: None,
+            saw_labels: false,
             spectrum: Vec::new(),
         }
     }

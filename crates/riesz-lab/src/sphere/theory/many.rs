@@ -212,7 +212,8 @@ pub(super) fn subsets(n: usize, size: usize) -> Vec<Vec<usize>> {
         .collect()
 }
 
-pub(super) fn chosen(rows: &Matrix<f64>, which: &[usize]) -> Matrix<f64> {
+/// The rows of these places, in this order.
+pub(crate) fn chosen(rows: &Matrix<f64>, which: &[usize]) -> Matrix<f64> {
     Matrix::new(which.iter().flat_map(|&i| rows.row(i)).copied().collect(), rows.dim())
 }
 

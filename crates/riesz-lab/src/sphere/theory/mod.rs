@@ -23,6 +23,7 @@ use riesz::sphere::minimize::{Minimum, Problem, Settings};
 
 use crate::Result;
 
+pub(crate) use many::chosen;
 pub use pages::{headline, html, markdown};
 
 /// How much is spent.

@@ -49,6 +49,7 @@ pub(super) fn look(results: &Results) -> Result<Finding> {
                 seed,
                 values,
                 selection: None,
+                saw_labels: false,
                 spectrum: Vec::new(),
             });
         }
