@@ -7,7 +7,8 @@
 //! | `.safetensors` | f16, bf16, f32, f64 by tensor name | f32 | tensor `labels`, i64, −1 where there is none, or another of one integer a row; the same CSV |
 //! | `.parquet` | a list or fixed-size-list column of f16, f32, f64, or such a number a column | columns `name`, `label`, `class`, `pixels`, `image`, `embedding` | in the file |
 //! | `.arrow`, `.feather`, `.ipc` | the same | – | in the file |
-//! | `.csv`, `.tsv` | columns of numbers | – | in the file |
+//! | `.csv`, `.tsv` | columns of numbers, or one of lists in brackets | – | in the file |
+//! | `.jsonl`, `.ndjson`, `.json` | a list of numbers a row, by its path in an object | – | in the file |
 //! | `.pt`, `.pth`, `.pkl`, `.pickle` | a tensor of torch or an array of NumPy, by its path; nothing is run | – | arrays of integers and lists; the same CSV |
 //!
 //! Half-precision numbers and integers of up to 16 bits widen to f32 without loss, longer integers to f64 (without loss
@@ -18,6 +19,7 @@ mod arrow;
 mod arrow_promises;
 mod arrow_zstd;
 mod beside;
+mod json;
 mod named;
 mod npy;
 mod npz;
@@ -34,6 +36,7 @@ mod source;
 pub mod stream;
 mod table;
 mod text;
+mod text_lists;
 mod values;
 
 use std::path::Path;
@@ -257,7 +260,7 @@ mod tests {
             "a.txt",
             b"",
             None,
-            "must end in .npy, .npz, .safetensors, .parquet, .arrow, .feather, .ipc, .csv, .tsv",
+            "must end in .npy, .npz, .safetensors, .parquet, .arrow, .feather, .ipc, .csv, .tsv, .jsonl, .ndjson, .json, .pt",
         );
         refused("a.npy", b"", Some("x"), "without a name");
         refused("a.npy", b"", None, "too early");

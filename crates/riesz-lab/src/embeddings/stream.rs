@@ -11,7 +11,7 @@ use super::rows::Rows;
 use super::source::{BLOCK, Failure, Source};
 pub use super::source::{Block, Wanted};
 use super::table::Dimensions;
-use super::{arrow, beside, npy, npz, parquet_rows, pickled, safetensors, text};
+use super::{arrow, beside, json, npy, npz, parquet_rows, pickled, safetensors, text};
 use crate::{Error, Result, foreign, input};
 
 /// An open file of embeddings.
@@ -67,7 +67,7 @@ impl Stream {
 }
 
 /// The endings of files that [`open`] takes.
-pub const ENDINGS: [&str; 13] = [
+pub const ENDINGS: [&str; 16] = [
     "npy",
     "npz",
     "safetensors",
@@ -77,6 +77,9 @@ pub const ENDINGS: [&str; 13] = [
     "ipc",
     "csv",
     "tsv",
+    "jsonl",
+    "ndjson",
+    "json",
     "pt",
     "pth",
     "pkl",
@@ -132,6 +135,8 @@ fn open_of(path: &Path, wanted: &Wanted, shapes: Shapes) -> Result<Stream> {
         "arrow" | "feather" | "ipc" => Foreign::open(|| arrow::open(file, wanted)),
         "csv" => text::open(file, wanted, b','),
         "tsv" => text::open(file, wanted, b'\t'),
+        "jsonl" | "ndjson" => json::open_lines(file, wanted),
+        "json" => json::open_list(file, length, wanted),
         "h5" | "hdf5" | "he5" => content(
             "is an HDF5 file, which riesz does not read; write the matrix as .npy (numpy.save) or .parquet",
         ),

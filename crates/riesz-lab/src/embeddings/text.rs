@@ -2,7 +2,7 @@
 //!
 //! Without a name the numbers are in all columns but those that are beside an embedding by their names (`table.rs`) and those that were
 //! asked for as text; a name is what the headers of the numbers begin with. A column that counts the rows is no number of an embedding,
-//! and is refused.
+//! and is refused. Of a table that has a list of numbers in its first row the lists are the rows (`text_lists.rs`).
 
 use std::fs::File;
 
@@ -12,6 +12,7 @@ use super::rows::Rows;
 use super::separator;
 use super::source::{BLOCK, Block, Failure, Source, Wanted};
 use super::table::{self, Dimensions, listed};
+use super::text_lists;
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -42,7 +43,7 @@ impl First {
 struct Text {
     records: csv::StringRecordsIntoIter<File>,
     separator: u8,
-    /// The first record, if it was no header.
+    /// The first row, if it was read to see what there is.
     first: Option<csv::StringRecord>,
     columns: Vec<usize>,
     /// Where the numbers are, in words.
@@ -77,6 +78,13 @@ pub(super) fn open(file: File, wanted: &Wanted, separator: u8) -> Outcome<Box<dy
     let place =
         |text: &String| header.iter().position(|field| field == text).ok_or_else(|| none(text.clone()));
     let texts = wanted.texts.iter().map(place).collect::<Outcome<Vec<usize>>>()?;
+    let second = if first == First::Header { records.next().transpose().map_err(not_text)? } else { None };
+    let second = match second {
+        Some(row) if row.len() == header.len() && text_lists::has_list(&row) => {
+            return text_lists::open(records, row, &header, wanted.name.as_deref(), (&wanted.texts, texts));
+        }
+        second => second,
+    };
     let is_number = |field: &String| match &wanted.name {
         Some(name) => field.starts_with(name.as_str()),
         None => !is_header || !table::is_beside(field, &[], &wanted.texts),
@@ -104,7 +112,7 @@ pub(super) fn open(file: File, wanted: &Wanted, separator: u8) -> Outcome<Box<dy
         None if columns.len() > 1 => (0..columns.len()).filter(is_unnamed).collect(),
         _ => Vec::new(),
     };
-    let first = (!is_header).then_some(record);
+    let first = if is_header { second } else { Some(record) };
     Ok(Box::new(Text {
         records,
         separator,
@@ -212,7 +220,7 @@ impl Source for Text {
     }
 }
 
-fn not_text(error: csv::Error) -> Failure {
+pub(super) fn not_text(error: csv::Error) -> Failure {
     match error.into_kind() {
         csv::ErrorKind::Io(disk) => Failure::Disk(disk),
         csv::ErrorKind::Utf8 { pos, .. } => {
@@ -302,6 +310,45 @@ mod tests {
         assert!(read(&table("f0,f1,f2\n", 20, 0), b',', None).is_ok());
         assert!(read(&table("idx,ia,ib\n", 20, 0), b',', Some("i")).is_ok());
         assert_eq!(read(&table("index,a,b\n", 20, 0), b',', None).unwrap().1.dim(), 2);
+    }
+
+    #[test]
+    fn a_column_of_lists_is_the_embedding_however_it_is_written() {
+        let want = of(&[[0.5, -1.5e-3], [2.5, 3.0]]);
+        for text in [
+            "id,embedding\na,\"[0.5, -1.5e-3]\"\nb,\"[2.5, 3]\"\n",
+            "id,n,vector\na,7,[ 0.5   -0.0015]\nb,8,\"[2.5\n 3. ]\"\n",
+            "id,vector\na,\"{0.5,-0.0015}\"\nb,\"{2.5,3}\"\n",
+            "vector,embedding\n[1],\"[0.5, -0.0015]\"\n[2],\"[2.5, 3]\"\n",
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("table");
+            std::fs::write(&path, text).unwrap();
+            let rows = whole(open(File::open(&path).unwrap(), &Wanted::default(), b',').unwrap()).unwrap();
+            assert_eq!(rows, want, "{text}");
+        }
+        let tabs = "id\tembedding\na\t[0.5, -0.0015]\nb\t[2.5, 3]\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table");
+        std::fs::write(&path, tabs).unwrap();
+        let wanted = Wanted { name: Some("embedding".to_owned()), texts: vec!["id".to_owned()] };
+        let mut source = open(File::open(&path).unwrap(), &wanted, b'\t').unwrap();
+        assert_eq!(
+            source.next().unwrap().unwrap(),
+            Block { rows: want, texts: vec![vec!["a".into(), "b".into()]] }
+        );
+        for (text, name, expected) in [
+            ("id,e\na,\"[0.5, 1]\"\nb,\"[2.5]\"\n", None, "row 1 has 1 numbers; the first has 2"),
+            ("id,e\na,\"[0.5, 1]\"\nb,x\n", None, "row 1, column e: is no list of numbers"),
+            ("id,e\na,\"[0.5, x]\"\n", None, "row 0, column e: is a list with `x`, which is not a number"),
+            ("id,e\na,[0.1 0.2 ... 0.3]\n", None, "row 0, column e: is a list that NumPy shortened (`...`)"),
+            ("id,e\na,\"[0.5, 1]\"\nb\n", None, "row 1 has 1 fields; the first line has 2"),
+            ("d,e\n[1],[2]\n", None, "has several columns of lists; name one of d, e"),
+            ("d,e\n[1],[2]\n", Some("f"), "has no column f; it has d, e"),
+        ] {
+            let message = read(text, b',', name).unwrap_err();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ const fn reader(
 }
 
 /// All of them.
-pub(crate) const READERS: [Reader; 47] = [
+pub(crate) const READERS: [Reader; 49] = [
     Reader { mend: Some(seeds::mend_png), ..reader("png", "a.png", seeds::png, folder_of) },
     reader("jpeg", "a.jpg", seeds::jpeg, folder_of),
     reader("bmp", "a.bmp", seeds::bmp, folder_of),
@@ -78,6 +78,8 @@ pub(crate) const READERS: [Reader; 47] = [
     reader("parquet", "a.parquet", seeds::parquet, rows),
     reader("arrow", "a.arrow", seeds::arrow, rows),
     reader("csv", "a.csv", seeds::csv, rows),
+    reader("jsonl", "a.jsonl", seeds::jsonl, |path| rows_beside(path, &["id".to_owned()])),
+    reader("json", "a.json", seeds::json, rows),
     reader("torch", "a.pt", seeds::torch, rows),
     reader("torch-labels", "a.pt", seeds::torch_labels, rows_with_labels),
     reader("pickle", "a.pkl", seeds::pickle, rows),

@@ -221,7 +221,11 @@ pub(crate) fn arrow() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn csv() -> Vec<Vec<u8>> {
-    vec![b"x0,x1,x2\n1,2,3\n-1.5,0,2e3\n4,5,6\n".to_vec(), b"label,0,1\n\"a, b\",0.5,1\nc,1,-1\n".to_vec()]
+    vec![
+        b"x0,x1,x2\n1,2,3\n-1.5,0,2e3\n4,5,6\n".to_vec(),
+        b"label,0,1\n\"a, b\",0.5,1\nc,1,-1\n".to_vec(),
+        b"id,e\na,\"[0.5, 1]\"\nb,\"[2.5\n 3.]\"\nc,{1 2}\n".to_vec(),
+    ]
 }
 
 pub(crate) fn recipes() -> Vec<Vec<u8>> {
@@ -303,6 +307,21 @@ pub(crate) fn run_recipe() -> Vec<Vec<u8>> {
 
 pub(crate) fn partial() -> Vec<Vec<u8>> {
     vec![std::fs::read(made().join("a.state")).unwrap()]
+}
+
+pub(crate) fn jsonl() -> Vec<Vec<u8>> {
+    let nested = |id: u8| format!("{{\"id\": {id}, \"data\": [{{\"e\": [0.5, -1e-3, {id}]}}]}}\n");
+    vec![
+        b"{\"id\": \"a\", \"embedding\": [0.5, 1]}\n\n{\"embedding\": [2, -3.5e2], \"id\": null}".to_vec(),
+        (nested(1) + &nested(2)).into_bytes(),
+    ]
+}
+
+pub(crate) fn json() -> Vec<Vec<u8>> {
+    vec![
+        b"[[0.5, 1], [2, 3]]".to_vec(),
+        b"{\"model\": \"m\", \"data\": [{\"embedding\": [1.5, 2], \"index\": 0}, {\"embedding\": [3, 4], \"index\": 1}]}".to_vec(),
+    ]
 }
 
 /// Torch's own files of a matrix, or of several things.
