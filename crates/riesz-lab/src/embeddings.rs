@@ -9,6 +9,7 @@
 //! | `.arrow`, `.feather`, `.ipc` | the same | – | in the file |
 //! | `.csv`, `.tsv` | columns of numbers, or one of lists in brackets | – | in the file |
 //! | `.jsonl`, `.ndjson`, `.json` | a list of numbers a row, by its path in an object | – | in the file |
+//! | `.vec`, `.txt` | a word and its numbers a line, or numbers alone, with blanks between | – | in the file |
 //! | `.pt`, `.pth`, `.pkl`, `.pickle` | a tensor of torch or an array of NumPy, by its path; nothing is run | – | arrays of integers and lists; the same CSV |
 //!
 //! Half-precision numbers and integers of up to 16 bits widen to f32 without loss, longer integers to f64 (without loss
@@ -38,6 +39,7 @@ mod table;
 mod text;
 mod text_lists;
 mod values;
+mod words;
 
 use std::path::Path;
 
@@ -257,7 +259,7 @@ mod tests {
             );
         };
         refused(
-            "a.txt",
+            "a.doc",
             b"",
             None,
             "must end in .npy, .npz, .safetensors, .parquet, .arrow, .feather, .ipc, .csv, .tsv, .jsonl, .ndjson, .json, .pt",

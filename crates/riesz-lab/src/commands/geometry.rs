@@ -31,8 +31,8 @@ use crate::{Error, Result, atomic, device, interrupt};
   riesz geometry merge part-*.state                      the whole
   riesz geometry --list                                  every metric: definition and source
 
-Files: .npy, .npz, .safetensors, .parquet, .arrow, .feather, .ipc, .csv, .tsv, .jsonl, .json, .pt, .pth, .pkl; f16, bf16, f32,
-f64; folders of them. Each is read once, block by block. docs/geometry.md explains the numbers."
+Files: .npy, .npz, .safetensors, .parquet, .arrow, .feather, .ipc, .csv, .tsv, .jsonl, .json, .vec, .txt, .pt, .pth, .pkl; f16,
+bf16, f32, f64; folders of them. Each is read once, block by block. docs/geometry.md explains the numbers."
 )]
 pub struct GeometryArgs {
     #[command(subcommand)]

@@ -11,7 +11,7 @@ use super::rows::Rows;
 use super::source::{BLOCK, Failure, Source};
 pub use super::source::{Block, Wanted};
 use super::table::Dimensions;
-use super::{arrow, beside, json, npy, npz, parquet_rows, pickled, safetensors, text};
+use super::{arrow, beside, json, npy, npz, parquet_rows, pickled, safetensors, text, words};
 use crate::{Error, Result, foreign, input};
 
 /// An open file of embeddings.
@@ -67,7 +67,7 @@ impl Stream {
 }
 
 /// The endings of files that [`open`] takes.
-pub const ENDINGS: [&str; 16] = [
+pub const ENDINGS: [&str; 18] = [
     "npy",
     "npz",
     "safetensors",
@@ -84,6 +84,8 @@ pub const ENDINGS: [&str; 16] = [
     "pth",
     "pkl",
     "pickle",
+    "vec",
+    "txt",
 ];
 
 /// Of these, how many are embeddings wherever they lie.
@@ -137,6 +139,7 @@ fn open_of(path: &Path, wanted: &Wanted, shapes: Shapes) -> Result<Stream> {
         "tsv" => text::open(file, wanted, b'\t'),
         "jsonl" | "ndjson" => json::open_lines(file, wanted),
         "json" => json::open_list(file, length, wanted),
+        "vec" | "txt" => words::open(file, wanted),
         "h5" | "hdf5" | "he5" => content(
             "is an HDF5 file, which riesz does not read; write the matrix as .npy (numpy.save) or .parquet",
         ),

@@ -102,7 +102,10 @@ fn in_folder(folder: &Path) -> Result<Vec<Input>> {
     for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
         let entry = entry.map_err(|error| Error::input(error.to_string()))?;
         let path = entry.path();
-        if entry.file_type().is_file() && !is_hidden(path) && ENDINGS.contains(&ending(path).as_str()) {
+        let ending = ending(path);
+        // A plain text is of embeddings where somebody says so.
+        let is_some = ENDINGS.contains(&ending.as_str()) && ending != "txt";
+        if entry.file_type().is_file() && !is_hidden(path) && is_some {
             files.push(path.to_owned());
         }
     }

@@ -40,7 +40,7 @@ const fn reader(
 }
 
 /// All of them.
-pub(crate) const READERS: [Reader; 49] = [
+pub(crate) const READERS: [Reader; 50] = [
     Reader { mend: Some(seeds::mend_png), ..reader("png", "a.png", seeds::png, folder_of) },
     reader("jpeg", "a.jpg", seeds::jpeg, folder_of),
     reader("bmp", "a.bmp", seeds::bmp, folder_of),
@@ -80,6 +80,7 @@ pub(crate) const READERS: [Reader; 49] = [
     reader("csv", "a.csv", seeds::csv, rows),
     reader("jsonl", "a.jsonl", seeds::jsonl, |path| rows_beside(path, &["id".to_owned()])),
     reader("json", "a.json", seeds::json, rows),
+    reader("words", "a.vec", seeds::words, |path| rows_beside(path, &["word".to_owned()])),
     reader("torch", "a.pt", seeds::torch, rows),
     reader("torch-labels", "a.pt", seeds::torch_labels, rows_with_labels),
     reader("pickle", "a.pkl", seeds::pickle, rows),

@@ -317,6 +317,10 @@ pub(crate) fn jsonl() -> Vec<Vec<u8>> {
     ]
 }
 
+pub(crate) fn words() -> Vec<Vec<u8>> {
+    vec![b"2 3\nthe 0.5 1 -2\n. . 1e-3 2 3 \n".to_vec(), b"the 0.5 1\n, 2 3\n".to_vec()]
+}
+
 pub(crate) fn json() -> Vec<Vec<u8>> {
     vec![
         b"[[0.5, 1], [2, 3]]".to_vec(),
