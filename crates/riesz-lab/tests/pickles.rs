@@ -116,6 +116,7 @@ fn what_is_not_read_is_told() {
         ("two.pt", None, "holds several arrays; name one of u, inner.v"),
         ("two.pt", Some("w"), "has no array w; it has u, inner.v"),
         ("dictionary.pt", Some("paths"), "paths is a list; expected an array, or a list of rows"),
+        ("biases.pt", None, "holds several arrays; name one of a.bias, b.bias, b.scale"),
         ("uneven.pkl", None, "array 1 has 1 numbers; the first row has 2"),
         ("stacked.pt", None, "its array has the shape [2, 3, 2]; expected [rows, columns]"),
         ("expanded.pt", None, "its array repeats its numbers (expand)"),

@@ -186,8 +186,14 @@ fn groups(contents: &Contents) -> Vec<Group<'_>> {
         let within = thing.within().0;
         groups.entry(within).or_insert_with(|| Group { within, rows: Vec::new() }).rows.push((thing, length));
     }
-    let groups: Vec<Group<'_>> =
-        groups.into_values().filter(|group| group.rows.len() > 1 && group.dim() > 0).collect();
+    // Lists of unequal length are rows that went wrong; arrays are weights of something.
+    let is_list = |(thing, _): &(&Thing, usize)| matches!(thing.content, Content::Numbers(_));
+    let are_rows = |group: &Group<'_>| {
+        let dim = group.dim();
+        let are_even = group.rows.iter().all(|(_, length)| *length == dim);
+        group.rows.len() > 1 && dim > 0 && (are_even || group.rows.iter().all(is_list))
+    };
+    let groups: Vec<Group<'_>> = groups.into_values().filter(are_rows).collect();
     let counts: BTreeSet<usize> = groups.iter().map(|group| group.rows.len()).collect();
     let is_beside = |group: &Group<'_>| group.rows.iter().all(|(_, length)| counts.contains(length));
     let is_one = groups.len() == 1;
