@@ -63,6 +63,9 @@ for protocol in [2, 3, 4, 5]:
 (HERE / "fortran.pkl").write_bytes(pickle.dumps(np.asfortranarray(MATRIX.astype(">f8"))))
 (HERE / "sentences.pkl").write_bytes(pickle.dumps({"sentences": PATHS, "embeddings": MATRIX.astype("<f2")}))
 (HERE / "each.pkl").write_bytes(pickle.dumps({path: row for path, row in zip(PATHS, MATRIX.astype("<f4"))}))
+itself = {"rows": MATRIX.astype("<f4")}
+itself["within"] = [itself, "text", None]
+(HERE / "cycle.pkl").write_bytes(pickle.dumps(itself))
 (HERE / "objects.pkl").write_bytes(pickle.dumps({"z": MATRIX.astype("<f4"), "labels": np.array(["x", "y", "z"], dtype=object)}))
 
 (HERE / "tensors.pkl").write_bytes(pickle.dumps({"rows": ROWS.double(), "half": ROWS.half()[0], "ids": LABELS}))

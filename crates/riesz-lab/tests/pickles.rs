@@ -44,6 +44,7 @@ fn a_matrix_is_read_whatever_wrote_it_and_however_it_lies() {
         "sentences.pkl",
         "each.pkl",
         "objects.pkl",
+        "cycle.pkl",
         "tensors.pkl",
         "lists.pkl",
         "plain.pkl",

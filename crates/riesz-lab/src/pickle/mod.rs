@@ -15,6 +15,7 @@ mod machine;
 mod numpy;
 mod torch;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, Error, ErrorKind, Read, Result, Seek};
 use std::sync::Arc;
 
@@ -68,10 +69,9 @@ const TABLES: [&str; 3] = ["_parameters", "_buffers", "_modules"];
 /// # Errors
 /// If it is no pickle, damaged, or too large to be looked at.
 pub(crate) fn read(mut file: impl BufRead + Seek + Send, length: u64) -> Result<Contents> {
-    let mut head = [0; 262];
-    let count = read_up_to(&mut file, &mut head)?;
+    let mut head = Vec::new();
+    file.by_ref().take(262).read_to_end(&mut head)?;
     file.rewind()?;
-    let head = &head[..count];
     if head.starts_with(b"PK") {
         return torch::read_zip(&mut file, length);
     }
@@ -87,17 +87,6 @@ pub(crate) fn read(mut file: impl BufRead + Seek + Send, length: u64) -> Result<
     torch::read_plain(&mut file)
 }
 
-fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
-    let mut count = 0;
-    while count < buffer.len() {
-        match file.read(&mut buffer[count..])? {
-            0 => break,
-            more => count += more,
-        }
-    }
-    Ok(count)
-}
-
 /// A walk through objects.
 struct Walk<'a> {
     objects: &'a Objects,
@@ -105,13 +94,15 @@ struct Walk<'a> {
     pickle: &'a Held,
     storages: torch::Storages<'a>,
     found: Contents,
+    /// What the walk is within: a thing may hold itself.
+    within: BTreeSet<Id>,
     /// Of [`MOST`], what is spent.
     spent: usize,
 }
 
 impl<'a> Walk<'a> {
     fn new(objects: &'a Objects, pickle: &'a Held, storages: torch::Storages<'a>) -> Self {
-        Self { objects, pickle, storages, found: Vec::new(), spent: 0 }
+        Self { objects, pickle, storages, found: Vec::new(), within: BTreeSet::new(), spent: 0 }
     }
 
     fn contents(mut self, root: Id) -> Result<Contents> {
@@ -122,16 +113,19 @@ impl<'a> Walk<'a> {
     fn visit(&mut self, id: Id, path: &Path, depth: usize) -> Result<()> {
         self.spend(path.whole.len())?;
         if depth > DEEPEST {
-            return Err(wrong(&format!(
-                "holds things {DEEPEST} deep within one another, or within themselves"
-            )));
+            return Err(wrong(&format!("holds things {DEEPEST} deep within one another")));
+        }
+        if !self.within.insert(id) {
+            return Ok(());
         }
         match self.objects.node(id) {
-            Node::Dict(entries) => self.entries(entries, path, depth),
-            Node::List(items) | Node::Tuple(items) => self.sequence(items, path, depth),
-            Node::Call(call) => self.called(id, call, path, depth),
-            _ => Ok(()),
+            Node::Dict(entries) => self.entries(entries, path, depth)?,
+            Node::List(items) | Node::Tuple(items) => self.sequence(items, path, depth)?,
+            Node::Call(call) => self.called(id, call, path, depth)?,
+            _ => {}
         }
+        self.within.remove(&id);
+        Ok(())
     }
 
     fn spend(&mut self, bytes: usize) -> Result<()> {
@@ -294,11 +288,14 @@ mod tests {
             (&["1", "xy", ""].map(str::to_owned)[..], &[3.0][..], &[1.5, 1.0][..])
         );
         assert!(read_bytes(b"N.").unwrap().is_empty());
+        let [only] = &read_bytes(b"]\x94(h\0](K\x05ee.").unwrap()[..] else {
+            panic!("a list that holds itself, and another")
+        };
+        assert_eq!(only.path, "1");
     }
 
     #[test]
     fn a_program_that_would_not_end_or_hold_too_much_is_refused() {
-        let itself = b"]\x94h\0a.";
         // Ten lists of ten lists of …, each written once.
         let laughs = |level: u8| [b"](", &[b'h', level].repeat(10)[..], b"e\x94"].concat();
         let laughs = [&b"](Nl\x94"[..], &(0..12).flat_map(laughs).collect::<Vec<u8>>(), b"."].concat();
@@ -306,8 +303,7 @@ mod tests {
         let many = [&vec![b'N'; (1 << 21) + 1][..], b"."].concat();
         let long = [b"]\x94(", &b"h\0".repeat(1 << 23)[..], b"e."].concat();
         for (program, expected) in [
-            (&itself[..], "64 deep within one another, or within themselves"),
-            (&deep, "64 deep"),
+            (&deep[..], "64 deep within one another"),
             (&laughs, "more things and names than are looked at"),
             (&many, "more than 2097152 Python objects"),
             (&long, "more than 8388608 steps"),

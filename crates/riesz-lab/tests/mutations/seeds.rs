@@ -358,6 +358,7 @@ pub(crate) fn pickle() -> Vec<Vec<u8>> {
         "pickles/objects.pkl",
         "pickles/tensors.pkl",
         "pickles/lists.pkl",
+        "pickles/cycle.pkl",
         "pickles/python-2.pkl",
         "pickles/call.pkl",
     ])
