@@ -29,6 +29,7 @@ pub mod loss_recipe;
 pub mod memory;
 mod names;
 pub mod network;
+mod number;
 pub mod optim;
 pub mod own_data;
 mod parquet_columns;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::records::{File, Layout, Order, Records, count, find, last_of_heads};
 use super::tree::Tree;
 use super::{Opened, Source};
-use crate::pickle::{self, Content, Contents, Element};
+use crate::number::Number;
+use crate::pickle::{self, Content, Contents};
 use crate::{Error, Result};
 
 const CIFAR10: [&str; 10] =
@@ -93,7 +94,7 @@ fn pickled(
         let entry = entry(name)?;
         let contents = contents(entry)?;
         let pixels = match of(&contents, "data") {
-            Some(Content::Array(array)) if array.element == Element::U8 => match array.shape[..] {
+            Some(Content::Array(array)) if array.number == Number::U8 => match array.shape[..] {
                 [count, numbers] if numbers == layout.bytes() => array.in_file().map(|start| (count, start)),
                 _ => None,
             },

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use riesz::{Matrix, Scalar};
 
-use super::numbers::{Layout, Number, Shapes, matrix_shape, source, write_numbers};
+use super::numbers::{Layout, Shapes, matrix_shape, source, write_numbers};
 use super::source::{Failure, Source};
 use super::values::{Kind, Values};
+use crate::number::Number;
 use crate::{Result, atomic};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";

@@ -3,8 +3,8 @@
 use std::io::{ErrorKind, Read, Seek};
 
 use super::npy;
-use super::numbers::{ByRows, Layout, Shapes, source};
-use super::source::{Block, Failure, Source};
+use super::numbers::{ByRows, Checked, Layout, Shapes, of_array, source};
+use super::source::{Failure, Source};
 use super::values::Found;
 use crate::zip;
 
@@ -24,7 +24,7 @@ pub(super) fn open<R: Read + Seek + Send + 'static>(
     let array = choose(&mut file, &arrays, name, shapes)?;
     let in_array = |failure| match failure {
         Failure::Content(message) => Failure::Content(format!("array {} {message}", array.name)),
-        Failure::Disk(disk) => of_array(&array.name, disk),
+        Failure::Disk(disk) => of_array(&array.called(), disk),
     };
     let mut content = array.open(file)?;
     let (layout, header) = npy::read_header(&mut content, shapes).map_err(in_array)?;
@@ -42,10 +42,10 @@ pub(super) fn open<R: Read + Seek + Send + 'static>(
             )));
         }
         let mut numbers = Vec::new();
-        content.read_to_end(&mut numbers).map_err(|error| of_array(&array.name, error))?;
+        content.read_to_end(&mut numbers).map_err(|error| of_array(&array.called(), error))?;
         return source(std::io::Cursor::new(numbers), layout);
     }
-    Ok(Box::new(Member { name: array.name.clone(), numbers: ByRows::new(content, layout) }))
+    Ok(Box::new(Checked { called: array.called(), numbers: ByRows::new(content, layout) }))
 }
 
 /// The array of that name as one value a row, or the names of all arrays if there is none.
@@ -56,47 +56,13 @@ pub(super) fn values(mut file: impl Read + Seek + Send, length: u64, name: &str)
     };
     let in_array = |failure| match failure {
         Failure::Content(message) => Failure::Content(format!("array {name} {message}")),
-        Failure::Disk(disk) => of_array(name, disk),
+        Failure::Disk(disk) => of_array(&array.called(), disk),
     };
     let mut content = array.open(file)?;
     let values = npy::read_values(&mut content, array.member.size).map_err(in_array)?;
     // The end itself, where the checksum is looked at.
-    content.read(&mut [0]).map_err(|error| of_array(name, error))?;
+    content.read(&mut [0]).map_err(|error| of_array(&array.called(), error))?;
     Ok(Found::Values(values))
-}
-
-/// An array, whose checksum is looked at when its last row was read.
-struct Member {
-    name: String,
-    numbers: ByRows<zip::Content<'static>>,
-}
-
-impl Source for Member {
-    fn dim(&self) -> usize {
-        self.numbers.dim()
-    }
-
-    fn rows(&self) -> Option<u64> {
-        self.numbers.rows()
-    }
-
-    fn views(&self) -> Option<usize> {
-        self.numbers.views()
-    }
-
-    fn next(&mut self) -> Outcome<Option<Block>> {
-        let in_array = |failure| match failure {
-            Failure::Disk(disk) => of_array(&self.name, disk),
-            content @ Failure::Content(_) => content,
-        };
-        let block = self.numbers.next().map_err(in_array)?;
-        if block.is_none() {
-            // The end itself, which no row needs.
-            let end = self.numbers.file.read(&mut [0]).map_err(|error| of_array(&self.name, error))?;
-            debug_assert_eq!(end, 0, "the size was looked at");
-        }
-        Ok(block)
-    }
 }
 
 /// The array of that name, or the only one, or the only matrix of numbers.
@@ -138,11 +104,16 @@ struct Array {
 }
 
 impl Array {
+    /// In words.
+    fn called(&self) -> String {
+        format!("array {}", self.name)
+    }
+
     /// The npy file's bytes.
     fn open<'a>(&self, file: impl Read + Seek + Send + 'a) -> Outcome<zip::Content<'a>> {
         match self.member.refusal {
             Some(why) => Err(Failure::Content(format!("array {} {why}", self.name))),
-            None => self.member.packed.open(file).map_err(|error| of_array(&self.name, error)),
+            None => self.member.packed.open(file).map_err(|error| of_array(&self.called(), error)),
         }
     }
 }
@@ -158,12 +129,4 @@ fn arrays(file: &mut (impl Read + Seek), length: u64) -> Outcome<Vec<Array>> {
         Some(Array { name, member })
     };
     Ok(members.into_iter().filter_map(named).collect())
-}
-
-/// What is wrong with the content of an array, or the disk.
-fn of_array(name: &str, error: std::io::Error) -> Failure {
-    match error.kind() {
-        ErrorKind::InvalidData => Failure::Content(format!("array {name} {error}")),
-        _ => Failure::Disk(error),
-    }
 }

@@ -1,39 +1,12 @@
 //! Numbers as they lie in a file, read block of rows by block, and written.
 
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 
 use riesz::{Matrix, Scalar};
 
 use super::rows::Rows;
 use super::source::{BLOCK, Block, Failure, Source};
-
-/// A type of numbers in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Number {
-    F16,
-    Bf16,
-    F32,
-    F64,
-    I8,
-    U8,
-    I16,
-    U16,
-    I32,
-    U32,
-    I64,
-    U64,
-}
-
-impl Number {
-    pub(super) fn bytes(self) -> usize {
-        match self {
-            Self::I8 | Self::U8 => 1,
-            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
-            Self::F32 | Self::I32 | Self::U32 => 4,
-            Self::F64 | Self::I64 | Self::U64 => 8,
-        }
-    }
-}
+use crate::number::Number;
 
 /// How the numbers of a matrix lie in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +95,48 @@ impl<R: Read + Send> Source for ByRows<R> {
 
     fn next(&mut self) -> Result<Option<Block>, Failure> {
         Ok(self.next_rows()?.map(Block::of))
+    }
+}
+
+/// The rows of an array, whose checksum is looked at when the last was read.
+pub(super) struct Checked<R> {
+    /// The array, in words.
+    pub(super) called: String,
+    pub(super) numbers: ByRows<R>,
+}
+
+impl<R: Read + Send> Source for Checked<R> {
+    fn dim(&self) -> usize {
+        self.numbers.dim()
+    }
+
+    fn rows(&self) -> Option<u64> {
+        self.numbers.rows()
+    }
+
+    fn views(&self) -> Option<usize> {
+        self.numbers.views()
+    }
+
+    fn next(&mut self) -> Result<Option<Block>, Failure> {
+        let block = self.numbers.next().map_err(|failure| match failure {
+            Failure::Disk(disk) => of_array(&self.called, disk),
+            content @ Failure::Content(_) => content,
+        })?;
+        if block.is_none() {
+            // The end itself, which no row needs.
+            let end = self.numbers.file.read(&mut [0]).map_err(|error| of_array(&self.called, error))?;
+            debug_assert_eq!(end, 0, "the size was looked at");
+        }
+        Ok(block)
+    }
+}
+
+/// What is wrong with the content of an array, or the disk.
+pub(super) fn of_array(called: &str, error: io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::InvalidData => Failure::Content(format!("{called} {error}")),
+        _ => Failure::Disk(error),
     }
 }
 
@@ -220,7 +235,9 @@ fn decode(file: &mut impl Read, layout: Layout, count: usize) -> io::Result<Deco
         Number::F32 => Decoded::F32(each(file, count, big, f32::from_le_bytes)?),
         Number::F64 => Decoded::F64(each(file, count, big, f64::from_le_bytes)?),
         Number::I8 => Decoded::F32(each(file, count, big, |b| f32::from(i8::from_le_bytes(b)))?),
-        Number::U8 => Decoded::F32(each(file, count, big, |b| f32::from(u8::from_le_bytes(b)))?),
+        Number::U8 | Number::Bool => {
+            Decoded::F32(each(file, count, big, |b| f32::from(u8::from_le_bytes(b)))?)
+        }
         Number::I16 => Decoded::F32(each(file, count, big, |b| f32::from(i16::from_le_bytes(b)))?),
         Number::U16 => Decoded::F32(each(file, count, big, |b| f32::from(u16::from_le_bytes(b)))?),
         Number::I32 => Decoded::F64(each(file, count, big, |b| f64::from(i32::from_le_bytes(b)))?),

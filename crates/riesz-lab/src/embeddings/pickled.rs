@@ -9,12 +9,13 @@ use std::io::{BufReader, ErrorKind, Read};
 
 use riesz::Matrix;
 
-use super::numbers::{ByRows, Layout, Number, Shapes, matrix_shape};
+use super::numbers::{ByRows, Checked, Layout, Shapes, matrix_shape, of_array};
 use super::rows::Rows;
 use super::source::{BLOCK, Block, Failure, Source};
 use super::table::listed;
 use super::values::{Found, Kind, Values};
-use crate::pickle::{self, Array, Content, Contents, Element, Thing};
+use crate::number::Number;
+use crate::pickle::{self, Array, Content, Contents, Thing};
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -27,7 +28,10 @@ pub(super) fn open(file: File, length: u64, name: Option<&str>, shapes: Shapes) 
             let (views, rows, dim) = matrix_shape(&array.shape, shapes)
                 .map_err(|what| Failure::Content(format!("{called} {what}")))?;
             let numbers = array.open(file).map_err(|error| of_array(&called, error))?;
-            Ok(Box::new(Tensor { called, numbers: ByRows::new(numbers, layout(&array, views, [rows, dim])) }))
+            Ok(Box::new(Checked {
+                called,
+                numbers: ByRows::new(numbers, layout(&array, views, [rows, dim])),
+            }))
         }
         Chosen::Each(dim, rows) => {
             Ok(Box::new(Each { file, dim, count: rows.len() as u64, rows: rows.into_iter() }))
@@ -54,15 +58,15 @@ pub(super) fn values(file: &File, length: u64, name: &str) -> Outcome<Found> {
         Content::Unread(why) => return wrong(why.clone()),
         Content::Array(array) => array,
     };
-    let kind = match array.element {
-        Element::I8 | Element::I16 | Element::I32 | Element::I64 => Kind::Signed,
-        Element::U8 | Element::U16 | Element::U32 | Element::U64 | Element::Bool => Kind::Unsigned,
+    let kind = match array.number {
+        Number::I8 | Number::I16 | Number::I32 | Number::I64 => Kind::Signed,
+        Number::U8 | Number::U16 | Number::U32 | Number::U64 | Number::Bool => Kind::Unsigned,
         _ => return wrong("holds floating-point numbers; expected integers or texts".to_owned()),
     };
     let &[count] = &array.shape[..] else {
         return wrong(format!("has the shape {:?}; expected one value a row", array.shape));
     };
-    let size = array.element.bytes();
+    let size = array.number.bytes();
     let mut numbers = array.open(file).map_err(|error| of_array(&called, error))?;
     let values = Values::read(&mut numbers, kind, array.big_endian, [size, count], (size * count) as u64)?;
     numbers.read(&mut [0]).map_err(|error| of_array(&called, error))?;
@@ -79,13 +83,6 @@ fn contents(file: &File, length: u64) -> Outcome<Contents> {
 /// An array of a file, in words.
 fn called(path: &str) -> String {
     if path.is_empty() { "its array".to_owned() } else { format!("array {path}") }
-}
-
-fn of_array(called: &str, error: std::io::Error) -> Failure {
-    match error.kind() {
-        ErrorKind::InvalidData => Failure::Content(format!("{called} {error}")),
-        _ => Failure::Disk(error),
-    }
 }
 
 enum Chosen {
@@ -211,58 +208,7 @@ fn of_keys(contents: &Contents) -> Option<Vec<String>> {
 
 /// How an array's numbers come, row after row.
 fn layout(array: &Array, views: Option<usize>, [rows, dim]: [usize; 2]) -> Layout {
-    let number = number(array.element);
-    Layout { number, big_endian: array.big_endian, by_columns: false, views, rows, dim }
-}
-
-fn number(element: Element) -> Number {
-    match element {
-        Element::F16 => Number::F16,
-        Element::Bf16 => Number::Bf16,
-        Element::F32 => Number::F32,
-        Element::F64 => Number::F64,
-        Element::I8 => Number::I8,
-        Element::U8 | Element::Bool => Number::U8,
-        Element::I16 => Number::I16,
-        Element::U16 => Number::U16,
-        Element::I32 => Number::I32,
-        Element::U32 => Number::U32,
-        Element::I64 => Number::I64,
-        Element::U64 => Number::U64,
-    }
-}
-
-/// One array, whose checksum is looked at when its last row was read.
-struct Tensor {
-    called: String,
-    numbers: ByRows<Box<dyn Read + Send>>,
-}
-
-impl Source for Tensor {
-    fn dim(&self) -> usize {
-        self.numbers.dim()
-    }
-
-    fn rows(&self) -> Option<u64> {
-        self.numbers.rows()
-    }
-
-    fn views(&self) -> Option<usize> {
-        self.numbers.views()
-    }
-
-    fn next(&mut self) -> Outcome<Option<Block>> {
-        let in_array = |failure| match failure {
-            Failure::Disk(disk) => of_array(&self.called, disk),
-            content @ Failure::Content(_) => content,
-        };
-        let block = self.numbers.next().map_err(in_array)?;
-        if block.is_none() {
-            // The end itself, which no row needs.
-            self.numbers.file.read(&mut [0]).map_err(|error| of_array(&self.called, error))?;
-        }
-        Ok(block)
-    }
+    Layout { number: array.number, big_endian: array.big_endian, by_columns: false, views, rows, dim }
 }
 
 /// An array or a list a row.

@@ -8,9 +8,10 @@ use ::safetensors::Dtype;
 use ::safetensors::tensor::{Metadata, TensorInfo};
 use riesz::Matrix;
 
-use super::numbers::{Layout, Number, Shapes, matrix_shape, source};
+use super::numbers::{Layout, Shapes, matrix_shape, source};
 use super::source::{Failure, Source};
 use super::values::{Found, Kind, Values};
+use crate::number::Number;
 use crate::tensors::{self, Numbers, Shaped};
 use crate::{Result, atomic};
 

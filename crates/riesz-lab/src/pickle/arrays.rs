@@ -4,37 +4,8 @@ use std::io::{self, BufReader, Bytes, Cursor, ErrorKind, Read, Result, Seek, See
 use std::sync::Arc;
 
 use super::wrong;
+use crate::number::Number;
 use crate::zip::Packed;
-
-/// The type of an array's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Element {
-    F16,
-    Bf16,
-    F32,
-    F64,
-    I8,
-    U8,
-    I16,
-    U16,
-    I32,
-    U32,
-    I64,
-    U64,
-    Bool,
-}
-
-impl Element {
-    /// Bytes of a number.
-    pub(crate) fn bytes(self) -> usize {
-        match self {
-            Self::I8 | Self::U8 | Self::Bool => 1,
-            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
-            Self::F32 | Self::I32 | Self::U32 => 4,
-            Self::F64 | Self::I64 | Self::U64 => 8,
-        }
-    }
-}
 
 /// What holds the bytes of an array.
 #[derive(Clone, Debug)]
@@ -49,7 +20,7 @@ pub(super) enum Held {
 /// An array as its file describes it; every number that it speaks of lies in what holds it.
 #[derive(Clone, Debug)]
 pub(crate) struct Array {
-    pub(crate) element: Element,
+    pub(crate) number: Number,
     pub(crate) big_endian: bool,
     pub(crate) shape: Vec<usize>,
     /// Numbers from one to the next of each dimension.
@@ -68,16 +39,16 @@ impl Array {
     /// # Errors
     /// The reason, as what the array is or does.
     pub(super) fn new(
-        element: Element,
+        number: Number,
         big_endian: bool,
         [shape, strides]: [Vec<usize>; 2],
         held: Held,
         [start, length]: [u64; 2],
     ) -> std::result::Result<Self, String> {
-        let array = Self { element, big_endian, shape, strides, held, start };
+        let array = Self { number, big_endian, shape, strides, held, start };
         let numbers = array.shape.iter().try_fold(1_usize, |all, side| all.checked_mul(*side));
         let reach = array.reach();
-        let bytes = reach.and_then(|reach| reach.checked_mul(element.bytes()));
+        let bytes = reach.and_then(|reach| reach.checked_mul(number.bytes()));
         match (numbers, bytes) {
             _ if array.shape.len() != array.strides.len() => {
                 Err("is damaged: its strides are not those of its shape".to_owned())
@@ -139,11 +110,11 @@ impl Array {
     /// # Errors
     /// If it lies otherwise and is larger than 1 GiB, or the file is damaged.
     pub(crate) fn open<'a>(&self, file: impl Read + Seek + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
-        let bytes = self.count() * self.element.bytes();
+        let bytes = self.count() * self.number.bytes();
         if self.is_by_rows() {
             return self.held.bytes(file, self.start, bytes as u64);
         }
-        let reach = self.reach().unwrap_or_default() * self.element.bytes();
+        let reach = self.reach().unwrap_or_default() * self.number.bytes();
         if bytes.max(reach) > MOST_TURNED {
             return Err(wrong(
                 "lies otherwise than row after row; more than 1 GiB of that is not read (contiguous)",
@@ -159,7 +130,7 @@ impl Array {
 
     /// Numbers that lie by strides, row after row.
     fn turned(&self, lying: &[u8]) -> Vec<u8> {
-        let size = self.element.bytes();
+        let size = self.number.bytes();
         let mut rows = Vec::with_capacity(self.count() * size);
         let mut place = vec![0; self.shape.len()];
         for _ in 0..self.count() {

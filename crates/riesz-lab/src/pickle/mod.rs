@@ -19,8 +19,8 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, Error, ErrorKind, Read, Result, Seek};
 use std::sync::Arc;
 
+pub(crate) use arrays::Array;
 use arrays::Held;
-pub(crate) use arrays::{Array, Element};
 use machine::{Call, Id, Node, Objects};
 
 /// What a file holds, in its order.

@@ -1,8 +1,9 @@
 //! NumPy's arrays in a pickle: `_reconstruct` of an empty one, which is then told version, shape, type, order and bytes; since
 //! protocol 5 `_frombuffer` of bytes, type, shape and order.
 
-use super::arrays::{Array, Element, Held};
+use super::arrays::{Array, Held};
 use super::machine::{Id, Node, Objects};
+use crate::number::Number;
 
 /// What a call says of an array.
 struct Said {
@@ -63,24 +64,24 @@ fn said(objects: &Objects, id: Id) -> Option<Said> {
 }
 
 /// What `numpy.dtype("f4", False, True)` with the state `(3, "<", …)` says.
-fn element(objects: &Objects, id: Id) -> Result<(Element, bool), String> {
+fn element(objects: &Objects, id: Id) -> Result<(Number, bool), String> {
     let damaged = || "is damaged: its type is not one".to_owned();
     let (name, call) = objects.call(id).ok_or_else(damaged)?;
     let kind = objects.sequence(call.arguments).and_then(|of| of.first()).and_then(|of| objects.text(*of));
     let kind = kind.filter(|_| name == "numpy.dtype").ok_or_else(damaged)?;
     let element = match kind {
-        "f2" => Element::F16,
-        "f4" => Element::F32,
-        "f8" => Element::F64,
-        "i1" => Element::I8,
-        "u1" => Element::U8,
-        "i2" => Element::I16,
-        "u2" => Element::U16,
-        "i4" => Element::I32,
-        "u4" => Element::U32,
-        "i8" => Element::I64,
-        "u8" => Element::U64,
-        "b1" => Element::Bool,
+        "f2" => Number::F16,
+        "f4" => Number::F32,
+        "f8" => Number::F64,
+        "i1" => Number::I8,
+        "u1" => Number::U8,
+        "i2" => Number::I16,
+        "u2" => Number::U16,
+        "i4" => Number::I32,
+        "u4" => Number::U32,
+        "i8" => Number::I64,
+        "u8" => Number::U64,
+        "b1" => Number::Bool,
         other => return Err(format!("holds values of type {other}")),
     };
     let order = call.state.and_then(|state| objects.sequence(state)?.get(1).copied());

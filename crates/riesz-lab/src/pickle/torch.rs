@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Cursor, Read, Result, Seek, SeekFrom};
 
-use super::arrays::{Array, Element, Held};
+use super::arrays::{Array, Held};
 use super::machine::{self, Id, Node, Objects};
 use super::{Contents, Walk, in_memory, wrong};
+use crate::number::Number;
 use crate::zip::{self, Packed};
 
 /// How the older form begins: a pickle of protocol 2 that is the number 0x1950a86a20f9469cfc6c.
@@ -127,7 +128,7 @@ fn stream(
     let mut lengths: BTreeMap<&str, u64> = BTreeMap::new();
     for id in of_object {
         if let Some(Said { key, holds: Ok(holds), count }) = said(objects, id) {
-            let bytes = holds.map_or(1, Element::bytes) as u64;
+            let bytes = holds.map_or(1, Number::bytes) as u64;
             lengths.insert(key, (count as u64).saturating_mul(bytes));
         }
     }
@@ -166,7 +167,7 @@ pub(super) struct Storage {
 pub(super) struct Said<'a> {
     key: &'a str,
     /// Its type, `None` if it has none; or what torch calls the type that is not read.
-    holds: std::result::Result<Option<Element>, String>,
+    holds: std::result::Result<Option<Number>, String>,
     /// Elements, bytes of one without a type.
     count: usize,
 }
@@ -184,16 +185,16 @@ fn said(objects: &Objects, id: Id) -> Option<Said<'_>> {
     let holds = match name.strip_suffix("Storage").unwrap_or_default() {
         _ if is_view => Err("is a view of a storage, as torch wrote before 0.4".to_owned()),
         "Untyped" => Ok(None),
-        "Half" => Ok(Some(Element::F16)),
-        "BFloat16" => Ok(Some(Element::Bf16)),
-        "Float" => Ok(Some(Element::F32)),
-        "Double" => Ok(Some(Element::F64)),
-        "Char" => Ok(Some(Element::I8)),
-        "Byte" => Ok(Some(Element::U8)),
-        "Short" => Ok(Some(Element::I16)),
-        "Int" => Ok(Some(Element::I32)),
-        "Long" => Ok(Some(Element::I64)),
-        "Bool" => Ok(Some(Element::Bool)),
+        "Half" => Ok(Some(Number::F16)),
+        "BFloat16" => Ok(Some(Number::Bf16)),
+        "Float" => Ok(Some(Number::F32)),
+        "Double" => Ok(Some(Number::F64)),
+        "Char" => Ok(Some(Number::I8)),
+        "Byte" => Ok(Some(Number::U8)),
+        "Short" => Ok(Some(Number::I16)),
+        "Int" => Ok(Some(Number::I32)),
+        "Long" => Ok(Some(Number::I64)),
+        "Bool" => Ok(Some(Number::Bool)),
         _ => Err(format!("holds values of type {of}")),
     };
     Some(Said { key: objects.text(key)?, holds, count: objects.count(count)? })
@@ -261,24 +262,24 @@ fn placed(
 }
 
 /// What `torch.uint16` and the like are.
-fn of_dtype(objects: &Objects, id: Id) -> std::result::Result<Element, String> {
+fn of_dtype(objects: &Objects, id: Id) -> std::result::Result<Number, String> {
     let Node::Named(name) = objects.node(id) else {
         return Err("is damaged: its type is not one".to_owned());
     };
     match name.as_str() {
-        "torch.float16" => Ok(Element::F16),
-        "torch.bfloat16" => Ok(Element::Bf16),
-        "torch.float32" => Ok(Element::F32),
-        "torch.float64" => Ok(Element::F64),
-        "torch.int8" => Ok(Element::I8),
-        "torch.uint8" => Ok(Element::U8),
-        "torch.int16" => Ok(Element::I16),
-        "torch.uint16" => Ok(Element::U16),
-        "torch.int32" => Ok(Element::I32),
-        "torch.uint32" => Ok(Element::U32),
-        "torch.int64" => Ok(Element::I64),
-        "torch.uint64" => Ok(Element::U64),
-        "torch.bool" => Ok(Element::Bool),
+        "torch.float16" => Ok(Number::F16),
+        "torch.bfloat16" => Ok(Number::Bf16),
+        "torch.float32" => Ok(Number::F32),
+        "torch.float64" => Ok(Number::F64),
+        "torch.int8" => Ok(Number::I8),
+        "torch.uint8" => Ok(Number::U8),
+        "torch.int16" => Ok(Number::I16),
+        "torch.uint16" => Ok(Number::U16),
+        "torch.int32" => Ok(Number::I32),
+        "torch.uint32" => Ok(Number::U32),
+        "torch.int64" => Ok(Number::I64),
+        "torch.uint64" => Ok(Number::U64),
+        "torch.bool" => Ok(Number::Bool),
         _ => Err(format!("holds values of type {name}")),
     }
 }

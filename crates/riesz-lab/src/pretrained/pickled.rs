@@ -4,7 +4,8 @@ use std::io::{Cursor, Read};
 
 use half::{bf16, f16};
 
-use crate::pickle::{self, Array, Content, Element};
+use crate::number::Number;
+use crate::pickle::{self, Array, Content};
 use crate::tensors::{Floats, NamedTensor};
 use crate::{Error, Result};
 
@@ -44,20 +45,20 @@ pub(super) fn floats(bytes: &[u8]) -> Result<Floats> {
 
 /// Its numbers as f32; `None` if they are integers.
 fn numbers(array: &Array, file: &[u8]) -> Option<std::io::Result<Vec<f32>>> {
-    let decode: fn(&[u8], bool) -> f32 = match array.element {
-        Element::F16 => |bytes, big| f16::from_bits(u16::from_le_bytes(ordered(bytes, big))).to_f32(),
-        Element::Bf16 => |bytes, big| bf16::from_bits(u16::from_le_bytes(ordered(bytes, big))).to_f32(),
-        Element::F32 => |bytes, big| f32::from_le_bytes(ordered(bytes, big)),
-        Element::F64 => |bytes, big| f64::from_le_bytes(ordered(bytes, big)) as f32,
+    let decode: fn(&[u8], bool) -> f32 = match array.number {
+        Number::F16 => |bytes, big| f16::from_bits(u16::from_le_bytes(ordered(bytes, big))).to_f32(),
+        Number::Bf16 => |bytes, big| bf16::from_bits(u16::from_le_bytes(ordered(bytes, big))).to_f32(),
+        Number::F32 => |bytes, big| f32::from_le_bytes(ordered(bytes, big)),
+        Number::F64 => |bytes, big| f64::from_le_bytes(ordered(bytes, big)) as f32,
         _ => return None,
     };
     let read = || {
         let mut bytes = Vec::new();
         array.open(Cursor::new(file))?.read_to_end(&mut bytes)?;
-        if bytes.len() != array.count() * array.element.bytes() {
+        if bytes.len() != array.count() * array.number.bytes() {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(bytes.chunks_exact(array.element.bytes()).map(|number| decode(number, array.big_endian)).collect())
+        Ok(bytes.chunks_exact(array.number.bytes()).map(|number| decode(number, array.big_endian)).collect())
     };
     Some(read())
 }
